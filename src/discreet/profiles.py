@@ -1,0 +1,153 @@
+"""PrivacyProfile and Guarantee: what a composed event buys.
+
+A profile is a curve known from above: for every δ an ε that is proved to hold (and the other way
+round). Everything an attacker can gain follows from that curve, so the risks below are written
+once, here, for every accountant: the closed forms in `discreet.accounting` fill in `delta` and
+`epsilon`, and may override a risk where they know it exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from discreet.errors import InvalidInput
+from discreet.units import PrivacyUnit
+
+Evidence = Literal["proven", "cited", "measured"]
+
+
+def round_up(value: float) -> float:
+    """Return the next float above `value`: one rounding step against us."""
+    return math.nextafter(value, math.inf)
+
+
+class PrivacyProfile(ABC):
+    """The curve δ(ε) of a mechanism, known from above.
+
+    Attributes:
+        method: The bound that gives the curve, in a few words ("zCDP, Canonne-Kamath-Steinke").
+    """
+
+    method: str
+
+    @abstractmethod
+    def delta(self, epsilon: float) -> float:
+        """Return a δ for which (epsilon, δ)-DP is proved; rounded up, at most 1."""
+
+    @abstractmethod
+    def epsilon(self, delta: float) -> float:
+        """Return an ε for which (ε, delta)-DP is proved; rounded up, possibly infinite."""
+
+    def true_positive_rate(self, false_positive_rate: float) -> float:
+        """Return the highest rate at which any attacker finds members, at this false-positive rate.
+
+        Every point (ε, δ(ε)) bounds it by min(e^ε·a + δ, 1 - e^-ε·(1 - δ - a)); the least over a
+        grid of ε is a bound too.
+        """
+        a = false_positive_rate
+        if not 0 <= a <= 1:
+            raise InvalidInput(f"false_positive_rate must lie in [0, 1], got {a!r}.")
+        best = 1.0
+        for epsilon, delta in self._points():
+            odds = math.exp(min(epsilon, 700.0))
+            best = min(best, odds * a + delta, 1 - max(0.0, 1 - delta - a) / odds)
+        return min(1.0, round_up(max(best, a)))
+
+    def advantage(self) -> float:
+        """Return the highest difference of true- and false-positive rate of any attacker.
+
+        At most (e^ε - 1 + 2δ) / (e^ε + 1) for every (ε, δ); the value δ(0) is the case ε = 0.
+        """
+        best = 1.0
+        for epsilon, delta in self._points():
+            best = min(best, math.tanh(epsilon / 2) + 2 * delta / (1 + math.exp(min(epsilon, 700.0))))
+        return min(1.0, round_up(best))
+
+    def _points(self) -> list[tuple[float, float]]:
+        """Return (ε, δ(ε)) on a grid that is fine where people ask."""
+        grid = [0.0] + [10 ** (k / 20) for k in range(-80, 41)]
+        return [(epsilon, self.delta(epsilon)) for epsilon in grid]
+
+
+def posterior(epsilon: float, prior: float) -> float:
+    """Return the highest belief in a person's membership after the release, from this prior.
+
+    Holds exactly for pure ε; for (ε, δ) it holds except with a probability of the order of δ.
+    """
+    if not 0 <= prior <= 1:
+        raise InvalidInput(f"prior must lie in [0, 1], got {prior!r}.")
+    if prior in (0.0, 1.0):
+        return prior
+    return 1 / (1 + (1 - prior) / prior * math.exp(-epsilon))
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """What is proved about a release or an account.
+
+    Args:
+        unit: Who is protected, under which neighbouring relation.
+        epsilon: Privacy loss bound; rounded up.
+        delta: Probability beyond it.
+        method: How the number was obtained.
+        assumptions: What must be true outside of discreet's control ("promise" of the caller).
+        evidence: proven (proof note here), cited, or measured.
+    """
+
+    unit: PrivacyUnit
+    epsilon: float
+    delta: float
+    method: str
+    assumptions: tuple[str, ...] = ()
+    evidence: Evidence = "proven"
+
+    def __str__(self) -> str:
+        return f"ε = {show_up(self.epsilon)}, δ = {show_delta(self.delta)} {self.unit.label}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the guarantee as plain data."""
+        return {
+            "unit": self.unit.to_dict(),
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "method": self.method,
+            "assumptions": list(self.assumptions),
+            "evidence": self.evidence,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Guarantee:
+        """Read a guarantee written by `to_dict`."""
+        return cls(
+            unit=PrivacyUnit.from_dict(data["unit"]),
+            epsilon=data["epsilon"],
+            delta=data["delta"],
+            method=data["method"],
+            assumptions=tuple(data["assumptions"]),
+            evidence=data["evidence"],
+        )
+
+
+def show_up(value: float, digits: int = 4) -> str:
+    """Show a bound with `digits` significant digits, never below its value."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "∞"
+    text = f"{value:.{digits}g}"
+    if float(text) < value * (1 - 1e-12):
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+        text = f"{value + step:.{digits}g}"
+    return text
+
+
+def show_delta(value: float) -> str:
+    """Show a δ: zero as 0, else in scientific notation, never below its value."""
+    if value == 0:
+        return "0"
+    text = f"{value:.3g}"
+    if float(text) < value:
+        text = f"{value * 1.005:.3g}"
+    mantissa, _, exponent = f"{float(text):e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent):+03d}"
