@@ -1,0 +1,241 @@
+"""Dataset: the one door to private rows.
+
+`lend` is the single choke point: it charges the ledger, durably, before `work` sees the source,
+and nothing that goes wrong inside can carry a private value out. `reveal` prepares its argument
+from public facts and wraps its result in a `Release`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from discreet import errors, events
+from discreet.domains import Domain
+from discreet.errors import InvalidInput
+from discreet.ledger import Entry, Ledger
+from discreet.profiles import Guarantee
+from discreet.release import Release, Shelf, check_name
+from discreet.units import PrivacyUnit
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from discreet.mechanisms.rng import Rng
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a plan's run gives back: already noised, safe to publish."""
+
+    value: pyarrow.Table
+    accuracy: Mapping[str, Any]
+
+
+class Plan(Protocol):
+    """A mechanism bound to public facts: question and cost in one object, never apart."""
+
+    @property
+    def event(self) -> events.Event:
+        """What will run; the charge."""
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What the release alone will guarantee."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Plain data that names the question and how it is answered; hashed into the request."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Public facts for `explain`."""
+
+    def run(self, source: Any, rng: Rng) -> Answer:
+        """Read the private source and answer with noise. Called once, after the charge."""
+
+
+class Mechanism(Protocol):
+    """Something that can be asked of a dataset."""
+
+    def bind(self, dataset: Dataset) -> Plan:
+        """Bind to the dataset's public facts; may refuse; reads no private row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Private rows, together with who is protected, what is public, and which account pays.
+
+    Args:
+        source: Path of a Parquet or CSV file, an open DuckDB connection, or an Arrow, pandas or
+            polars frame. Opaque here: a vertical opens it inside `lend`.
+        name: The table's name in queries.
+        version: The owner's word for the state of the data ("2024-06"). Part of every request: the
+            same question about the same version is the same release. Change it when the rows change.
+        unit: Who is protected, and how much of this table one of them may touch.
+        domain: The public facts of the columns.
+        ledger: The ledger, or its path or URL.
+        population: The ledger account that pays.
+        releases: The folder where releases are kept.
+        analyst: Who asks; if given, that analyst's share of the account pays too.
+
+    Raises:
+        InvalidInput: a fact contradicts another. Nothing is read or spent here.
+    """
+
+    source: Any = field(repr=False)
+    name: str = field(kw_only=True)
+    version: str = field(kw_only=True)
+    unit: PrivacyUnit = field(kw_only=True)
+    domain: Domain = field(kw_only=True)
+    ledger: Ledger = field(kw_only=True)
+    population: str = field(kw_only=True)
+    releases: Path = field(kw_only=True, default=Path("releases"))
+    analyst: str | None = field(kw_only=True, default=None)
+    _rng: Rng | None = field(init=False, repr=False, default=None)  # set by discreet.testing alone
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ledger, str | Path):
+            object.__setattr__(self, "ledger", Ledger(self.ledger))
+        object.__setattr__(self, "releases", Path(self.releases))
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", Path(self.source))
+        check_name(self.name)
+        for column, label in ((self.unit.column, "column"), (self.unit.per, "per")):
+            if column is not None and column not in self.domain:
+                raise InvalidInput(
+                    f"the unit's {label} {column!r} is not declared in the domain of {self.name!r}.",
+                    remedy=f'Declare it with its type, for example Domain({column}="integer", …).',
+                )
+        if not isinstance(self.version, str) or not self.version:
+            raise InvalidInput(
+                f"version must be a text that names the state of the data, got {self.version!r}.",
+                remedy='For example version="2024-06"; change it whenever the rows change.',
+            )
+
+    def lend(self, event: events.Event, work: Callable[..., Release], *, purpose: str, name: str, request: str) -> Release:
+        """Charge `event`, then call `work(source, entry)` on the private rows: the only way to them.
+
+        Args:
+            event: What will run on the rows.
+            work: Reads the source and returns a release. Called at most once, after the charge is
+                durable, and never when this request was answered before.
+            purpose: Why; written to the ledger.
+            name: The release's name.
+            request: The id of the question; the same id is never answered twice with fresh noise.
+
+        Returns:
+            The new release, or the stored one if this request was answered before.
+
+        Raises:
+            BudgetExceeded: the account does not hold the cost; nothing was spent.
+            InvalidInput: the unit is not the account's; or the request was charged and not released.
+            DataFailure: `work` failed; the charge stands.
+        """
+        shelf = Shelf(self.releases)
+        self._check(shelf, name, request)
+        entry, earlier = self.ledger.charge(
+            self.population, event, purpose=purpose, request=request, analyst=self.analyst
+        )  # durable, or BudgetExceeded
+        if earlier is not None:
+            assert earlier.digest is not None
+            return shelf.get(name, request, earlier.digest)  # never a second draw
+        release = errors.sealed(work, self.source, entry)
+        self.ledger.released(entry, shelf.put(release))
+        return release
+
+    def reveal(self, mechanism: Mechanism, *, name: str, purpose: str, attempt: int = 1) -> Release:
+        """Ask `mechanism` of these rows: bind it to public facts, charge, run, wrap.
+
+        Args:
+            mechanism: What is asked.
+            name: The release's name; part of the request's id.
+            purpose: Why; written to the ledger.
+            attempt: Ask again, for a new charge, what was charged but never released (a crash), or
+                whose release was lost.
+        """
+        plan = mechanism.bind(self)
+        request = self.request(plan, name=name, attempt=attempt)
+        rng = self.rng()
+
+        def work(source: Any, entry: Entry) -> Release:
+            answer = plan.run(source, rng)
+            return Release(
+                name=name,
+                value=answer.value,
+                event=plan.event,
+                guarantee=plan.guarantee,
+                accuracy=answer.accuracy,
+                facts=plan.facts,
+                provenance=self.provenance(plan, rng),
+                entry={
+                    "population": entry.population,
+                    "sequence": entry.sequence,
+                    "hash": entry.hash,
+                    "request": request,
+                },
+            )
+
+        return self.lend(plan.event, work, purpose=purpose, name=name, request=request)
+
+    def request(self, plan: Plan, *, name: str, attempt: int = 1) -> str:
+        """Return the id of the question: the hash of everything that shapes its answer's law."""
+        if isinstance(attempt, bool) or not isinstance(attempt, int) or attempt < 1:
+            raise InvalidInput(f"attempt must be a whole number of at least 1, got {attempt!r}.")
+        question = {
+            "v": 1,
+            "release": check_name(name),
+            "attempt": attempt,
+            "population": self.population,
+            "table": self.name,
+            "version": self.version,
+            "unit": self.unit.to_dict(),
+            "domain": self.domain.to_dict(),
+            "plan": plan.identity,
+            "event": events.to_dict(plan.event),
+        }
+        text = json.dumps(question, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def rng(self) -> Rng:
+        """Return the source of randomness: the operating system's, unless discreet.testing replaced it."""
+        from discreet.mechanisms.rng import Rng  # numpy is loaded only once noise is needed
+
+        return self._rng if self._rng is not None else Rng()
+
+    def provenance(self, plan: Plan, rng: Rng) -> dict[str, Any]:
+        """Return where a release of `plan` comes from, as public plain data."""
+        facts = {
+            "discreet": installed("discreet"),
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "table": self.name,
+            "version": self.version,
+            "unit": self.unit.to_dict(),
+            "domain": self.domain.to_dict(),
+            "analyst": self.analyst,
+            "plan": plan.identity,
+        }
+        return facts if rng.secure else facts | {"test": "made with fixed randomness; it protects nobody"}
+
+    def _check(self, shelf: Shelf, name: str, request: str) -> None:
+        """Refuse, before anything is spent, what is bound to fail afterwards."""
+        if isinstance(self.source, Path) and not self.source.exists():
+            raise InvalidInput(f"{self.source} does not exist.", remedy=f"Correct the source of table {self.name!r}.")
+        if not self.rng().secure and not self.ledger.testing:
+            raise InvalidInput(
+                "fixed randomness protects nobody; a real ledger does not charge for it.",
+                remedy="Use the ledger of discreet.testing in tests.",
+            )
+        self.ledger.check(self.population, self.unit)
+        shelf.ready()
+        if shelf.place(name, request).exists() and self.ledger.request(self.population, request) is None:
+            raise InvalidInput(
+                f"{shelf.place(name, request)} holds a release that this ledger never charged.",
+                remedy="The ledger may be an old copy: find the newest one, or remove that release.",
+            )
