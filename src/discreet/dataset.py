@@ -119,7 +119,9 @@ class Dataset:
                 remedy='For example version="2024-06"; change it whenever the rows change.',
             )
 
-    def lend(self, event: events.Event, work: Callable[..., Release], *, purpose: str, name: str, request: str) -> Release:
+    def lend(
+        self, event: events.Event, work: Callable[..., Release], *, purpose: str, name: str, request: str
+    ) -> Release:
         """Charge `event`, then call `work(source, entry)` on the private rows: the only way to them.
 
         Args:

@@ -105,7 +105,7 @@ class Column:
         """Return `value` in whole grid steps, rounded half away from zero."""
         assert self.resolution is not None
         exact = Fraction(value) / self.resolution
-        return int(math.floor(abs(exact) + Fraction(1, 2))) * (1 if exact >= 0 else -1)
+        return math.floor(abs(exact) + Fraction(1, 2)) * (1 if exact >= 0 else -1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the column as plain data (stable: it is hashed into request ids)."""

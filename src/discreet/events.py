@@ -13,13 +13,14 @@ therefore carry their own.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from fractions import Fraction
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeGuard, get_args
 
 from discreet.errors import InvalidInput
 
@@ -39,67 +40,38 @@ class Relation(str, Enum):
     ZERO_OUT = "zero_out"
 
 
-def _fail(what: str) -> InvalidInput:
-    return InvalidInput(what, remedy="Build the event from valid parameters.")
+class _Checked:
+    """Checks every field of an event by its name: the same word means the same thing in every kind."""
 
+    __slots__ = ()
+    kind: ClassVar[str]
 
-def _positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise _fail(f"{name} must be a finite number above 0, got {value!r}.")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise _fail(f"{name} must be a finite number of at least 0, got {value!r}.")
-
-
-def _fraction(name: str, value: Fraction, *, zero: bool = False) -> None:
-    if not isinstance(value, Fraction) or value < 0 or (value == 0 and not zero):
-        least = "of at least 0" if zero else "above 0"
-        raise _fail(f"{name} must be a Fraction {least}, got {value!r}.")
-
-
-def _delta(name: str, value: float) -> None:
-    _not_negative(name, value)
-    if value >= 1:
-        raise _fail(f"{name} must be below 1, got {value!r}.")
-
-
-def _rate(name: str, value: float) -> None:
-    _positive(name, value)
-    if value > 1:
-        raise _fail(f"{name} must be at most 1, got {value!r}.")
-
-
-def _count(name: str, value: int, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise _fail(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            demand, holds = CHECKS[item.name]
+            value = getattr(self, item.name)
+            if not holds(value):
+                raise _fail(f"{item.name} must be {demand}, got {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)
-class Pure:
+class Pure(_Checked):
     """Any ε-differentially private mechanism."""
 
     kind: ClassVar[str] = "pure"
     epsilon: float
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-
 
 @dataclass(frozen=True, slots=True)
-class Laplace:
+class Laplace(_Checked):
     """Continuous Laplace noise; noise_multiplier = scale / (L1 sensitivity)."""
 
     kind: ClassVar[str] = "laplace"
     noise_multiplier: float
 
-    def __post_init__(self) -> None:
-        _positive("noise_multiplier", self.noise_multiplier)
-
 
 @dataclass(frozen=True, slots=True)
-class DiscreteLaplace:
+class DiscreteLaplace(_Checked):
     """Independent discrete Laplace noise, P(x) ∝ exp(-|x| / scale), on integer coordinates.
 
     sensitivity: L1 sensitivity of the integer vector, in the same unit as scale.
@@ -109,24 +81,17 @@ class DiscreteLaplace:
     sensitivity: Fraction
     scale: Fraction
 
-    def __post_init__(self) -> None:
-        _fraction("sensitivity", self.sensitivity, zero=True)
-        _fraction("scale", self.scale)
-
 
 @dataclass(frozen=True, slots=True)
-class Gaussian:
+class Gaussian(_Checked):
     """Continuous Gaussian noise; noise_multiplier = standard deviation / (L2 sensitivity)."""
 
     kind: ClassVar[str] = "gaussian"
     noise_multiplier: float
 
-    def __post_init__(self) -> None:
-        _positive("noise_multiplier", self.noise_multiplier)
-
 
 @dataclass(frozen=True, slots=True)
-class DiscreteGaussian:
+class DiscreteGaussian(_Checked):
     """Independent discrete Gaussian noise, P(x) ∝ exp(-x² / 2·variance), on integer coordinates.
 
     sensitivity_squared: square of the L2 sensitivity of the integer vector.
@@ -138,59 +103,42 @@ class DiscreteGaussian:
     sensitivity_squared: Fraction
     variance: Fraction
 
-    def __post_init__(self) -> None:
-        _fraction("sensitivity_squared", self.sensitivity_squared, zero=True)
-        _fraction("variance", self.variance)
-
 
 @dataclass(frozen=True, slots=True)
-class ExponentialMechanism:
+class ExponentialMechanism(_Checked):
     """Softmax selection with an ε-bounded range (so ε-DP and ε²/8-zCDP)."""
 
     kind: ClassVar[str] = "exponential_mechanism"
     epsilon: float
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-
 
 @dataclass(frozen=True, slots=True)
-class PermuteAndFlip:
+class PermuteAndFlip(_Checked):
     """Permute-and-flip selection: pure ε, not of bounded range."""
 
     kind: ClassVar[str] = "permute_and_flip"
     epsilon: float
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-
 
 @dataclass(frozen=True, slots=True)
-class NoisyMax:
+class NoisyMax(_Checked):
     """Report-noisy-max: pure ε, not of bounded range."""
 
     kind: ClassVar[str] = "noisy_max"
     epsilon: float
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-
 
 @dataclass(frozen=True, slots=True)
-class RandomizedResponse:
+class RandomizedResponse(_Checked):
     """k-ary randomised response: the true one of `categories` answers with odds e^ε : 1 : … : 1."""
 
     kind: ClassVar[str] = "randomized_response"
     epsilon: float
     categories: int
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-        _count("categories", self.categories, 2)
-
 
 @dataclass(frozen=True, slots=True)
-class KeySelection:
+class KeySelection(_Checked):
     """Stability-based selection of unknown keys; each unit touches at most `max_groups` keys.
 
     epsilon and delta are those of the whole selection, all `max_groups` keys together.
@@ -201,25 +149,17 @@ class KeySelection:
     delta: float
     max_groups: int
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-        _delta("delta", self.delta)
-        _count("max_groups", self.max_groups)
-
 
 @dataclass(frozen=True, slots=True)
-class ZCDP:
+class ZCDP(_Checked):
     """Any ρ-zero-concentrated differentially private mechanism."""
 
     kind: ClassVar[str] = "zcdp"
     rho: float
 
-    def __post_init__(self) -> None:
-        _not_negative("rho", self.rho)
-
 
 @dataclass(frozen=True, slots=True)
-class RDP:
+class RDP(_Checked):
     """A mechanism known by its Rényi curve: at orders[i] > 1 its divergence is at most epsilons[i]."""
 
     kind: ClassVar[str] = "rdp"
@@ -227,32 +167,22 @@ class RDP:
     epsilons: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.orders or len(self.orders) != len(self.epsilons):
-            raise _fail("orders and epsilons must be of the same length, at least 1.")
-        for order, epsilon in zip(self.orders, self.epsilons, strict=True):
-            _positive("order", order)
-            if order <= 1:
-                raise _fail(f"each order must be above 1, got {order!r}.")
-            _not_negative("epsilon", epsilon)
-        if list(self.orders) != sorted(set(self.orders)):
-            raise _fail("orders must increase strictly.")
+        _Checked.__post_init__(self)
+        if len(self.orders) != len(self.epsilons):
+            raise _fail("orders and epsilons must be of the same length.")
 
 
 @dataclass(frozen=True, slots=True)
-class Approximate:
+class Approximate(_Checked):
     """Any (ε, δ)-differentially private mechanism."""
 
     kind: ClassVar[str] = "approximate"
     epsilon: float
     delta: float
 
-    def __post_init__(self) -> None:
-        _not_negative("epsilon", self.epsilon)
-        _delta("delta", self.delta)
-
 
 @dataclass(frozen=True, slots=True)
-class PoissonSampled:
+class PoissonSampled(_Checked):
     """`event` on a random subset that keeps each privacy unit independently with sample_rate."""
 
     kind: ClassVar[str] = "poisson_sampled"
@@ -260,14 +190,9 @@ class PoissonSampled:
     relation: Relation
     event: Event
 
-    def __post_init__(self) -> None:
-        _rate("sample_rate", self.sample_rate)
-        _relation(self.relation)
-        _nested(self.event)
-
 
 @dataclass(frozen=True, slots=True)
-class TruncatedPoissonSampled:
+class TruncatedPoissonSampled(_Checked):
     """Poisson sampling cut at max_batch_size, over a *public* number of units.
 
     Refused under add/remove: its law needs a public population_size.
@@ -281,20 +206,12 @@ class TruncatedPoissonSampled:
     event: Event
 
     def __post_init__(self) -> None:
-        _rate("sample_rate", self.sample_rate)
-        _count("population_size", self.population_size)
-        _count("max_batch_size", self.max_batch_size)
-        _relation(self.relation)
-        if self.relation is Relation.ADD_REMOVE:
-            raise _fail(
-                "truncated Poisson sampling needs a public population size, "
-                "which add_remove does not grant; declare zero_out or replace_one."
-            )
-        _nested(self.event)
+        _Checked.__post_init__(self)
+        _public_size(self.relation)
 
 
 @dataclass(frozen=True, slots=True)
-class FixedSizeSampled:
+class FixedSizeSampled(_Checked):
     """`event` on a uniform subset of sample_size out of population_size units, without replacement."""
 
     kind: ClassVar[str] = "fixed_size_sampled"
@@ -304,45 +221,31 @@ class FixedSizeSampled:
     event: Event
 
     def __post_init__(self) -> None:
-        _count("population_size", self.population_size)
-        _count("sample_size", self.sample_size)
+        _Checked.__post_init__(self)
+        _public_size(self.relation)
         if self.sample_size > self.population_size:
             raise _fail("sample_size must not exceed population_size.")
-        _relation(self.relation)
-        if self.relation is Relation.ADD_REMOVE:
-            raise _fail("fixed-size sampling has a public population size; add_remove does not fit.")
-        _nested(self.event)
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(_Checked):
     """`event`, run `count` times (adaptively)."""
 
     kind: ClassVar[str] = "repeated"
     count: int
     event: Event
 
-    def __post_init__(self) -> None:
-        _count("count", self.count)
-        _nested(self.event)
-
 
 @dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(_Checked):
     """Several events, run one after the other (adaptively); an empty one touched nothing."""
 
     kind: ClassVar[str] = "composed"
     events: tuple[Event, ...]
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.events, tuple):
-            raise _fail("events must be a tuple.")
-        for event in self.events:
-            _nested(event)
-
 
 @dataclass(frozen=True, slots=True)
-class NonPrivate:
+class NonPrivate(_Checked):
     """Something without any guarantee ran; every accountant refuses it."""
 
     kind: ClassVar[str] = "non_private"
@@ -370,40 +273,72 @@ Event: TypeAlias = (
     | NonPrivate
 )
 
-KINDS: Mapping[str, type[Event]] = {
-    kind.kind: kind
-    for kind in (
-        Pure,
-        Laplace,
-        DiscreteLaplace,
-        Gaussian,
-        DiscreteGaussian,
-        ExponentialMechanism,
-        PermuteAndFlip,
-        NoisyMax,
-        RandomizedResponse,
-        KeySelection,
-        ZCDP,
-        RDP,
-        Approximate,
-        PoissonSampled,
-        TruncatedPoissonSampled,
-        FixedSizeSampled,
-        Repeated,
-        Composed,
-        NonPrivate,
+KINDS: Mapping[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
+
+
+def _fail(what: str) -> InvalidInput:
+    return InvalidInput(what, remedy="Build the event from valid parameters.")
+
+
+def _public_size(relation: Relation) -> None:
+    if relation is Relation.ADD_REMOVE:
+        raise _fail(
+            "this sampling needs a public population size, which add_remove does not grant; "
+            "declare zero_out or replace_one."
+        )
+
+
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _event(value: object) -> bool:
+    return type(value) in KINDS.values()
+
+
+def _increasing(values: object, above: float) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) > 0
+        and all(_number(value) and value > above for value in values)
+        and all(a < b for a, b in itertools.pairwise(values))
     )
+
+
+_LOSS = ("a finite number of at least 0", lambda x: _number(x) and x >= 0)
+_EXACT = ("a Fraction above 0", lambda x: isinstance(x, Fraction) and x > 0)
+_EXACT_OR_ZERO = ("a Fraction of at least 0", lambda x: isinstance(x, Fraction) and x >= 0)
+_COUNT = ("a whole number of at least 1", lambda x: _whole(x, 1))
+
+CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "epsilon": _LOSS,
+    "rho": _LOSS,
+    "delta": ("a number in [0, 1)", lambda x: _number(x) and 0 <= x < 1),
+    "noise_multiplier": ("a finite number above 0", lambda x: _number(x) and x > 0),
+    "sensitivity": _EXACT_OR_ZERO,
+    "sensitivity_squared": _EXACT_OR_ZERO,
+    "scale": _EXACT,
+    "variance": _EXACT,
+    "sample_rate": ("a number in (0, 1]", lambda x: _number(x) and 0 < x <= 1),
+    "orders": ("a tuple of increasing numbers above 1", lambda x: _increasing(x, 1)),
+    "epsilons": (
+        "a tuple of finite numbers of at least 0",
+        lambda x: isinstance(x, tuple) and all(_number(value) and value >= 0 for value in x),
+    ),
+    "categories": ("a whole number of at least 2", lambda x: _whole(x, 2)),
+    "max_groups": _COUNT,
+    "count": _COUNT,
+    "population_size": _COUNT,
+    "sample_size": _COUNT,
+    "max_batch_size": _COUNT,
+    "relation": ("a Relation", lambda x: isinstance(x, Relation)),
+    "event": ("an event", _event),
+    "events": ("a tuple of events", lambda x: isinstance(x, tuple) and all(_event(item) for item in x)),
 }
-
-
-def _relation(value: Relation) -> None:
-    if not isinstance(value, Relation):
-        raise _fail(f"relation must be a Relation, got {value!r}.")
-
-
-def _nested(value: object) -> None:
-    if type(value) not in KINDS.values():
-        raise _fail(f"an event may only hold events, got {type(value).__name__}.")
 
 
 # ---------------------------------------------------------------------------------- JSON codec
@@ -411,12 +346,13 @@ def _nested(value: object) -> None:
 
 def to_dict(event: Event) -> dict[str, Any]:
     """Return `event` as plain data with its version."""
-    _nested(event)
+    if not _event(event):
+        raise _fail(f"this is not an event: {type(event).__name__}.")
     return {"v": VERSION, **_plain(event)}
 
 
 def _plain(value: Any) -> Any:
-    if type(value) in KINDS.values():
+    if _event(value):
         held = {f.name: getattr(value, f.name) for f in fields(value)}
         for f in fields(value):
             if f.type == "float":  # 1 and 1.0 are one event: they must hash alike
@@ -444,7 +380,7 @@ def from_json(text: str) -> Event:
     """
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     return from_dict(data)
 
@@ -458,10 +394,10 @@ def from_dict(data: object) -> Event:
             f"this event is of version {data['v']!r}; this discreet reads version {VERSION}.",
             remedy="Read it with the version of discreet that wrote it, or a later one.",
         )
-    return _event({key: value for key, value in data.items() if key != "v"})
+    return _read({key: value for key, value in data.items() if key != "v"})
 
 
-def _event(data: object) -> Event:
+def _read(data: object) -> Event:
     if not isinstance(data, dict):
         raise _fail("an event must be an object.")
     kind = KINDS.get(data.get("kind", ""))
@@ -478,18 +414,19 @@ def _value(declared: str, value: Any) -> Any:
     """Read one field; `declared` is the annotation as written above."""
     try:
         if declared == "Event":
-            return _event(value)
+            return _read(value)
         if declared == "tuple[Event, ...]":
-            return tuple(_event(item) for item in value)
+            return tuple(_read(item) for item in value)
         if declared == "tuple[float, ...]":
             return tuple(float(item) for item in value)
         if declared == "Fraction":
-            return Fraction(value) if isinstance(value, str) else value
+            numerator, denominator = value.split("/")  # never Fraction(text): "1e999999999" would hang
+            return Fraction(int(numerator), int(denominator))
         if declared == "Relation":
             return Relation(value)
         if declared == "float":
             return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, AttributeError, ArithmeticError):
         pass
     else:
         return value

@@ -1,0 +1,1 @@
+"""discreet: differential privacy from end to end."""

@@ -1,0 +1,243 @@
+"""Dataset: the one door. Charged first, drawn once, silent about failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from discreet.ledger import OwnerKey
+
+from discreet import Dataset, Domain, Ledger, PrivacyUnit, events
+from discreet.dataset import Answer
+from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
+from discreet.profiles import Guarantee
+
+UNIT = PrivacyUnit(column="id")
+DOMAIN = Domain(id="integer", cost=(0, 500))
+
+
+@dataclass
+class Spy:
+    """A source that notes when it is read and what the ledger held at that moment."""
+
+    ledger: Ledger
+    reads: list[int] = field(default_factory=list)
+
+    def rows(self) -> list[int]:
+        charges = [entry for entry in self.ledger.entries("patients") if entry.kind == "charge"]
+        self.reads.append(len(charges))
+        return [1, 2, 3]
+
+
+@dataclass(frozen=True)
+class Count:
+    """A mechanism for tests: not private at all, but it obeys the protocol."""
+
+    rho: float = 0.01
+    crash: type[BaseException] | None = None
+
+    def bind(self, dataset: Dataset) -> Count:
+        return self
+
+    @property
+    def event(self) -> events.Event:
+        return events.ZCDP(self.rho)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee(UNIT, 1.0, 1e-6, "test")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"count": "rows"}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def run(self, source: Spy, rng: Any) -> Answer:
+        rows = source.rows()
+        if self.crash:
+            raise self.crash(f"private {rows}")
+        noise = int(rng.words(1)[0] % 1000)
+        return Answer(pyarrow.table({"n": [len(rows) + noise]}), {"n": {}})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "ledger.db")
+    owner = OwnerKey.create(tmp_path / "owner.key")
+    ledger.open("patients", unit=UNIT, measure="zcdp", epsilon=1.0, delta=1e-6, owner=owner)
+    return ledger
+
+
+@pytest.fixture
+def dataset(ledger: Ledger, tmp_path: Path) -> Dataset:
+    return make(ledger, tmp_path)
+
+
+def make(ledger: Ledger, tmp_path: Path, **changes: Any) -> Dataset:
+    facts: dict[str, Any] = {
+        "name": "visits",
+        "version": "1",
+        "unit": UNIT,
+        "domain": DOMAIN,
+        "ledger": ledger,
+        "population": "patients",
+        "releases": tmp_path / "releases",
+    }
+    return Dataset(Spy(ledger), **(facts | changes))
+
+
+def charges(ledger: Ledger) -> int:
+    return sum(entry.kind == "charge" for entry in ledger.entries("patients"))
+
+
+def test_the_charge_stands_before_the_first_read(dataset):
+    dataset.reveal(Count(), name="n", purpose="test")
+    assert dataset.source.reads == [1]
+
+
+def test_the_same_question_is_answered_once(dataset, ledger):
+    first = dataset.reveal(Count(), name="n", purpose="test")
+    again = dataset.reveal(Count(), name="n", purpose="test")
+    assert again.value.equals(first.value)
+    assert again.entry == first.entry
+    assert charges(ledger) == 1
+    assert len(dataset.source.reads) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"version": "2"}, {"domain": Domain(id="integer", cost=(0, 501))}, {"unit": PrivacyUnit(column="id", max_rows=2)}],
+)
+def test_another_fact_is_another_question(dataset, ledger, tmp_path, changes):
+    dataset.reveal(Count(), name="n", purpose="test")
+    make(ledger, tmp_path, **changes).reveal(Count(), name="n", purpose="test")
+    assert charges(ledger) == 2
+
+
+def test_too_dear_a_question_reads_nothing(dataset, ledger):
+    with pytest.raises(BudgetExceeded, match=r"[Nn]othing was spent"):
+        dataset.reveal(Count(rho=5.0), name="n", purpose="test")
+    assert dataset.source.reads == []
+    assert charges(ledger) == 0
+
+
+def test_a_failure_keeps_its_charge_and_its_secret(dataset, ledger):
+    with pytest.raises(DataFailure) as caught:
+        dataset.reveal(Count(crash=ValueError), name="n", purpose="test")
+    assert "private" not in str(caught.value).replace("private rows", "").replace("private values", "")
+    assert caught.value.__context__ is None
+    assert charges(ledger) == 1
+
+
+def test_after_a_crash_the_question_is_refused_and_a_new_attempt_pays_again(dataset, ledger):
+    with pytest.raises(DataFailure):
+        dataset.reveal(Count(crash=ValueError), name="n", purpose="test")
+    with pytest.raises(InvalidInput, match="charged"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert len(dataset.source.reads) == 1
+    assert dataset.reveal(Count(), name="n", purpose="test", attempt=2).value.num_rows == 1
+    assert charges(ledger) == 2
+
+
+def test_a_lost_release_is_not_drawn_again(dataset, ledger):
+    release = dataset.reveal(Count(), name="n", purpose="test")
+    place = dataset.releases / "n" / release.entry["request"]
+    for path in place.iterdir():
+        path.unlink()
+    place.rmdir()
+    with pytest.raises(InvalidInput, match="is gone"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert len(dataset.source.reads) == 1
+    assert charges(ledger) == 1
+
+
+def test_an_altered_release_is_not_handed_out(dataset):
+    release = dataset.reveal(Count(), name="n", purpose="test")
+    record = dataset.releases / "n" / release.entry["request"] / "release.json"
+    record.write_text(record.read_text().replace('"name": "n"', '"name": "m"'))
+    with pytest.raises(InvalidInput, match="hash differs"):
+        dataset.reveal(Count(), name="n", purpose="test")
+
+
+def test_a_release_unknown_to_the_ledger_stops_everything(dataset, tmp_path):
+    """An old copy of the ledger was restored: the shelf knows more than the ledger."""
+    dataset.reveal(Count(), name="n", purpose="test")
+    old = Ledger(tmp_path / "old.db")
+    old.open("patients", unit=UNIT, measure="zcdp", epsilon=1.0, delta=1e-6, owner=OwnerKey.create(tmp_path / "k"))
+    with pytest.raises(InvalidInput, match="never charged"):
+        make(old, tmp_path).reveal(Count(), name="n", purpose="test")
+    assert charges(old) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": PrivacyUnit(column="id", relation="replace_one")},
+        {"unit": PrivacyUnit()},
+        {"population": "staff"},
+        {"releases": Path("/proc/nowhere")},
+    ],
+)
+def test_what_does_not_fit_the_account_spends_nothing(ledger, tmp_path, changes):
+    dataset = make(ledger, tmp_path, **changes)
+    with pytest.raises(InvalidInput, match="Nothing was spent"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert dataset.source.reads == []
+    assert charges(ledger) == 0
+
+
+def test_a_missing_file_spends_nothing(ledger, tmp_path):
+    dataset = Dataset(
+        tmp_path / "nowhere.parquet",
+        name="visits",
+        version="1",
+        unit=UNIT,
+        domain=DOMAIN,
+        ledger=ledger,
+        population="patients",
+    )
+    with pytest.raises(InvalidInput, match="does not exist"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert charges(ledger) == 0
+
+
+def test_fixed_randomness_is_refused_by_a_real_ledger(dataset, ledger):
+    from discreet.testing import FixedRng
+
+    object.__setattr__(dataset, "_rng", FixedRng(7))
+    with pytest.raises(InvalidInput, match="protects nobody"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert charges(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": ""},
+        {"version": 3},
+        {"name": "../visits"},
+        {"unit": PrivacyUnit(column="person")},
+        {"unit": PrivacyUnit(column="id", per="month")},
+    ],
+)
+def test_contradictions_are_refused_at_once(ledger, tmp_path, changes):
+    with pytest.raises(InvalidInput):
+        make(ledger, tmp_path, **changes)
+
+
+@pytest.mark.parametrize("attempt", [0, True, 1.0, "2"])
+def test_attempts_are_whole_numbers(dataset, attempt):
+    with pytest.raises(InvalidInput, match="attempt"):
+        dataset.reveal(Count(), name="n", purpose="test", attempt=attempt)
+
+
+def test_the_repr_shows_no_row(ledger, tmp_path):
+    frame = pyarrow.table({"id": [4711]})
+    dataset = Dataset(frame, name="v", version="1", unit=UNIT, domain=DOMAIN, ledger=ledger, population="patients")
+    assert "4711" not in repr(dataset)
