@@ -1,0 +1,8 @@
+"""What holds for every test. Warnings are errors and a hang is a failure: pyproject.toml says so."""
+
+from hypothesis import settings
+
+# No deadline: the machine is shared, and a slow example is no counter-example. Fresh examples each
+# run; the blob that repeats a failing one is printed.
+settings.register_profile("discreet", deadline=None, print_blob=True)
+settings.load_profile("discreet")
