@@ -38,7 +38,7 @@ def test_the_layers_hold(copy):
     [
         ("errors.py", "import discreet.ledger", "Layers"),
         ("units.py", "import discreet.domains", "Layers"),
-        ("explain/planted.py", "import discreet.sql", "Layers"),
+        ("explain/planted.py", "import discreet.sql", "explain imports no vertical"),
         ("planted.py", "", "planted"),
         ("dataset.py", "import duckdb", "duckdb and sqlglot"),
         ("accounting/planted.py", "import numpy", "no numpy"),
