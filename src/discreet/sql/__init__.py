@@ -1,0 +1,10 @@
+"""Questions in SQL: parsed into our own nodes, bounded per person, summed exactly, noised, explained.
+
+DuckDB, sqlglot and Arrow are loaded with the first question, not with this package.
+"""
+
+from discreet.sql.ask import Query, QueryCost, cost, plan, query
+from discreet.sql.forecast import Forecast
+from discreet.sql.plan import QueryPlan
+
+__all__ = ["Forecast", "Query", "QueryCost", "QueryPlan", "cost", "plan", "query"]

@@ -1,0 +1,153 @@
+"""Noise: how a budget is split over primitives, and the exact rational scale each one gets.
+
+The scales are rounded to the safe side; the composed event costs at most the budget, which is
+checked in the ledger's own integers. Closed forms and proofs: docs/proofs/budget_split.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from discreet import accounting, events
+from discreet.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from discreet.mechanisms.rng import Rng
+
+Law = Literal["discrete_laplace", "discrete_gaussian"]
+PRECISION = 20  # scales keep 20 binary digits: at most 1e-6 more noise than needed
+LEAST_SHARE = Fraction(1, 100)
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The noise of one primitive: its law, its scale, and the event they amount to.
+
+    Args:
+        law: discrete_laplace or discrete_gaussian.
+        sensitivity: L1 sensitivity (Laplace), or the square of the L2 sensitivity (Gaussian).
+        scale: Scale (Laplace) or variance (Gaussian), in grid steps.
+    """
+
+    law: Law
+    sensitivity: Fraction
+    scale: Fraction
+
+    @property
+    def event(self) -> events.Event:
+        """What the noise amounts to."""
+        if self.law == "discrete_laplace":
+            return events.DiscreteLaplace(self.sensitivity, self.scale)
+        return events.DiscreteGaussian(self.sensitivity, self.scale)
+
+    def add(self, exact: NDArray[Any], rng: Rng) -> NDArray[Any]:
+        """Return `exact` with fresh noise on each entry."""
+        from discreet import mechanisms
+
+        if self.law == "discrete_laplace":
+            return mechanisms.DiscreteLaplaceMechanism(self.sensitivity, self.scale)(exact, rng)
+        return mechanisms.DiscreteGaussianMechanism(self.sensitivity, self.scale)(exact, rng)
+
+    def std(self) -> float:
+        """Return the true standard deviation, in grid steps."""
+        from discreet import mechanisms
+
+        if self.law == "discrete_laplace":
+            return mechanisms.discrete_laplace_std(self.scale)
+        return mechanisms.discrete_gaussian_std(self.scale)
+
+    def half_width(self, level: float) -> int:
+        """Return the smallest h with P(|noise| <= h) >= level, in grid steps."""
+        from discreet import mechanisms
+
+        if self.law == "discrete_laplace":
+            return int(mechanisms.discrete_laplace_quantile(level, self.scale))
+        return int(mechanisms.discrete_gaussian_quantile(level, self.scale))
+
+def allocate(
+    measure: accounting.Measure,
+    budget: int,
+    sensitivities: Sequence[tuple[int, int]],
+    shares: Sequence[Fraction],
+) -> tuple[tuple[Noise, ...], events.Event]:
+    """Return the noise of each primitive and the event of all of them together.
+
+    Args:
+        measure: The account's measure; pure ε gives discrete Laplace noise, the others Gaussian.
+        budget: What the whole query may cost, in units of 2^-40 of the measure.
+        sensitivities: L1 and squared L2 sensitivity of each primitive.
+        shares: Share of the budget of each primitive; they sum to 1.
+
+    Guarantee: accounting.cost(event, measure) is at most `budget`, exactly.
+    Evidence: proven (docs/proofs/budget_split.md), and checked here for each query.
+    Assumes: the sensitivities are right (docs/proofs/contribution_bounds.md).
+    Not protected: nothing.
+    """
+    spare = 0
+    for _ in range(8):
+        noises = tuple(
+            _noise(measure, int((budget - spare) * share), sensitivity)
+            for sensitivity, share in zip(sensitivities, shares, strict=True)
+        )
+        parts = tuple(noise.event for noise in noises)
+        event = parts[0] if len(parts) == 1 else events.Composed(parts)
+        excess = accounting.cost(event, measure).loss - budget
+        if excess <= 0:
+            return noises, event
+        spare += excess + len(parts)
+    raise too_small()
+
+def too_small() -> InvalidInput:
+    """Return the refusal of a budget below the ledger's smallest units."""
+    return InvalidInput("this epsilon is too small to be split over the query.", remedy="Ask with a larger epsilon.")
+
+def _noise(measure: accounting.Measure, units: int, sensitivity: tuple[int, int]) -> Noise:
+    if units <= 0:
+        raise too_small()
+    loss = units * accounting.COST_UNIT
+    first, second = sensitivity
+    if measure.kind == "pure":
+        return Noise("discrete_laplace", Fraction(first), _up(first / loss))
+    order = Fraction(1) if measure.kind == "zcdp" else Fraction(measure.order or 0)
+    return Noise("discrete_gaussian", Fraction(second), _up(order * second / (2 * loss)))
+
+def _up(value: Fraction) -> Fraction:
+    """Return the next larger multiple of a power of two, with about PRECISION binary digits."""
+    bits = value.numerator.bit_length() - value.denominator.bit_length()
+    unit = Fraction(2) ** (bits - PRECISION)
+    return math.ceil(value / unit) * unit
+
+def optimal(law: Law, sensitivities: Sequence[tuple[int, int]], gains: Sequence[float]) -> tuple[Fraction, ...]:
+    """Return the shares that minimise Σ gain_j · variance_j at a fixed total.
+
+    Args:
+        law: The noise law.
+        sensitivities: L1 and squared L2 sensitivity of each primitive.
+        gains: How much the objective grows with the variance of each primitive.
+    """
+    raw: list[float] = []
+    for (first, second), gain in zip(sensitivities, gains, strict=True):
+        if law == "discrete_gaussian":
+            raw.append(math.sqrt(second) * math.sqrt(gain))
+        else:
+            raw.append((gain ** (1 / 3)) * (float(first) ** (2 / 3)))
+    return normalised([Fraction(item) for item in raw])
+
+def normalised(raw: Sequence[Fraction]) -> tuple[Fraction, ...]:
+    """Return shares in proportion to `raw` that sum to 1, none below 1 % of an equal share's total."""
+    total = sum(raw) or Fraction(1)
+    least = LEAST_SHARE / len(raw)
+    shares = [max(item / total, least) for item in raw]
+    whole = sum(shares)
+    return tuple(_short(share / whole) for share in shares)
+
+def _short(share: Fraction) -> Fraction:
+    return Fraction(math.floor(share * 2**40), 2**40)
+
+Gain = Callable[[int], float]

@@ -1,0 +1,1 @@
+"""Engines: each runs our bounded aggregates over a private source and returns exact integers."""

@@ -1,0 +1,174 @@
+"""DuckDB: opens a private source, runs one bounded query, hands back exact integers per group.
+
+Nothing here is called before the charge. A file is read in a fresh in-memory database that may
+read that file and nothing else, loads no extension, and shows no progress bar.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from discreet.errors import InvalidInput, missing_extra
+from discreet.sql.compile import Question, engine_query
+
+if TYPE_CHECKING:
+    import pyarrow
+
+NAME = "duckdb"
+FILES = (".parquet", ".csv")
+SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "preserve_insertion_order": "false",
+    "pandas_analyze_sample": "0",  # object columns are text, whatever they hold: nothing is guessed
+}
+
+
+def kind(source: Any) -> str:
+    """Return what a source is, by its type alone: file, connection, arrow, pandas or polars.
+
+    Raises:
+        InvalidInput: it is none of them, or a file that cannot be one table.
+    """
+    if isinstance(source, Path):
+        if source.suffix.lower() not in FILES:
+            raise InvalidInput(
+                f"the source {source.name!r} is neither .parquet nor .csv.",
+                remedy="Convert it, or pass an Arrow, pandas or polars frame or a DuckDB connection.",
+            )
+        if source.is_dir() or any(mark in str(source) for mark in "*?[]{}"):
+            raise InvalidInput(
+                f"the source {source.name!r} is a folder, or its path holds one of * ? [ ] {{ }}.",
+                remedy="Name one file.",
+            )
+        return "file"
+    base = type(source)
+    room = base.__module__.split(".")[0]
+    known = {
+        ("duckdb", "DuckDBPyConnection"): "connection",
+        ("_duckdb", "DuckDBPyConnection"): "connection",
+        ("pyarrow", "Table"): "arrow",
+        ("pandas", "DataFrame"): "pandas",
+        ("polars", "DataFrame"): "polars",
+    }
+    found = known.get((room, base.__name__))
+    if found is None:
+        raise InvalidInput(
+            f"a source of type {base.__name__!r} cannot be queried.",
+            remedy="Pass the path of a Parquet or CSV file, a DuckDB connection, or an Arrow, pandas or polars frame.",
+        )
+    return found
+
+
+def version() -> str:
+    """Return DuckDB's version; loads it.
+
+    Raises:
+        MissingExtra: DuckDB is not installed.
+    """
+    return str(_duckdb().__version__)
+
+
+def text(question: Question, table: str = "source") -> str:
+    """Return the engine's query as text, with the source under the name `table`."""
+    from sqlglot import ErrorLevel, exp
+
+    source = exp.to_table(exp.to_identifier(table, quoted=True), dialect="duckdb")
+    query = engine_query(question, source)
+    return str(query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=False, comments=False))
+
+
+def run(question: Question, source: Any, table: str) -> pyarrow.Table:
+    """Return one row per group found, with columns k0, k1, …, h0, l0, h1, l1, …
+
+    Args:
+        question: What to compute.
+        source: The private source.
+        table: The name of the table, where the source is a connection.
+    """
+    from discreet.sql.engines.canary import check
+
+    check()
+    with _opened(source, table, question) as (connection, name):
+        return connection.execute(text(question, name)).to_arrow_table()
+
+
+@contextmanager
+def _opened(source: Any, table: str, question: Question) -> Iterator[tuple[Any, str]]:
+    """Yield a connection on which the source is a table or view, and that table's name."""
+    what = kind(source)
+    if what == "connection":
+        yield source, table
+        return
+    with tempfile.TemporaryDirectory(prefix="discreet-") as scratch:
+        path = str(source.resolve()) if what == "file" else None
+        with connect(scratch, path) as connection:
+            if what == "file":
+                connection.execute(f"CREATE VIEW source AS {_scan(source, str(path), question)}")
+            else:
+                connection.register("source", source.to_arrow() if what == "polars" else source)
+            yield connection, "source"
+
+
+def connect(scratch: str | None = None, path: str | None = None) -> Any:
+    """Return a fresh in-memory database that may read `path` alone and spill into `scratch` alone."""
+    settings = dict(SETTINGS)
+    if scratch is not None:
+        settings["temp_directory"] = scratch
+    connection = _duckdb().connect(":memory:", config=settings)
+    if path is not None:
+        connection.execute(f"SET allowed_paths = [{_string(path)}]")
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _scan(source: Path, path: str, question: Question) -> str:
+    if source.suffix.lower() == ".parquet":
+        return f"SELECT * FROM read_parquet({_string(path)}, hive_partitioning = false)"
+    names = _header(source)
+    known = {name.lower(): name for name in question.columns}
+    columns = ", ".join(f"{_string(name)}: 'VARCHAR'" for name in names)
+    kept = ", ".join(_identifier(name) for name in names if name.lower() in known)
+    return (
+        f"SELECT {kept} FROM read_csv({_string(path)}, columns = {{{columns}}}, header = true, auto_detect = false, "
+        "delim = ',', quote = '\"', escape = '\"', ignore_errors = true, encoding = 'utf-8', "
+        "allow_quoted_nulls = true, nullstr = '')"
+    )
+
+
+def _header(source: Path) -> list[str]:
+    """Return the column names of a CSV file's first record, each made distinct."""
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        names = next(csv.reader(lines, delimiter=",", quotechar='"', doublequote=True), [])
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        if not name or name.lower() in taken:
+            names[i] = f"unnamed {i}"  # a second column of a name is never the declared one
+        taken.add(names[i].lower())
+    return names
+
+
+def _string(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _identifier(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+@functools.cache
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError:
+        raise missing_extra("sql", "duckdb") from None
+    return duckdb
+

@@ -1,0 +1,161 @@
+"""Every construct without a private answer here: its name, and what to write instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discreet.errors import UnsupportedQuery
+
+SHAPE = "Write SELECT keys, aggregates FROM table WHERE … GROUP BY keys."
+ONE_TABLE = "Ask about one declared table; join it beforehand and declare the result as a table of its own."
+PLAIN = "Prepare that value as a column of the table, declare it in the domain, and name the column."
+CLAMPED = "Use COUNT(*), COUNT(column), SUM(column) or AVG(column); arithmetic between aggregates is fine."
+STEPS = "Ask one SELECT; every answer is charged by itself."
+LITERAL = "Write the value itself as a literal."
+
+# sqlglot's class name -> (what the analyst wrote, what to write instead)
+CONSTRUCTS: dict[str, tuple[str, str]] = {
+    "Alter": ("ALTER", STEPS),
+    "Command": ("a command", STEPS),
+    "Copy": ("COPY", STEPS),
+    "Create": ("CREATE", STEPS),
+    "Delete": ("DELETE", STEPS),
+    "Describe": ("DESCRIBE", "The declared domain is public: read it there."),
+    "Drop": ("DROP", STEPS),
+    "Insert": ("INSERT", STEPS),
+    "Pragma": ("PRAGMA", STEPS),
+    "Set": ("SET", STEPS),
+    "Attach": ("ATTACH", STEPS),
+    "Update": ("UPDATE", STEPS),
+    "Merge": ("MERGE", STEPS),
+    "Summarize": ("SUMMARIZE", CLAMPED),
+    "Show": ("SHOW", "The declared domain is public: read it there."),
+    "Use": ("USE", STEPS),
+    "Union": ("UNION", STEPS),
+    "Intersect": ("INTERSECT", STEPS),
+    "Except": ("EXCEPT", STEPS),
+    "Values": ("VALUES", SHAPE),
+    "With": ("a CTE (WITH)", ONE_TABLE),
+    "Subquery": ("a subquery", ONE_TABLE),
+    "Join": ("a join", ONE_TABLE),
+    "Lateral": ("LATERAL", ONE_TABLE),
+    "Select": ("a subquery", ONE_TABLE),
+    "Exists": ("EXISTS", ONE_TABLE),
+    "Star": ("SELECT *", "Name the group keys and the aggregates you want."),
+    "Columns": ("COLUMNS(…)", "Name the group keys and the aggregates you want."),
+    "Distinct": ("DISTINCT", "A SELECT with GROUP BY has one row per group; counting distinct values is not offered yet."),
+    "Window": ("a window function (OVER)", "Group with GROUP BY instead."),
+    "Qualify": ("QUALIFY", "Filter released values with HAVING."),
+    "Filter": ("FILTER", "Put the condition into WHERE, or ask one query per condition."),
+    "Hint": ("a hint", "Remove it; the plan is fixed."),
+    "TableSample": ("TABLESAMPLE", "Remove it: all rows are used, and sampling is no protection by itself."),
+    "Offset": ("OFFSET", "Use LIMIT, or cut the released table yourself."),
+    "Fetch": ("FETCH", "Use LIMIT with a whole number."),
+    "Cluster": ("CLUSTER BY", SHAPE),
+    "Into": ("INTO", STEPS),
+    "Lock": ("FOR UPDATE", "Remove it: a query only reads."),
+    "Pivot": ("PIVOT", "Group by the column, and turn the released table yourself."),
+    "Rollup": ("ROLLUP", "Group by the columns, and add up the released counts yourself."),
+    "Cube": ("CUBE", "Group by the columns, and add up the released counts yourself."),
+    "GroupingSets": ("GROUPING SETS", "Ask one query per grouping."),
+    "Min": ("MIN", "An extreme value is one person's value. Use AVG, or count rows beyond a threshold with WHERE."),
+    "Max": ("MAX", "An extreme value is one person's value. Use AVG, or count rows beyond a threshold with WHERE."),
+    "Median": ("MEDIAN", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    "PercentileCont": ("PERCENTILE_CONT", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    "PercentileDisc": ("PERCENTILE_DISC", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    "Quantile": ("QUANTILE", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    "Stddev": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
+    "StddevSamp": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
+    "StddevPop": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
+    "Variance": ("VARIANCE", "Declare the square as a column of its own and ask for its AVG as well."),
+    "VariancePop": ("VARIANCE", "Declare the square as a column of its own and ask for its AVG as well."),
+    "GroupConcat": ("STRING_AGG", "Private text is never released. " + CLAMPED),
+    "ArrayAgg": ("ARRAY_AGG", "Private values are never released. " + CLAMPED),
+    "AnyValue": ("ANY_VALUE", "A single value is one person's value. " + CLAMPED),
+    "First": ("FIRST", "A single value is one person's value. " + CLAMPED),
+    "Last": ("LAST", "A single value is one person's value. " + CLAMPED),
+    "ArgMax": ("ARG_MAX", "A single value is one person's value. " + CLAMPED),
+    "ArgMin": ("ARG_MIN", "A single value is one person's value. " + CLAMPED),
+    "ApproxDistinct": ("APPROX_COUNT_DISTINCT", "Counting distinct values is not offered yet."),
+    "CountIf": ("COUNT_IF", "Put the condition into WHERE and use COUNT(*)."),
+    "Case": ("CASE", PLAIN),
+    "If": ("IF", PLAIN),
+    "Coalesce": ("COALESCE", PLAIN),
+    "Cast": ("CAST", PLAIN),
+    "TryCast": ("TRY_CAST", PLAIN),
+    "Like": ("LIKE", "Use = or IN with the whole values."),
+    "ILike": ("ILIKE", "Use = or IN with the whole values."),
+    "SimilarTo": ("SIMILAR TO", "Use = or IN with the whole values."),
+    "RegexpLike": ("a regular expression", "Use = or IN with the whole values."),
+    "Glob": ("GLOB", "Use = or IN with the whole values."),
+    "NullSafeEQ": ("IS NOT DISTINCT FROM", "Write column = value OR column IS NULL."),
+    "NullSafeNEQ": ("IS DISTINCT FROM", "Write column <> value OR column IS NULL."),
+    "Any": ("ANY", "Use IN with literals."),
+    "All": ("ALL", "Use AND of comparisons."),
+    "Tuple": ("a tuple", "Compare one column at a time."),
+    "Array": ("an array", "Use IN with literals in parentheses."),
+    "Placeholder": ("a parameter", LITERAL),
+    "Parameter": ("a parameter", LITERAL),
+    "Null": ("NULL as a value", "Write column IS NULL or column IS NOT NULL."),
+    "Rand": ("RANDOM()", "Remove it: noise is added after the query, by discreet."),
+    "CurrentDate": ("CURRENT_DATE", LITERAL),
+    "CurrentTimestamp": ("CURRENT_TIMESTAMP", LITERAL),
+    "CurrentTime": ("CURRENT_TIME", LITERAL),
+    "Mod": ("%", PLAIN),
+    "IntDiv": ("//", "Use / between aggregates and round the released value yourself."),
+    "Pow": ("a power", "Compute it from the released values yourself."),
+    "Xor": ("XOR", "Write it with AND, OR and NOT."),
+    "Collate": ("COLLATE", PLAIN),
+    "Dot": ("a field of a structure", PLAIN),
+    "Bracket": ("a subscript", PLAIN),
+    "Concat": ("a concatenation", PLAIN),
+    "DPipe": ("a concatenation", PLAIN),
+    "Add": ("arithmetic on columns", PLAIN),
+    "Sub": ("arithmetic on columns", PLAIN),
+    "Mul": ("arithmetic on columns", PLAIN),
+    "Div": ("arithmetic on columns", PLAIN),
+    "Neg": ("arithmetic on columns", PLAIN),
+    "Interval": ("INTERVAL", LITERAL),
+    "National": ("a national string", "Write a plain string literal."),
+    "HexString": ("a hexadecimal literal", "Write a plain number or string literal."),
+    "BitString": ("a bit literal", "Write a plain number or string literal."),
+    "ByteString": ("an escape string", "Write a plain string literal; quotes are doubled."),
+    "RawString": ("a raw string", "Write a plain string literal; quotes are doubled."),
+    "Lambda": ("a lambda", PLAIN),
+}
+
+# arguments of sqlglot's Select that are not ours -> the entry above that names them
+ARGUMENTS = {
+    "with_": "With", "distinct": "Distinct", "joins": "Join", "laterals": "Lateral", "qualify": "Qualify",
+    "sample": "TableSample", "offset": "Offset", "hint": "Hint", "into": "Into", "locks": "Lock",
+    "pivots": "Pivot", "windows": "Window", "cluster": "Cluster",
+}  # fmt: skip
+
+
+def unsupported(construct: str, remedy: str = SHAPE) -> UnsupportedQuery:
+    """Return the refusal of a construct, by name."""
+    return UnsupportedQuery(f"{construct} has no private answer here.", remedy=remedy)
+
+
+def refuse(node: Any) -> UnsupportedQuery:
+    """Return the refusal that fits a node of sqlglot."""
+    name = type(node).__name__
+    if name in ("Anonymous", "AnonymousAggFunc"):
+        return unsupported(f"the function {str(node.name)[:50].upper()}", CLAMPED)
+    construct, remedy = CONSTRUCTS.get(name, ("", SHAPE))
+    if not construct:
+        label = node.sql_name() if hasattr(node, "sql_name") else name
+        construct, remedy = (f"the function {label}", CLAMPED) if hasattr(node, "sql_name") else (name, SHAPE)
+    return unsupported(construct, remedy)
+
+
+def extra_arguments(node: Any, known: set[str]) -> UnsupportedQuery | None:
+    """Return a refusal if `node` carries an argument other than the known ones."""
+    for argument, value in node.args.items():
+        if value in (None, False, "") or value == [] or argument in known:
+            continue
+        label = ARGUMENTS.get(argument)
+        if label is not None:
+            return unsupported(*CONSTRUCTS[label])
+        return unsupported(f"{argument.strip('_').upper().replace('_', ' ')} in {type(node).__name__.upper()}")
+    return None
