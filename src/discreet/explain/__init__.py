@@ -1,0 +1,10 @@
+"""Explain releases to people: facts, words, pictures, hazards and the registry record.
+
+Reads releases and ledger entries, never verticals: a vertical explains itself through the facts it
+leaves in its `Release`.
+"""
+
+from discreet.explain.hazards import Hazard
+from discreet.explain.report import Report, explain
+
+__all__ = ["Hazard", "Report", "explain"]

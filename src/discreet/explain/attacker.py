@@ -1,0 +1,96 @@
+"""What an attacker could learn: beliefs, best rates and advantage, from three views of one account."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from discreet import accounting, events
+from discreet.explain.budget import finite
+from discreet.explain.words import epsilon as show
+from discreet.profiles import PrivacyProfile, posterior
+
+PRIORS = (0.01, 0.1, 0.5)
+RATES = (0.01, 0.001)
+STEPS = [10 ** (-4 + i / 8) for i in range(33)]
+
+
+def attacker(account: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each view with its beliefs, rates and curve.
+
+    account: the guarantee, whatever is still released until the budget is gone, at its worst case.
+    spent: the filter's guarantee for what was spent so far, at its worst case.
+    history: the curve of the mechanisms that ran, which worst cases of (ε, δ) overstate.
+    """
+    delta = account["delta"]
+    views = [
+        _view("account", "account's guarantee", "guarantee", account["epsilon"], delta, _worst(account["epsilon"], delta)),
+        _view("spent", "spent so far, worst case", "guarantee", history["filter"], delta, _worst(history["filter"], delta)),
+    ]
+    if history["profile"] is not None:
+        views.append(
+            _view("history", "what ran so far", history["label"], history["epsilon"], delta, history["profile"])
+        )
+    return {
+        "priors": list(PRIORS),
+        "false_positive_rates": list(RATES),
+        "views": views,
+        "choices": [_choice(account["epsilon"], delta, factor) for factor in (0.5, 1, 2)],
+    }
+
+
+def _choice(epsilon: float | None, delta: float, factor: float) -> dict[str, Any]:
+    """Return what `factor` times the account's ε would mean, at its worst case."""
+    scaled = None if epsilon is None else epsilon * factor
+    return {
+        "factor": factor,
+        "epsilon": scaled,
+        "noise": {0.5: "about twice as much", 1: "as it is", 2: "about half as much"}[factor],
+        "posterior": _belief(scaled, 0.1),
+        "tpr": _rate(_worst(scaled, delta), 0.01),
+    }
+
+
+def _worst(epsilon: float | None, delta: float) -> PrivacyProfile | None:
+    """Return the curve of the worst mechanism with these (ε, δ); None for no bound at all."""
+    return None if epsilon is None else accounting.profile(events.Approximate(epsilon, delta))
+
+
+def _view(
+    name: str, short: str, label: str, epsilon: float | None, delta: float, profile: PrivacyProfile | None
+) -> dict[str, Any]:
+    rates = [{"fpr": rate, "tpr": _rate(profile, rate)} for rate in RATES]
+    return {
+        "name": name,
+        "short": short,
+        "label": label,
+        "epsilon": epsilon,
+        "delta": delta,
+        "method": "no bound" if profile is None else profile.method,
+        "odds": None if epsilon is None else finite(math.exp(min(epsilon, 709.0))),
+        "beliefs": [{"prior": prior, "posterior": _belief(epsilon, prior)} for prior in PRIORS],
+        "rates": rates,
+        "advantage": 1.0 if profile is None else profile.advantage(),
+        "curve": [[rate, _rate(profile, rate)] for rate in STEPS],
+    }
+
+
+def _rate(profile: PrivacyProfile | None, rate: float) -> float:
+    return 1.0 if profile is None else profile.true_positive_rate(min(1.0, rate))
+
+
+def _belief(epsilon: float | None, prior: float) -> float:
+    return 1.0 if epsilon is None else posterior(epsilon, prior)
+
+
+def comparison(epsilon: float | None) -> str:
+    """Return what ε means for one who tosses a coin over somebody's presence."""
+    if epsilon is None:
+        return "there is no bound on what could be learned about one person"
+    if epsilon == 0:
+        return "nothing at all can be learned about one person"
+    return (
+        f"at ε = {show(epsilon)} the odds of any belief about one person change by at most a factor of "
+        f"{math.exp(min(epsilon, 700.0)):,.3g}"
+    )

@@ -1,0 +1,153 @@
+"""The account as facts: what it guarantees, what was spent by whom, what is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from discreet import accounting, events
+from discreet.errors import UnsupportedEvent
+from discreet.explain import words
+from discreet.ledger import Account, Entry
+from discreet.profiles import PrivacyProfile
+
+OTHER = "not in this report"
+
+
+def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return who the account protects and what its filter guarantees, raises included."""
+    raises = [_raise(entry) for entry in entries if entry.kind == "raise"]
+    opening = next((entry for entry in entries if entry.kind == "open"), None)
+    unit = facts.unit
+    return {
+        "population": facts.population,
+        "unit": unit.to_dict(),
+        "unit_words": words.unit(unit),
+        "relation": unit.relation.value,
+        "relation_words": words.RELATIONS[unit.relation.value],
+        "enforced": unit.enforced,
+        "measure": str(facts.measure),
+        "measure_words": words.measure(str(facts.measure)),
+        "epsilon": finite(facts.epsilon),
+        "delta": facts.delta,
+        "delta_atoms": facts.delta_atoms,
+        "opened": facts.opened,
+        "owner": None if opening is None else opening.who,
+        "raises": raises,
+        "chosen_after": bool(raises) and _first(entries, "charge") < _first(entries, "raise"),
+        "head": facts.head,
+    }
+
+
+def finite(value: float) -> float | None:
+    """Return a number that JSON can hold: the infinite becomes None, which reports show as ∞."""
+    return value if math.isfinite(value) else None
+
+
+def budget(facts: Account, entries: Sequence[Entry], shown: Mapping[int, str]) -> dict[str, Any]:
+    """Return the ledger's bar: one part for each charge; `shown` names those that the report holds."""
+    charges = [entry for entry in entries if entry.kind == "charge"]
+    parts = [
+        {
+            "number": position,
+            "label": shown.get(entry.sequence, OTHER),
+            "sequence": entry.sequence,
+            "when": entry.when,
+            "who": entry.who,
+            "analyst": getattr(entry, "analyst", None),
+            "purpose": entry.purpose,
+            "loss": entry.cost.loss,
+            "delta": entry.cost.delta,
+            "share": share(entry.cost.loss, facts.capacity.loss),
+            "share_delta": share(entry.cost.delta, facts.capacity.delta),
+            "hash": entry.hash,
+        }
+        for position, entry in enumerate(charges, start=1)
+    ]
+    loss = sum(entry.cost.loss for entry in charges)
+    atoms = sum(entry.cost.delta for entry in charges)
+    return {
+        "parts": parts,
+        "loss": loss,
+        "capacity": facts.capacity.loss,
+        "atoms": atoms,
+        "capacity_atoms": facts.capacity.delta,
+        "spent": share(loss, facts.capacity.loss),
+        "left": max(0.0, 1 - share(loss, facts.capacity.loss)),
+        "spent_atoms": share(atoms, facts.capacity.delta),
+        "analysts": _analysts(facts, parts),
+    }
+
+
+def share(part: int, whole: int) -> float:
+    """Return part / whole; nothing of nothing is nothing."""
+    return part / whole if whole else (0.0 if part == 0 else 1.0)
+
+
+def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[str, Any]:
+    """Return what was spent so far, twice: the filter's guarantee, and the composed history's own curve."""
+    charges = [entry for entry in entries if entry.kind == "charge"]
+    spent = accounting.Cost(sum(entry.cost.loss for entry in charges), sum(entry.cost.delta for entry in charges))
+    found, why_not = _profile([entry.event for entry in charges if entry.event is not None])
+    label, why = _label(len(charges), fixed=fixed)
+    return {
+        "charges": len(charges),
+        "filter": finite(accounting.statement(facts.measure, spent, delta=facts.delta)) if charges else 0.0,
+        "delta": facts.delta,
+        "epsilon": None if found is None else finite(found.epsilon(facts.delta)),
+        "method": None if found is None else found.method,
+        "unknown": why_not,
+        "label": label,
+        "why": why,
+        "profile": found,
+    }
+
+
+def _profile(held: list[events.Event]) -> tuple[PrivacyProfile | None, str | None]:
+    try:
+        return accounting.profile(events.Composed(tuple(held))), None
+    except UnsupportedEvent as error:
+        return None, error.what
+
+
+def _label(charges: int, *, fixed: bool) -> tuple[str, str]:
+    """Return whether the composed history's number may be called a guarantee, and why."""
+    if charges <= 1:
+        return "guarantee", "there is at most one charge, so no later question could be chosen after an earlier answer"
+    if fixed:
+        return "promise", "the project says that all parameters were fixed before the first answer was seen"
+    return (
+        "estimate",
+        "this tighter number is exact only if the parameters of every release were fixed before the first answer "
+        "was seen, and the ledger cannot know that; the filter's number holds either way",
+    )
+
+
+def _raise(entry: Entry) -> dict[str, Any]:
+    return {
+        "when": entry.when,
+        "who": entry.who,
+        "purpose": entry.purpose,
+        "loss": entry.cost.loss,
+        "sequence": entry.sequence,
+    }
+
+
+def _first(entries: Sequence[Entry], kind: str) -> float:
+    return min((entry.sequence for entry in entries if entry.kind == kind), default=math.inf)
+
+
+def _analysts(facts: Account, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each analyst's share of the account and what they took of it."""
+    rows = []
+    for name in sorted(facts.shares):
+        granted = facts.shares[name]
+        taken = sum(part["loss"] for part in parts if part["analyst"] == name)
+        rows.append({
+            "analyst": name,
+            "granted": share(granted.loss, facts.capacity.loss),
+            "spent": share(taken, facts.capacity.loss),
+            "of_own": share(taken, granted.loss),
+        })  # fmt: skip
+    return rows

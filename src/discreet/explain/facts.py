@@ -1,0 +1,119 @@
+"""Gather everything a report says into one plain dict; words and pictures are made from it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from discreet import events
+from discreet.explain import attacker, budget, values, words
+from discreet.explain.hazards import hazards
+from discreet.explain.registry import registry
+from discreet.ledger import Account, Entry
+from discreet.release import Release
+
+VERSION = 1
+PROSE = ("name", "description", "curator", "intended_use", "region", "sector", "actors", "tuning", "justification")
+
+
+def gather(
+    releases: Sequence[Release], account: Account, entries: Sequence[Entry], project: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the facts of a report: plain data, the same for the same inputs."""
+    charged = {entry.sequence: entry for entry in entries if entry.kind == "charge"}
+    released = {entry.request: entry for entry in entries if entry.kind == "release"}
+    shown = {release.entry.get("sequence", -1): str(release.facts.get("title") or release.name) for release in releases}
+    about = budget.account(account, entries)
+    history = budget.history(account, entries, fixed=project.get("fixed_beforehand") is True)
+    facts: dict[str, Any] = {
+        "v": VERSION,
+        "project": {field: project.get(field) for field in PROSE},
+        "account": about,
+        "budget": budget.budget(account, entries, shown),
+        "history": {key: value for key, value in history.items() if key != "profile"},
+        "attacker": attacker.attacker(about, history),
+        "releases": [
+            _release(position, release, charged, released, account)
+            for position, release in enumerate(releases, start=1)
+        ],
+        "entries": [_entry(entry) for entry in entries],
+        "glossary": [list(item) for item in words.GLOSSARY],
+    }
+    facts["as_of"] = _as_of(releases, entries)
+    facts["title"] = project.get("name") or about["population"]
+    facts["hazards"] = [list(row) for row in hazards(facts)]
+    facts["registry"] = registry(facts, tier=3)
+    return facts
+
+
+def _release(
+    position: int,
+    release: Release,
+    charged: Mapping[int, Entry],
+    released: Mapping[str, Entry],
+    account: Account,
+) -> dict[str, Any]:
+    entry = charged.get(release.entry.get("sequence", -1))
+    proof = released.get(release.entry.get("request", ""))
+    left = release.facts
+    return {
+        "id": f"r{position}",
+        "name": release.name,
+        "title": str(left.get("title") or release.name),
+        "sentence": _sentence(left),
+        "sql": left.get("sql"),
+        "notes": [str(note) for note in left.get("notes") or ()],
+        "columns": left.get("columns"),
+        "details": {str(key): value for key, value in left.items() if key not in SHOWN},
+        "table": values.table(release),
+        "folder": values.place(release),
+        "mechanisms": words.mechanisms(release.event),
+        "event": events.to_dict(release.event),
+        "guarantee": release.guarantee.to_dict() | {"epsilon": budget.finite(release.guarantee.epsilon)},
+        "unit_words": words.unit(release.guarantee.unit),
+        "bounds_words": words.bounds(release.guarantee.unit),
+        "share": None if entry is None else budget.share(entry.cost.loss, account.capacity.loss),
+        "loss": None if entry is None else entry.cost.loss,
+        "loss_delta": None if entry is None else entry.cost.delta,
+        "sequence": release.entry.get("sequence"),
+        "hash": release.entry.get("hash"),
+        "request": release.entry.get("request"),
+        "digest": None if proof is None else proof.digest,
+        "who": None if entry is None else entry.who,
+        "purpose": None if entry is None else entry.purpose,
+        "when": release.provenance.get("made") or (None if entry is None else entry.when),
+        "data_version": release.provenance.get("version"),
+        "source": release.provenance.get("table"),
+        "software": release.provenance.get("discreet"),
+        "test": release.provenance.get("test"),
+    }
+
+
+SHOWN = frozenset({"title", "sentence", "sql", "notes", "columns"})
+
+
+def _sentence(left: Mapping[str, Any]) -> str:
+    return str(left.get("sentence") or "")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "when": entry.when,
+        "who": entry.who,
+        "purpose": entry.purpose,
+        "request": entry.request,
+        "loss": entry.cost.loss,
+        "delta": entry.cost.delta,
+        "digest": entry.digest,
+        "hash": entry.hash,
+        "previous": entry.previous,
+    }
+
+
+def _as_of(releases: Sequence[Release], entries: Sequence[Entry]) -> str | None:
+    """Return the latest moment that the inputs speak of; the clock is never asked."""
+    moments = [str(release.provenance["made"]) for release in releases if release.provenance.get("made")]
+    moments += [entry.when for entry in entries]
+    return max(moments, default=None)

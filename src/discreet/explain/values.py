@@ -1,0 +1,155 @@
+"""The released table as facts: each cell with its error, its place in the file, and how to show it."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from discreet.explain.words import clean
+from discreet.release import VALUE, Release
+
+# Where a vertical puts the error of column `n`: the first of these that it wrote, in the value
+# table as `n_<suffix>`, or in accuracy["n"] under one of the names, one number or a list.
+STANDARD_ERROR = ("std_error", "standard_error", "stderr", "se", "std")
+LOW = ("low", "ci_low", "lower")
+HIGH = ("high", "ci_high", "upper")
+LEVEL = ("confidence", "level", "interval")
+
+
+def table(release: Release) -> dict[str, Any]:
+    """Return keys, value columns and rows of a release as plain data.
+
+    Every value keeps the row and the column of `value.parquet` that it stands in.
+    """
+    names = [str(name) for name in release.value.column_names]
+    held = {name: release.value.column(index).to_pylist() for index, name in enumerate(names)}
+    measured = [name for name in names if name in release.accuracy]
+    errors = {name: _errors(name, release, held) for name in measured}
+    spent = {column for found in errors.values() for column in found["columns"]}
+    if not measured:  # a vertical that leaves no accuracy: its numbers stand without error bars, and we say so
+        measured = [name for name in names if any(_numeric(value) for value in held[name])]
+        errors = {name: {"columns": (), "level": 0.95} for name in measured}
+    keys = [name for name in names if name not in measured and name not in spent]
+    rows = [
+        {
+            "row": row,
+            "keys": [_key(held[name][row]) for name in keys],
+            "cells": [_cell(name, row, held, errors[name]) for name in measured],
+        }
+        for row in range(release.value.num_rows)
+    ]
+    return {
+        "file": f"{place(release)}/{VALUE}",
+        "keys": keys,
+        "columns": [{"name": name, "level": errors[name]["level"]} for name in measured],
+        "rows": rows,
+    }
+
+
+def place(release: Release) -> str:
+    """Return the folder of a release, as the shelf lays it out."""
+    return f"releases/{release.name}/{release.entry.get('request', '')}"
+
+
+def _errors(name: str, release: Release, held: Mapping[str, list[Any]]) -> dict[str, Any]:
+    facts = release.accuracy[name]
+    facts = facts if isinstance(facts, Mapping) else {}
+    found: dict[str, Any] = {"columns": [], "level": 0.95}
+    for label in LEVEL:
+        if isinstance(facts.get(label), float):
+            found["level"] = facts[label]
+    for part, labels in (("se", STANDARD_ERROR), ("low", LOW), ("high", HIGH)):
+        for label in labels:
+            column = facts.get(label) if isinstance(facts.get(label), str) else f"{name}_{label}"
+            if column in held:
+                found[part] = held[column]
+                found["columns"].append(column)
+                found[f"{part}_column"] = column
+                break
+            if label in facts and facts[label] is not None:
+                found[part] = facts[label]
+                break
+    if "half_width" in facts:
+        found["half"] = facts["half_width"]
+    return found
+
+
+def _cell(name: str, row: int, held: Mapping[str, list[Any]], errors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one number with its interval; what is missing is None."""
+    value = _float(held[name][row])
+    se, low, high, half = (_float(_at(errors.get(part), row)) for part in ("se", "low", "high", "half"))
+    if value is not None and low is None and high is None and half is None and se is not None:
+        half = se * 1.959964  # only a standard error is known: the interval of the normal law
+    if value is not None and low is None and high is None and half is not None:
+        low, high = value - half, value + half
+    places = _places(value, low, high)
+    return {
+        "column": name,
+        "row": row,
+        "value": value,
+        "se": se,
+        "low": low,
+        "high": high,
+        "low_column": errors.get("low_column"),
+        "high_column": errors.get("high_column"),
+        "places": places,
+        "text": _show(value, places),
+        "half_text": _half(value, low, high, places),
+        "low_text": _show(low, places),
+        "high_text": _show(high, places),
+    }
+
+
+def _at(value: Any, row: int) -> Any:
+    if isinstance(value, list | tuple):
+        return value[row] if row < len(value) else None
+    return value
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _float(value: Any) -> float | None:
+    if not _numeric(value) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _key(value: Any) -> str:
+    if value is None:
+        return "(no value)"
+    if isinstance(value, datetime.date | datetime.datetime):
+        return value.isoformat()
+    return clean(value)
+
+
+def _places(value: float | None, low: float | None, high: float | None) -> int:
+    """Return how many decimals to show: two digits of the half width, none for whole numbers."""
+    if value is None:
+        return 0
+    half = max((abs(end - value) for end in (low, high) if end is not None), default=0.0)
+    if half <= 0:
+        return 0 if value == int(value) else 4
+    if half >= 10 or (half >= 1 and value == int(value)):
+        return 0
+    return min(8, 1 - math.floor(math.log10(half)))
+
+
+def _show(value: float | None, places: int) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:,.{places}f}".replace("-", "−")
+    return "0" if float(text.replace(",", "").replace("−", "-")) == 0 and places == 0 else text
+
+
+def _half(value: float | None, low: float | None, high: float | None, places: int) -> str:
+    """Return the wider side of the interval, rounded up, so that the shown bar is never too short."""
+    if value is None or low is None or high is None:
+        return ""
+    half = max(value - low, high - value)
+    step = 10.0**-places
+    return f"{math.ceil(half / step - 1e-9) * step:,.{places}f}"

@@ -1,0 +1,199 @@
+"""Words for facts: units, relations, mechanisms and numbers in plain sentences. No judgement, no colour."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from fractions import Fraction
+from typing import Any
+
+from discreet import events
+from discreet.profiles import show_delta, show_up
+from discreet.units import PrivacyUnit
+
+AUDIENCES = {
+    "person": "For people in the data",
+    "policy": "For those who decide",
+    "engineer": "For engineers",
+}
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    (
+        "Differential privacy",
+        "A property of a way of publishing, not of a table: the published result would look almost the same "
+        "with and without any one person's data. Epsilon and delta say how nearly the same.",
+    ),
+    (
+        "Epsilon (ε)",
+        "The privacy loss. Whatever anyone believed before, the odds of that belief change by at most a factor "
+        "of e to the power of ε. Smaller is more private. ε adds up over everything published about the same people.",
+    ),
+    (
+        "Delta (δ)",
+        "A small probability set aside for the bound of ε to fail. It should be far below one in the number of people.",
+    ),
+    ("Rho (ρ)", "Another unit of privacy loss (zero-concentrated differential privacy). It adds up, and converts to ε at any δ."),
+    (
+        "Noise",
+        "A random number added to each exact answer before anyone sees it. Its size is public; its value is not.",
+    ),
+    (
+        "Interval",
+        "The range that holds the answer without noise in 95 of 100 cases, unless a table says another level. "
+        "It covers the noise, not the effect of clamping, nor errors in the data themselves.",
+    ),
+    ("Clamping", "Values outside declared bounds are moved to the nearest bound, so that no one person weighs too much."),
+    ("Privacy unit", "Who or what is protected as a whole, and how much of a table one of them may touch."),
+    ("Account", "The budget of a population. All that is published about it is charged here, and nothing is refunded."),
+    ("Guarantee, estimate, promise", "A guarantee is proved. An estimate is computed or measured. A promise is somebody's word."),
+)
+
+RELATIONS = {
+    "add_remove": "the same data without that person, or with them added",
+    "replace_one": "the same data with that person's rows replaced by anybody else's",
+    "zero_out": "the same data with that person's rows blanked",
+}
+
+
+def clean(text: Any) -> str:
+    """Return text that is safe to lay out: no control characters, no direction overrides."""
+    kept = (c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\n\t" else "�" for c in str(text))
+    return "".join(kept)
+
+
+def unit(protected: PrivacyUnit) -> str:
+    """Return who is protected, as the end of a sentence."""
+    per = f" within one {clean(protected.per)}" if protected.per else ""
+    if protected.column:
+        return f"one person: all rows that share one value of “{clean(protected.column)}”{per}"
+    if protected.max_rows == 1:
+        return f"one row of the table{per}"
+    return f"up to {protected.max_rows} rows of the table, promised to be all that one person has{per}"
+
+
+def bounds(protected: PrivacyUnit) -> str:
+    """Return how the contribution of one unit is bounded, and by whom."""
+    groups = "every group" if protected.max_groups is None else f"at most {count(protected.max_groups, 'group')}"
+    rows = f"at most {count(protected.max_rows, 'row')} in each"
+    if protected.enforced:
+        return f"One person counts in {groups}, with {rows}; further rows are left out before anything is computed (enforced)."
+    return f"One unit counts in {groups}, with {rows} (the owner's promise; nothing in the query enforces it)."
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 release", "2 releases"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with at most two significant digits, never 0 % for something."""
+    if share <= 0:
+        return "0 %"
+    if share >= 1:
+        return "100 %" if share == 1 else f"{share * 100:.0f} %"
+    value = share * 100
+    if value < 0.01:
+        return "under 0.01 %"
+    if value > 99:  # close to certainty the distance from it is what counts
+        return "over 99.99 %" if value > 99.99 else f"{math.floor(value * 100) / 100:g} %"
+    digits = 1 if value < 10 else 0
+    return f"{value:.{2 if value < 1 else digits}f} %"
+
+
+def epsilon(value: float | None) -> str:
+    """Return ε for people, rounded up; the infinite and the missing as ∞."""
+    return "∞" if value is None else show_up(value, 3)
+
+
+def delta(value: float) -> str:
+    """Return δ for people, rounded up."""
+    return show_delta(value)
+
+
+def one_in(probability: float) -> str:
+    """Return "about 1 in 1,000,000" for a small probability."""
+    if probability <= 0:
+        return "never"
+    return f"about 1 in {round(1 / probability):,}"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Return a public parameter (a scale, a share) with `digits` significant digits."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if 1e-3 <= abs(value) < 1e6:
+        whole = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{whole}f}".rstrip("0").rstrip(".") if whole else f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def measure(name: str) -> str:
+    """Return an account's measure in words."""
+    if name == "pure":
+        return "pure differential privacy (ε adds up)"
+    if name == "zcdp":
+        return "zero-concentrated differential privacy (ρ adds up)"
+    return f"Rényi differential privacy at one fixed order, {name} (its ε adds up)"
+
+
+def mechanisms(event: events.Event) -> list[str]:
+    """Return one sentence for each mechanism in `event`, equal ones counted together."""
+    sentences = [_mechanism(part) for part in _parts(event)]
+    return [
+        text if sentences.count(text) == 1 else f"{text} — {sentences.count(text)} times"
+        for text in dict.fromkeys(sentences)
+    ]
+
+
+def _parts(event: events.Event) -> list[events.Event]:
+    if isinstance(event, events.Composed):
+        return [part for inner in event.events for part in _parts(inner)]
+    return [event]
+
+
+def _mechanism(event: events.Event) -> str:
+    if isinstance(event, events.DiscreteGaussian):
+        std = math.sqrt(event.variance)
+        return f"Discrete Gaussian noise: {_steps(std, event.sensitivity_squared, squared=True)}"
+    if isinstance(event, events.DiscreteLaplace):
+        return f"Discrete Laplace noise: {_steps(float(event.scale), event.sensitivity, squared=False)}"
+    if isinstance(event, events.Gaussian | events.Laplace):
+        return f"{type(event).__name__} noise: noise_multiplier {number(event.noise_multiplier)}"
+    if isinstance(event, events.Repeated):
+        return f"{count(event.count, 'run')} of: {'; '.join(mechanisms(event.event))}"
+    return _named(event)
+
+
+def _named(event: events.Event) -> str:
+    names = {
+        "pure": "A mechanism with pure differential privacy",
+        "exponential_mechanism": "Exponential mechanism (a choice by weighted chance)",
+        "permute_and_flip": "Permute-and-flip (a choice by chance)",
+        "noisy_max": "Report-noisy-max (the best of noisy scores)",
+        "randomized_response": "Randomised response (each answer is changed with a known chance)",
+        "key_selection": "Selection of keys that enough people share",
+        "zcdp": "A mechanism with zero-concentrated differential privacy",
+        "rdp": "A mechanism known by its Rényi curve",
+        "approximate": "A mechanism with approximate differential privacy",
+        "poisson_sampled": "A mechanism on a random sample of people",
+        "truncated_poisson_sampled": "A mechanism on a random sample of bounded size",
+        "fixed_size_sampled": "A mechanism on a random sample of fixed size",
+        "non_private": "A step without any privacy",
+    }
+    shown = [
+        f"{field} {number(getattr(event, field))}"
+        for field in ("epsilon", "delta", "rho", "sample_rate", "categories", "max_groups")
+        if hasattr(event, field)
+    ]
+    return names[event.kind] + (f": {', '.join(shown)}" if shown else "")
+
+
+def _steps(scale: float, sensitivity: Fraction, *, squared: bool) -> str:
+    reach = math.sqrt(sensitivity) if squared else float(sensitivity)
+    name = "standard deviation" if squared else "scale"
+    if reach == 0:
+        return f"{name} {number(scale)} grid steps on an answer that no person can move"
+    return (
+        f"{name} {number(scale)} grid steps; one person moves the exact answers by at most {number(reach)} "
+        f"(noise_multiplier {number(scale / reach)})"
+    )
