@@ -16,7 +16,6 @@ from discreet import accounting, events
 from discreet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from discreet.mechanisms.rng import Rng
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 Law = Literal["discrete_laplace", "discrete_gaussian"]
 PRECISION = 20  # scales keep 20 binary digits: at most 1e-6 more noise than needed
 LEAST_SHARE = Fraction(1, 100)
+
 
 @dataclass(frozen=True, slots=True)
 class Noise:
@@ -70,6 +70,7 @@ class Noise:
             return int(mechanisms.discrete_laplace_quantile(level, self.scale))
         return int(mechanisms.discrete_gaussian_quantile(level, self.scale))
 
+
 def allocate(
     measure: accounting.Measure,
     budget: int,
@@ -103,9 +104,11 @@ def allocate(
         spare += excess + len(parts)
     raise too_small()
 
+
 def too_small() -> InvalidInput:
     """Return the refusal of a budget below the ledger's smallest units."""
     return InvalidInput("this epsilon is too small to be split over the query.", remedy="Ask with a larger epsilon.")
+
 
 def _noise(measure: accounting.Measure, units: int, sensitivity: tuple[int, int]) -> Noise:
     if units <= 0:
@@ -117,11 +120,13 @@ def _noise(measure: accounting.Measure, units: int, sensitivity: tuple[int, int]
     order = Fraction(1) if measure.kind == "zcdp" else Fraction(measure.order or 0)
     return Noise("discrete_gaussian", Fraction(second), _up(order * second / (2 * loss)))
 
+
 def _up(value: Fraction) -> Fraction:
     """Return the next larger multiple of a power of two, with about PRECISION binary digits."""
     bits = value.numerator.bit_length() - value.denominator.bit_length()
     unit = Fraction(2) ** (bits - PRECISION)
     return math.ceil(value / unit) * unit
+
 
 def optimal(law: Law, sensitivities: Sequence[tuple[int, int]], gains: Sequence[float]) -> tuple[Fraction, ...]:
     """Return the shares that minimise Σ gain_j · variance_j at a fixed total.
@@ -139,6 +144,7 @@ def optimal(law: Law, sensitivities: Sequence[tuple[int, int]], gains: Sequence[
             raw.append((gain ** (1 / 3)) * (float(first) ** (2 / 3)))
     return normalised([Fraction(item) for item in raw])
 
+
 def normalised(raw: Sequence[Fraction]) -> tuple[Fraction, ...]:
     """Return shares in proportion to `raw` that sum to 1, none below 1 % of an equal share's total."""
     total = sum(raw) or Fraction(1)
@@ -147,7 +153,6 @@ def normalised(raw: Sequence[Fraction]) -> tuple[Fraction, ...]:
     whole = sum(shares)
     return tuple(_short(share / whole) for share in shares)
 
+
 def _short(share: Fraction) -> Fraction:
     return Fraction(math.floor(share * 2**40), 2**40)
-
-Gain = Callable[[int], float]

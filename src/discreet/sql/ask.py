@@ -35,9 +35,17 @@ class Query:
 
     def bind(self, dataset: Dataset) -> QueryPlan:
         """Bind to the dataset's public facts; reads no private row."""
-        return bind(
-            dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess
-        )
+        return bind(dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bound:
+    """A query that was bound already."""
+
+    plan: QueryPlan
+
+    def bind(self, dataset: Dataset) -> QueryPlan:  # noqa: ARG002 - it is the dataset it was bound to
+        return self.plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +158,14 @@ def query(
     Assumes: bounds and keys are public; without a person's column, the promised max_rows.
     Not protected: running time and memory use.
     """
-    mechanism = Query(sql, epsilon, delta, weights, guess)
-    if name is None or purpose is None:
-        canonical = str(mechanism.bind(dataset).select)
-        name = name or f"query-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-        purpose = purpose or canonical[:500]
-    return dataset.reveal(mechanism, name=name, purpose=purpose, attempt=attempt)
+    bound = plan(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
+    canonical = str(bound.select)
+    return dataset.reveal(
+        _Bound(bound),
+        name=f"query-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}" if name is None else name,
+        purpose=canonical[:500] if purpose is None else purpose,
+        attempt=attempt,
+    )
 
 
 def plan(

@@ -88,7 +88,9 @@ def primitives(aggregate: Aggregate, domain: Domain) -> tuple[Primitive, ...]:
 
 def grid(name: str, column: Column) -> tuple[int, int, Fraction]:
     """Return the clamping bounds of a column in grid steps, and the step."""
-    assert column.low is not None and column.high is not None and column.resolution is not None
+    assert column.low is not None
+    assert column.high is not None
+    assert column.resolution is not None
     low, high = column.steps(column.low), column.steps(column.high)
     if low == high:
         raise InvalidInput(

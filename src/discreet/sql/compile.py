@@ -199,7 +199,7 @@ def _per_row(question: Question) -> list[tuple[str, Any]]:
 
 
 def _measured(query: Any, question: Question) -> Any:
-    """Add the row count n, and of each counted column its count n0, n1, … and sum s0, s1, …"""
+    """Add the row count n, and of each counted column its count n0, n1, … and sum s0, s1, … ."""
     from sqlglot import exp
 
     query = query.select(_as(exp.Count(this=exp.Star(), big_int=True), "n"))
@@ -211,7 +211,7 @@ def _measured(query: Any, question: Question) -> Any:
 
 
 def _exact(item: Primitive, question: Question) -> tuple[Any, Any]:
-    """Return a primitive's row count and its exact value before bounding, from n, n0, s0, …"""
+    """Return a primitive's row count and its exact value before bounding, from n, n0, s0, … ."""
     from sqlglot import exp
 
     if item.column is None:
@@ -362,4 +362,3 @@ def salt(name: str, version: str) -> int:
 
     digest = hashlib.sha256(f"discreet\0{name}\0{version}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 2
-

@@ -81,9 +81,7 @@ def facts(
             "enforced": question.unit.enforced,
         },
         "budget": {"measure": measure, "epsilon": guarantee.epsilon, "delta": guarantee.delta, "split": why},
-        "noise": [
-            _noise(part, noise, share) for (part, noise), share in zip(noises.items(), split, strict=True)
-        ],
+        "noise": [_noise(part, noise, share) for (part, noise), share in zip(noises.items(), split, strict=True)],
         "notes": _notes(select, question, measure),
     }
 
@@ -131,7 +129,7 @@ def _notes(select: Select, question: Question, measure: str) -> list[str]:
     if any(isinstance(item.expression, Aggregate) and item.expression.function == "AVG" for item in select.outputs):
         notes.append("Where a noisy count is not positive, AVG is the middle of the bounds.")
     if select.having is not None or select.order or select.limit is not None:
-        notes.append("HAVING, ORDER BY and LIMIT act on released values.")
+        notes.append("HAVING, ORDER BY and LIMIT act on released values: what they choose is partly chosen by noise.")
     if measure == "pure":
         notes.append("The account is measured in pure epsilon; delta is not used.")
     return notes
@@ -160,4 +158,3 @@ def _grid(part: Primitive) -> Fraction:
 
 def _plural(word: str, number: int) -> str:
     return word if number == 1 else f"{word}s"
-

@@ -103,11 +103,13 @@ class Guesses:
         parts = primitives(expression, self.domain)
         if len(parts) == 1:
             return _Point(value, {parts[0]: float(parts[0].step)})
-        people = self.aggregates.get(Aggregate("COUNT", expression.column), self.aggregates.get(Aggregate("COUNT", None)))
+        people = self.aggregates.get(
+            Aggregate("COUNT", expression.column), self.aggregates.get(Aggregate("COUNT", None))
+        )
         if people is None:
             return _Point(value, None)
         total, count = parts
-        away = (total.magnitude if value is None else abs(value - float(total.middle)) / float(total.step))
+        away = total.magnitude if value is None else abs(value - float(total.middle)) / float(total.step)
         away = min(max(away, total.magnitude * NEAR_MIDDLE), total.magnitude)
         step = float(total.step)
         return _Point(value, {total: step / people, count: away * step / people})

@@ -205,6 +205,8 @@ class Output:
     expression: Expression | None = None
 
     def __str__(self) -> str:
+        if self.key == self.name:
+            return quoted(self.name)
         what = quoted(self.key) if self.key is not None else str(self.expression)
         return f"{what} AS {quoted(self.name)}"
 
@@ -243,10 +245,12 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-RESERVED = frozenset(
-    "all and as asc between by case count date desc distinct else end false first from group having in is join last "
-    "like limit not null nulls offset on or order select sum avg table then true union using when where with".split()
-)
+RESERVED = frozenset([
+    "all", "and", "as", "asc", "avg", "between", "by", "case", "count", "date", "desc", "distinct", "else",
+    "end", "false", "first", "from", "group", "having", "in", "is", "join", "last", "like", "limit", "not",
+    "null", "nulls", "offset", "on", "or", "order", "select", "sum", "table", "then", "true", "union",
+    "using", "when", "where", "with",
+])  # fmt: skip
 
 
 def aggregates(expression: Expression) -> tuple[Aggregate, ...]:

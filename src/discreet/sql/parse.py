@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from discreet.domains import Domain
-from discreet.errors import InvalidInput, UnsupportedQuery
+from discreet.errors import UnsupportedQuery
 from discreet.sql import predicates, released
 from discreet.sql.nodes import Output, Select
 from discreet.sql.refuse import SHAPE, extra_arguments, refuse, unsupported
@@ -174,9 +174,7 @@ def _keys(tree: Any, scope: Scope) -> tuple[str, ...]:
 def _outputs(tree: Any, scope: Scope, keys: tuple[str, ...]) -> tuple[Output, ...]:
     outputs = [released.output(item, scope, keys) for item in tree.expressions]
     if not any(item.expression is not None for item in outputs):
-        raise unsupported(
-            "a SELECT without an aggregate", "Add COUNT(*), COUNT(column), SUM(column) or AVG(column)."
-        )
+        raise unsupported("a SELECT without an aggregate", "Add COUNT(*), COUNT(column), SUM(column) or AVG(column).")
     taken: set[str] = set()
     for item in outputs:
         names = [item.name]

@@ -216,4 +216,3 @@ def _places(question: Question) -> dict[str, NDArray[np.intp]]:
 
 def _keys(column: Column) -> tuple[Any, ...]:
     return column.keys or ()
-

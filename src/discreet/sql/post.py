@@ -20,7 +20,7 @@ from discreet.sql import intervals, nodes
 from discreet.sql.allocate import Noise
 from discreet.sql.bound import Primitive, primitives
 from discreet.sql.intervals import LEVEL, Floats, Range
-from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Conditions, Const, Expression, Number, Released, Select
+from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Const, Expression, Number, Released, Select
 
 if TYPE_CHECKING:
     import pyarrow
@@ -68,13 +68,13 @@ class Noisy:
         assert isinstance(expression, Aggregate)
         parts = primitives(expression, self.domain)
         if len(parts) == 2:
-            return self._average(expression, parts, level)
+            return self._average(parts, level)
         part = parts[0]
         value = scaled(self.values[part], part.step)
         half = self.noises[part].half_width(level) * float(part.step)
         return Estimate(value, {part: np.full(self.cells, float(part.step))}, intervals.around(value, half))
 
-    def _average(self, aggregate: Aggregate, parts: tuple[Primitive, ...], level: float) -> Estimate:
+    def _average(self, parts: tuple[Primitive, ...], level: float) -> Estimate:
         total, count = parts
         noisy, people = floats(self.values[total]), floats(self.values[count])
         some = people > 0
@@ -244,9 +244,8 @@ class _Chooser:
             keys = self.noisy.domain[column].keys or ()
             verdicts = [None if key is None else _holds(node.operator, key, node.right.value) for key in keys]
             place = self.kept[column]
-            return np.array([item is True for item in verdicts])[place], np.array(
-                [item is False for item in verdicts]
-            )[place]
+            yes, no = (np.array([item is wanted for item in verdicts]) for wanted in (True, False))
+            return yes[place], no[place]
         assert not isinstance(node.left, Const)
         left, right = self._numbers(node.left), self._numbers(node.right)
         known = ~(np.isnan(left) | np.isnan(right))
@@ -279,9 +278,7 @@ class _Chooser:
         if isinstance(expression, Arithmetic):
             left, right = self._numbers(expression.left), self._numbers(expression.right)
             plain = ((left, left), (right, right))
-            return _arithmetic(
-                expression, Estimate(left, {}, plain[0]), Estimate(right, {}, plain[1])
-            ).value
+            return _arithmetic(expression, Estimate(left, {}, plain[0]), Estimate(right, {}, plain[1])).value
         return self.noisy.estimate(expression, LEVEL).value
 
     def _key(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from discreet.errors import UnsupportedQuery
@@ -27,14 +28,9 @@ def predicate(node: Any, scope: Scope, depth: int = 0) -> Predicate:
         return Logic(operator, tuple(predicate(term, scope, depth + 1) for term in flat(node)))
     if isinstance(node, exp.Not):
         return Not(predicate(node.this, scope, depth + 1))
-    if type(node).__name__ in OPERATORS:
-        return _compare(node, scope)
-    if isinstance(node, exp.Between):
-        return _between(node, scope)
-    if isinstance(node, exp.In):
-        return _in(node, scope)
-    if isinstance(node, exp.Is):
-        return _is(node, scope)
+    read = READERS.get(type(node).__name__)
+    if read is not None:
+        return read(node, scope)
     if isinstance(node, exp.Column):
         name = scope.column(node)
         if scope.domain[name].type != "boolean":
@@ -42,9 +38,7 @@ def predicate(node: Any, scope: Scope, depth: int = 0) -> Predicate:
         return Compare("=", Ref(name), Const(True))
     if isinstance(node, exp.Boolean | exp.Literal):
         raise unsupported("a constant as a condition", "Remove it, or compare a column with it.")
-    if isinstance(node, exp.AggFunc):
-        raise unsupported("an aggregate in WHERE", "Filter rows in WHERE, and released values in HAVING.")
-    raise refuse(node)
+    raise _operand(node)
 
 
 def flat(node: Any) -> list[Any]:
@@ -145,3 +139,11 @@ def _operand(node: Any) -> UnsupportedQuery:
 def _family(name: str, scope: Scope) -> str:
     kind = scope.domain[name].type
     return "number" if kind in ("integer", "float") else cast(str, kind)
+
+
+READERS: dict[str, Callable[[Any, Scope], Predicate]] = {
+    **dict.fromkeys(OPERATORS, _compare),
+    "Between": _between,
+    "In": _in,
+    "Is": _is,
+}

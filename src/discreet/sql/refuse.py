@@ -43,7 +43,10 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Exists": ("EXISTS", ONE_TABLE),
     "Star": ("SELECT *", "Name the group keys and the aggregates you want."),
     "Columns": ("COLUMNS(…)", "Name the group keys and the aggregates you want."),
-    "Distinct": ("DISTINCT", "A SELECT with GROUP BY has one row per group; counting distinct values is not offered yet."),
+    "Distinct": (
+        "DISTINCT",
+        "A SELECT with GROUP BY has one row per group; counting distinct values is not offered yet.",
+    ),
     "Window": ("a window function (OVER)", "Group with GROUP BY instead."),
     "Qualify": ("QUALIFY", "Filter released values with HAVING."),
     "Filter": ("FILTER", "Put the condition into WHERE, or ask one query per condition."),

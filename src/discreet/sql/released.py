@@ -221,4 +221,3 @@ class Reader:
             expression = _expression(inner, self._leaf)
             terms.append(nodes.Sort(expression, bool(item.args.get("desc")), bool(item.args.get("nulls_first"))))
         return tuple(terms)
-

@@ -90,7 +90,7 @@ class Scope:
             raise refuse(node)
         return Const(self._text(inner.name, column, self.domain[column].type, dated=True))
 
-    def _text(self, text: str, column: str, kind: str, dated: bool = False) -> str | datetime.date:
+    def _text(self, text: str, column: str, kind: str, *, dated: bool = False) -> str | datetime.date:
         if kind == "date":
             try:
                 return datetime.date.fromisoformat(text)

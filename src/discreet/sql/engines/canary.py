@@ -13,7 +13,7 @@ from discreet.sql.engines import duckdb
 
 GROUPS, PEOPLE = 16, 2000
 
-# (property, expression, expected)
+# Each: the property, an expression that shows it, and what that expression must be.
 CANARIES: tuple[tuple[str, str, object], ...] = (
     ("CASE keeps NULL", "CASE WHEN n IS NULL THEN NULL WHEN n <= 0 THEN 0 ELSE n END", None),
     ("integer division truncates", "CAST(-7 AS HUGEINT) // CAST(2 AS BIGINT)", -3),

@@ -85,7 +85,7 @@ def text(question: Question, table: str = "source") -> str:
 
 
 def run(question: Question, source: Any, table: str) -> pyarrow.Table:
-    """Return one row per group found, with columns k0, k1, …, h0, l0, h1, l1, …
+    """Return one row per group found, with columns k0, k1, … and h0, l0, h1, l1, … .
 
     Args:
         question: What to compute.
@@ -171,4 +171,3 @@ def _duckdb() -> Any:
     except ImportError:
         raise missing_extra("sql", "duckdb") from None
     return duckdb
-
