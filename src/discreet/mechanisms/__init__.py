@@ -13,12 +13,20 @@ from discreet.mechanisms.discrete_laplace import (
     discrete_laplace_quantile,
     discrete_laplace_std,
 )
+from discreet.mechanisms.key_selection import KeySelection
 from discreet.mechanisms.noise import DiscreteGaussianMechanism, DiscreteLaplaceMechanism
+from discreet.mechanisms.randomized_response import RandomizedResponse
 from discreet.mechanisms.rng import Rng
+from discreet.mechanisms.selection import ExponentialMechanism, NoisyMax, PermuteAndFlip
 
 __all__ = [
     "DiscreteGaussianMechanism",
     "DiscreteLaplaceMechanism",
+    "ExponentialMechanism",
+    "KeySelection",
+    "NoisyMax",
+    "PermuteAndFlip",
+    "RandomizedResponse",
     "Rng",
     "discrete_gaussian",
     "discrete_gaussian_quantile",
