@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from discreet import accounting, events
-from discreet.explain.budget import finite
 from discreet.explain.words import epsilon as show
+from discreet.explain.words import factor
 from discreet.profiles import PrivacyProfile, posterior
 
 PRIORS = (0.01, 0.1, 0.5)
@@ -25,8 +25,12 @@ def attacker(account: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str
     """
     delta = account["delta"]
     views = [
-        _view("account", "account's guarantee", "guarantee", account["epsilon"], delta, _worst(account["epsilon"], delta)),
-        _view("spent", "spent so far, worst case", "guarantee", history["filter"], delta, _worst(history["filter"], delta)),
+        _view(
+            "account", "account's guarantee", "guarantee", account["epsilon"], delta, _worst(account["epsilon"], delta)
+        ),
+        _view(
+            "spent", "spent so far, worst case", "guarantee", history["filter"], delta, _worst(history["filter"], delta)
+        ),
     ]
     if history["profile"] is not None:
         views.append(
@@ -68,7 +72,7 @@ def _view(
         "epsilon": epsilon,
         "delta": delta,
         "method": "no bound" if profile is None else profile.method,
-        "odds": None if epsilon is None else finite(math.exp(min(epsilon, 709.0))),
+        "odds": None if epsilon is None else math.exp(min(epsilon, 700.0)),
         "beliefs": [{"prior": prior, "posterior": _belief(epsilon, prior)} for prior in PRIORS],
         "rates": rates,
         "advantage": 1.0 if profile is None else profile.advantage(),
@@ -92,5 +96,5 @@ def comparison(epsilon: float | None) -> str:
         return "nothing at all can be learned about one person"
     return (
         f"at ε = {show(epsilon)} the odds of any belief about one person change by at most a factor of "
-        f"{math.exp(min(epsilon, 700.0)):,.3g}"
+        f"{factor(math.exp(min(epsilon, 700.0)))}"
     )

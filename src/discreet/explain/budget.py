@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discreet import accounting, events
 from discreet.errors import UnsupportedEvent
 from discreet.explain import words
-from discreet.ledger import Account, Entry
 from discreet.profiles import PrivacyProfile
+
+if TYPE_CHECKING:
+    from discreet.ledger import Account, Entry
 
 OTHER = "not in this report"
 
@@ -26,6 +28,7 @@ def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
         "unit_words": words.unit(unit),
         "relation": unit.relation.value,
         "relation_words": words.RELATIONS[unit.relation.value],
+        "you_words": words.YOU[unit.relation.value],
         "enforced": unit.enforced,
         "measure": str(facts.measure),
         "measure_words": words.measure(str(facts.measure)),
@@ -119,8 +122,10 @@ def _label(charges: int, *, fixed: bool) -> tuple[str, str]:
         return "promise", "the project says that all parameters were fixed before the first answer was seen"
     return (
         "estimate",
-        "this tighter number is exact only if the parameters of every release were fixed before the first answer "
-        "was seen, and the ledger cannot know that; the filter's number holds either way",
+        (
+            "this tighter number is exact only if the parameters of every release were fixed before the first answer "
+            "was seen, and the ledger cannot know that; the filter's number holds either way"
+        ),
     )
 
 

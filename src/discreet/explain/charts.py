@@ -42,6 +42,7 @@ def _down(table: Mapping[str, Any], columns: list[int], rows: list[Any], labels:
     down = -(-len(columns) // PANELS)
     tall = 0.62 + 0.27 * max(len(rows), 1)
     picture = svg.figure(8.6, tall * down)
+    picture.get_layout_engine().set(wspace=0.08, hspace=0.05)
     panels = picture.subplots(down, across, squeeze=False, sharey=True)
     for position, axes in enumerate(panels.flat):
         if position >= len(columns):
@@ -53,7 +54,7 @@ def _down(table: Mapping[str, Any], columns: list[int], rows: list[Any], labels:
         _marks(axes, rows, index, list(range(len(rows))), svg.CYCLE[position % len(svg.CYCLE)], flat=True)
         axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.locator_params(axis="x", nbins=5 if across > 1 else 8)
+        axes.locator_params(axis="x", nbins=(8, 5, 4)[across - 1])
         if any(labels):
             axes.set_yticks(range(len(rows)), labels, parse_math=False, color=svg.INK)
         else:
@@ -74,7 +75,8 @@ def _across(table: Mapping[str, Any], columns: list[int], rows: list[Any], place
         axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
         axes.locator_params(axis="y", nbins=5)
         _thousands(axes.yaxis)
-        if min(row["cells"][index]["low"] or 0.0 for row in rows) >= 0:
+        low, high = _span(rows, index)
+        if low >= 0 and low < 0.5 * high:
             axes.set_ylim(bottom=0)
     panels[-1][0].set_xlabel(clean(table["keys"][0]), fontsize=9, color=svg.SOFT, parse_math=False)
     return picture
@@ -87,20 +89,32 @@ def _marks(axes: Any, rows: list[Any], index: int, places: list[Any], colour: st
             continue
         if cell["low"] is not None and cell["high"] is not None:
             ends, at = [cell["low"], cell["high"]], [place, place]
-            axes.plot(*((ends, at) if flat else (at, ends)), color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+            axes.plot(
+                *((ends, at) if flat else (at, ends)), color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt"
+            )
         point = (cell["value"], place) if flat else (place, cell["value"])
         axes.plot(*([item] for item in point), "o", color=colour, markersize=5.5, markeredgecolor="white")
 
 
 def _zero(axes: Any, rows: list[Any], index: int) -> None:
-    """Let the axis begin at zero when that costs little room: lengths then compare honestly."""
-    cells = [row["cells"][index] for row in rows if row["cells"][index]["value"] is not None]
-    low = min(cell["value"] if cell["low"] is None else cell["low"] for cell in cells)
-    high = max(cell["value"] if cell["high"] is None else cell["high"] for cell in cells)
-    if low >= 0 and (len(rows) > 1 or low < 0.5 * high):
-        axes.set_xlim(left=0, right=high * 1.04 if high > 0 else 1)
+    """Let the axis begin at zero, with a thin line to each dot, when that costs little room."""
+    low, high = _span(rows, index)
+    if low >= 0 and low < 0.5 * high:
+        axes.set_xlim(left=0, right=high * 1.04)
+        shown = [(place, row["cells"][index]["value"]) for place, row in enumerate(rows)]
+        for place, value in shown:
+            if value is not None:
+                axes.plot([0, value], [place, place], color=svg.GRID, linewidth=1.6, zorder=1)
     elif low < 0 < high:
         axes.axvline(0, color=svg.SOFT, linewidth=0.8)
+
+
+def _span(rows: list[Any], index: int) -> tuple[float, float]:
+    """Return the least and the greatest end of the intervals."""
+    cells = [row["cells"][index] for row in rows if row["cells"][index]["value"] is not None]
+    lows = [cell["value"] if cell["low"] is None else cell["low"] for cell in cells]
+    highs = [cell["value"] if cell["high"] is None else cell["high"] for cell in cells]
+    return min(lows), max(highs)
 
 
 def _thousands(axis: Any) -> None:

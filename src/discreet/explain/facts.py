@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discreet import events
-from discreet.explain import attacker, budget, values, words
+from discreet.explain import attacker, budget, questions, values, words
 from discreet.explain.hazards import hazards
 from discreet.explain.registry import registry
-from discreet.ledger import Account, Entry
 from discreet.release import Release
+
+if TYPE_CHECKING:
+    from discreet.ledger import Account, Entry
 
 VERSION = 1
 PROSE = ("name", "description", "curator", "intended_use", "region", "sector", "actors", "tuning", "justification")
@@ -22,7 +24,7 @@ def gather(
     """Return the facts of a report: plain data, the same for the same inputs."""
     charged = {entry.sequence: entry for entry in entries if entry.kind == "charge"}
     released = {entry.request: entry for entry in entries if entry.kind == "release"}
-    shown = {release.entry.get("sequence", -1): str(release.facts.get("title") or release.name) for release in releases}
+    shown = {release.entry.get("sequence", -1): questions.title(release) for release in releases}
     about = budget.account(account, entries)
     history = budget.history(account, entries, fixed=project.get("fixed_beforehand") is True)
     facts: dict[str, Any] = {
@@ -59,14 +61,14 @@ def _release(
     return {
         "id": f"r{position}",
         "name": release.name,
-        "title": str(left.get("title") or release.name),
-        "sentence": _sentence(left),
+        "title": questions.title(release),
+        "sentence": questions.sentence(release),
         "sql": left.get("sql"),
         "notes": [str(note) for note in left.get("notes") or ()],
-        "columns": left.get("columns"),
         "details": {str(key): value for key, value in left.items() if key not in SHOWN},
         "table": values.table(release),
         "folder": values.place(release),
+        "noise": questions.noise(left) or words.mechanisms(release.event),
         "mechanisms": words.mechanisms(release.event),
         "event": events.to_dict(release.event),
         "guarantee": release.guarantee.to_dict() | {"epsilon": budget.finite(release.guarantee.epsilon)},
@@ -89,11 +91,7 @@ def _release(
     }
 
 
-SHOWN = frozenset({"title", "sentence", "sql", "notes", "columns"})
-
-
-def _sentence(left: Mapping[str, Any]) -> str:
-    return str(left.get("sentence") or "")
+SHOWN = frozenset({"title", "sentence", "sql", "notes"})
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

@@ -46,7 +46,11 @@ def _top(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
         "evidence",
     )
     if account["enforced"]:
-        yield ("Is a whole person protected?", f"Yes: {account['unit_words']}; bounds are enforced inside each query.", "evidence")
+        yield (
+            "Is a whole person protected?",
+            f"Yes: {account['unit_words']}; bounds are enforced inside each query.",
+            "evidence",
+        )
     else:
         yield (
             "Is a whole person protected?",
@@ -63,7 +67,11 @@ def _top(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
             "evidence",
         )
     else:
-        yield ("Was the budget fixed before results were seen?", "Yes: it was fixed at opening and never raised.", "evidence")
+        yield (
+            "Was the budget fixed before results were seen?",
+            "Yes: it was fixed at opening and never raised.",
+            "evidence",
+        )
     yield (
         "Is δ small against the number of people?",
         f"δ = {words.delta(account['delta'])} is {words.one_in(account['delta'])}. The number of people is private, so this report cannot compare.",
@@ -94,7 +102,10 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     yield from _bias(releases)
     yield (
         "Were bounds, keys and parameters chosen without looking at private rows?",
-        str(facts["project"].get("tuning") or "They are declared by the owner as public knowledge; discreet never reads them off the data."),
+        str(
+            facts["project"].get("tuning")
+            or "They are declared by the owner as public knowledge; discreet never reads them off the data."
+        ),
         "promise",
     )
     yield (
@@ -113,8 +124,16 @@ def _randomness(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
     fixed = [release["name"] for release in releases if release["test"]]
     question = "Is the noise unpredictable?"
     if fixed:
-        return question, f"No: {', '.join(fixed)} was made with fixed randomness for tests. It protects nobody.", "evidence"
-    return question, "It is drawn from the operating system's randomness, which is taken to be unpredictable.", "promise"
+        return (
+            question,
+            f"No: {', '.join(fixed)} was made with fixed randomness for tests. It protects nobody.",
+            "evidence",
+        )
+    return (
+        question,
+        "It is drawn from the operating system's randomness, which is taken to be unpredictable.",
+        "promise",
+    )
 
 
 def _numerics(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
@@ -123,7 +142,11 @@ def _numerics(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
         return question, "No: sums and noise are exact whole numbers; rounding happens before or after.", "evidence"
     if not releases:
         return question, "Nothing was released.", "evidence"
-    return question, "Some mechanism here is not of the exact whole-number kind; see each release's assumptions.", "unknown"
+    return (
+        question,
+        "Some mechanism here is not of the exact whole-number kind; see each release's assumptions.",
+        "unknown",
+    )
 
 
 def _kinds(event: Any) -> set[str]:
@@ -140,8 +163,10 @@ def _kinds(event: Any) -> set[str]:
 def _bias(releases: list[Mapping[str, Any]]) -> Iterable[tuple[str, str, How]]:
     yield (
         "Are results biased by clamping or by leaving out rows?",
-        "Values beyond the declared bounds are clamped and rows beyond a person's share are left out. "
-        "How many were is private and was not released, so the effect is not known.",
+        (
+            "Values beyond the declared bounds are clamped and rows beyond a person's share are left out. "
+            "How many were is private and was not released, so the effect is not known."
+        ),
         "unknown",
     )
     worst = _worst_cell(releases)
@@ -164,7 +189,8 @@ def _worst_cell(releases: list[Mapping[str, Any]]) -> str | None:
     if not found:
         return None
     size, place = max(found)
-    return f"Noise is the same for every group, so small groups bear relatively more: at most {words.percent(size)} of the value, for {place}."
+    share = words.percent(size) + " of the value" if size < 1 else "more than the value itself"
+    return f"Noise does not shrink with the group, so small groups bear relatively more: up to {share}, for {place}."
 
 
 def _base(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
@@ -174,7 +200,11 @@ def _base(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
         f"{curator or 'The curator'} holds the raw data and runs discreet on it (the central model). Readers of the releases need no trust.",
         "promise",
     )
-    yield ("Who can reach the raw data, the ledger and the owner's key?", "This report cannot see access rights.", "unknown")
+    yield (
+        "Who can reach the raw data, the ledger and the owner's key?",
+        "This report cannot see access rights.",
+        "unknown",
+    )
     yield (
         "Were other results published about the same people?",
         "Only what is charged to this account is counted. Nothing else may have been published from these rows.",

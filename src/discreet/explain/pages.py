@@ -70,7 +70,7 @@ def _environment(*, escape: bool) -> Environment:
         raise missing_extra("report", "jinja2") from None
     environment = Environment(
         loader=PackageLoader("discreet.explain"),
-        autoescape=escape,
+        autoescape=escape,  # noqa: S701 - off for Markdown alone, whose templates escape with the filter md
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from discreet.explain import svg
-from discreet.explain.words import clean, epsilon, percent
+from discreet.explain.words import at_most, clean, epsilon, percent
 
 
 def beliefs(name: str, attacker: Mapping[str, Any]) -> str:
     """Draw how far a belief in somebody's presence can move, for every belief held before."""
-    picture = svg.figure(4.3, 3.9)
+    picture = svg.figure(4.3, 4.3)
     axes = picture.subplots()
     svg.plain(axes)
     grid = [i / 200 for i in range(201)]
@@ -29,13 +29,14 @@ def beliefs(name: str, attacker: Mapping[str, Any]) -> str:
     axes.set_xlabel("belief before the release", fontsize=9, color=svg.INK)
     axes.set_ylabel("highest and lowest belief after it", fontsize=9, color=svg.INK)
     _percentages(axes)
-    axes.legend(loc="lower right", fontsize=8.5, frameon=False, labelcolor=svg.INK)
+    _legend(axes)
     return svg.draw(
         picture,
         name,
         title="Belief that a person is in the data, before and after",
         description="; ".join(
-            f"{view['short']}: " + ", ".join(f"{percent(r['prior'])} becomes at most {percent(r['posterior'])}" for r in view["beliefs"])
+            f"{view['short']}: "
+            + ", ".join(f"{percent(r['prior'])} becomes at most {at_most(r['posterior'])}" for r in view["beliefs"])
             for view in _pair(attacker)
         ),
     )
@@ -43,7 +44,7 @@ def beliefs(name: str, attacker: Mapping[str, Any]) -> str:
 
 def rates(name: str, attacker: Mapping[str, Any]) -> str:
     """Draw the best true-positive rate of any attacker against the false-positive rate, on log axes."""
-    picture = svg.figure(4.3, 3.9)
+    picture = svg.figure(4.3, 4.3)
     axes = picture.subplots()
     svg.plain(axes)
     ends = [1e-4, 1.0]
@@ -66,13 +67,16 @@ def rates(name: str, attacker: Mapping[str, Any]) -> str:
     axes.set_yticks(ticks, labels)
     axes.set_xlabel("people wrongly accused of being in the data", fontsize=9, color=svg.INK)
     axes.set_ylabel("people rightly found, at best", fontsize=9, color=svg.INK)
-    axes.legend(loc="lower right", fontsize=8.5, frameon=False, labelcolor=svg.INK)
+    _legend(axes)
     return svg.draw(
         picture,
         name,
         title="Best true-positive rate of any attacker by false-positive rate",
         description="; ".join(
-            f"{view['short']}: " + ", ".join(f"{percent(r['tpr'])} found at {percent(r['fpr'])} wrongly accused" for r in view["rates"])
+            f"{view['short']}: "
+            + ", ".join(
+                f"at most {at_most(r['tpr'])} found at {percent(r['fpr'])} wrongly accused" for r in view["rates"]
+            )
             for view in _pair(attacker)
         ),
     )
@@ -90,16 +94,35 @@ def budget(name: str, facts: Mapping[str, Any]) -> str:
         colour = svg.CYCLE[position % len(svg.CYCLE)]
         axes.barh([0], [part["share"]], left=left, height=0.62, color=colour, edgecolor="white", linewidth=1.2)
         if part["share"] >= 0.035:
-            axes.text(left + part["share"] / 2, 0, str(part["number"]), color="white", fontsize=10, fontweight="bold", ha="center", va="center")
+            axes.text(
+                left + part["share"] / 2,
+                0,
+                str(part["number"]),
+                color="white",
+                fontsize=10,
+                fontweight="bold",
+                ha="center",
+                va="center",
+            )
         left += part["share"]
     if left < 1:
-        axes.barh([0], [1 - left], left=left, height=0.62, color="#f1f4f6", edgecolor="#9aa7b2", linewidth=0.8, hatch="///", alpha=0.9)
+        axes.barh(
+            [0],
+            [1 - left],
+            left=left,
+            height=0.62,
+            color="#f1f4f6",
+            edgecolor="#9aa7b2",
+            linewidth=0.8,
+            hatch="///",
+            alpha=0.9,
+        )
         if 1 - left > 0.12:
             axes.text((1 + left) / 2, 0, f"left: {percent(1 - left)}", color=svg.INK, fontsize=10, ha="center", va="center",
                       bbox={"facecolor": "#f1f4f6", "edgecolor": "none", "pad": 2})  # fmt: skip
     axes.set_xlim(0, max(1.0, left))
     axes.set_yticks([])
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 % of the account's capacity"])
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.tick_params(colors=svg.SOFT, labelsize=9, length=3)
     for label, side in zip(axes.get_xticklabels(), ["left", "center", "center", "center", "right"], strict=True):
         label.set_horizontalalignment(side)
@@ -107,7 +130,8 @@ def budget(name: str, facts: Mapping[str, Any]) -> str:
         picture,
         name,
         title="The budget of the account",
-        description="; ".join(f"{clean(part['label'])} {percent(part['share'])}" for part in parts) + f"; left {percent(facts['left'])}",
+        description="; ".join(f"{clean(part['label'])} {percent(part['share'])}" for part in parts)
+        + f"; left {percent(facts['left'])}",
     )
 
 
@@ -122,6 +146,12 @@ def _moved(prior: float, epsilon: float | None, *, down: bool = False) -> float:
     if epsilon is None:
         return 0.0 if down else 1.0
     return 1 / (1 + (1 - prior) / prior * math.exp(min(700.0, -epsilon)))
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=9, frameon=False, labelcolor=svg.INK, borderaxespad=0.2
+    )
 
 
 def _square(axes: Any) -> None:

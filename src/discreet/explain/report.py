@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput
 from discreet.explain import facts as gathered
@@ -13,8 +13,10 @@ from discreet.explain import pages
 from discreet.explain.hazards import Hazard
 from discreet.explain.registry import registry
 from discreet.explain.words import AUDIENCES
-from discreet.ledger import Account, Entry
 from discreet.release import Release
+
+if TYPE_CHECKING:
+    from discreet.ledger import Account, Entry
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,8 @@ from discreet.release import VALUE, Release
 STANDARD_ERROR = ("std_error", "standard_error", "stderr", "se", "std")
 LOW = ("low", "ci_low", "lower")
 HIGH = ("high", "ci_high", "upper")
-LEVEL = ("confidence", "level", "interval")
+LEVEL = ("level", "confidence")
+UNSAID: Mapping[str, Any] = {"interval": None, "not_covered": None}  # how the interval is made, what it leaves out
 
 
 def table(release: Release) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def table(release: Release) -> dict[str, Any]:
     spent = {column for found in errors.values() for column in found["columns"]}
     if not measured:  # a vertical that leaves no accuracy: its numbers stand without error bars, and we say so
         measured = [name for name in names if any(_numeric(value) for value in held[name])]
-        errors = {name: {"columns": (), "level": 0.95} for name in measured}
+        errors = {name: {"columns": (), "level": 0.95, "said": dict(UNSAID)} for name in measured}
     keys = [name for name in names if name not in measured and name not in spent]
     rows = [
         {
@@ -44,7 +45,7 @@ def table(release: Release) -> dict[str, Any]:
     return {
         "file": f"{place(release)}/{VALUE}",
         "keys": keys,
-        "columns": [{"name": name, "level": errors[name]["level"]} for name in measured],
+        "columns": [{"name": name, **errors[name]["said"], "level": errors[name]["level"]} for name in measured],
         "rows": rows,
     }
 
@@ -57,7 +58,8 @@ def place(release: Release) -> str:
 def _errors(name: str, release: Release, held: Mapping[str, list[Any]]) -> dict[str, Any]:
     facts = release.accuracy[name]
     facts = facts if isinstance(facts, Mapping) else {}
-    found: dict[str, Any] = {"columns": [], "level": 0.95}
+    found: dict[str, Any] = {"columns": [], "level": 0.95, "said": dict(UNSAID)}
+    found["said"] |= {label: facts[label] for label in UNSAID if label in facts}
     for label in LEVEL:
         if isinstance(facts.get(label), float):
             found["level"] = facts[label]

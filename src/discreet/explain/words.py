@@ -20,34 +20,54 @@ AUDIENCES = {
 GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Differential privacy",
-        "A property of a way of publishing, not of a table: the published result would look almost the same "
-        "with and without any one person's data. Epsilon and delta say how nearly the same.",
+        (
+            "A property of a way of publishing, not of a table: the published result would look almost the same "
+            "with and without any one person's data. Epsilon and delta say how nearly the same."
+        ),
     ),
     (
         "Epsilon (ε)",
-        "The privacy loss. Whatever anyone believed before, the odds of that belief change by at most a factor "
-        "of e to the power of ε. Smaller is more private. ε adds up over everything published about the same people.",
+        (
+            "The privacy loss. Whatever anyone believed before, the odds of that belief change by at most a factor "
+            "of e to the power of ε. Smaller is more private. ε adds up over everything published about the same people."
+        ),
     ),
     (
         "Delta (δ)",
         "A small probability set aside for the bound of ε to fail. It should be far below one in the number of people.",
     ),
-    ("Rho (ρ)", "Another unit of privacy loss (zero-concentrated differential privacy). It adds up, and converts to ε at any δ."),
+    (
+        "Rho (ρ)",
+        "Another unit of privacy loss (zero-concentrated differential privacy). It adds up, and converts to ε at any δ.",
+    ),
     (
         "Noise",
         "A random number added to each exact answer before anyone sees it. Its size is public; its value is not.",
     ),
     (
         "Interval",
-        "The range that holds the answer without noise in 95 of 100 cases, unless a table says another level. "
-        "It covers the noise, not the effect of clamping, nor errors in the data themselves.",
+        (
+            "The range that holds the answer without noise in 95 of 100 cases, unless a table says another level. "
+            "It covers the noise, not the effect of clamping, nor errors in the data themselves."
+        ),
     ),
-    ("Clamping", "Values outside declared bounds are moved to the nearest bound, so that no one person weighs too much."),
+    (
+        "Clamping",
+        "Values outside declared bounds are moved to the nearest bound, so that no one person weighs too much.",
+    ),
     ("Privacy unit", "Who or what is protected as a whole, and how much of a table one of them may touch."),
     ("Account", "The budget of a population. All that is published about it is charged here, and nothing is refunded."),
-    ("Guarantee, estimate, promise", "A guarantee is proved. An estimate is computed or measured. A promise is somebody's word."),
+    (
+        "Guarantee, estimate, promise",
+        "A guarantee is proved. An estimate is computed or measured. A promise is somebody's word.",
+    ),
 )
 
+YOU = {
+    "add_remove": "the same data without you, or with you added if you are not in them",
+    "replace_one": "the same data with somebody else's in place of yours",
+    "zero_out": "the same data with yours left blank",
+}
 RELATIONS = {
     "add_remove": "the same data without that person, or with them added",
     "replace_one": "the same data with that person's rows replaced by anybody else's",
@@ -57,7 +77,9 @@ RELATIONS = {
 
 def clean(text: Any) -> str:
     """Return text that is safe to lay out: no control characters, no direction overrides."""
-    kept = (c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\n\t" else "�" for c in str(text))
+    kept = (
+        c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\n\t" else "�" for c in str(text)
+    )
     return "".join(kept)
 
 
@@ -96,8 +118,24 @@ def percent(share: float) -> str:
         return "under 0.01 %"
     if value > 99:  # close to certainty the distance from it is what counts
         return "over 99.99 %" if value > 99.99 else f"{math.floor(value * 100) / 100:g} %"
-    digits = 1 if value < 10 else 0
-    return f"{value:.{2 if value < 1 else digits}f} %"
+    digits = 2 if value < 1 else 1 if value < 10 else 0
+    return f"{float(f'{value:.{digits}f}'):g} %"
+
+
+def at_most(bound: float) -> str:
+    """Return an upper bound on a share as a percentage, never below it."""
+    value = bound * 100
+    if value <= 0:
+        return "0 %"
+    if value > 99.99:
+        return "100 %"
+    digits = 2 if value < 1 or value > 99 else 1 if value < 10 else 0
+    return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:g} %"  # floats' own dust is no reason for a step up
+
+
+def factor(bound: float | None) -> str:
+    """Return an upper bound on a ratio, never below it."""
+    return "∞" if bound is None else f"{show_up(bound, 3)}" if bound < 1e5 else "over 100,000"
 
 
 def epsilon(value: float | None) -> str:
