@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -51,6 +50,16 @@ class Question:
         return tuple(item for item in (self.unit.column, self.unit.per) if item) if self.unit.enforced else ()
 
     @property
+    def person_names(self) -> list[str]:
+        """The engine's names of the person's columns."""
+        return [f"u{i}" for i in range(len(self.persons))]
+
+    @property
+    def key_names(self) -> list[str]:
+        """The engine's names of the keys."""
+        return [f"k{i}" for i in range(len(self.keys))]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column the query reads."""
         named = [item.column for item in self.primitives if item.column is not None]
@@ -77,14 +86,20 @@ def engine_query(question: Question, source: Any) -> Any:
     from sqlglot import exp
 
     typed = exp.select(*[_as(_read(name, question), f"c{i}") for i, name in enumerate(question.columns)]).from_(source)
-    totals = _per_person(question) if question.persons else _per_row(question)
-    query = exp.select(*[_name(f"k{i}") for i in range(len(question.keys))])
+    query = exp.select(*map(_name, question.key_names))
     for j in range(len(question.primitives)):
         high = exp.IntDiv(this=_name(f"t{j}"), expression=_int(SPLIT))
         low = exp.Mod(this=_name(f"t{j}"), expression=_int(SPLIT))
         query = query.select(_as(_cast(high, "BIGINT"), f"h{j}"), _as(_cast(low, "BIGINT"), f"l{j}"))
-    for name, part in (("typed", typed), ("kept", _kept(question)), *totals):
-        query = query.with_(name, as_=part)
+    stages = {
+        "typed": typed,
+        "kept": _kept(question),
+        "person": _measured(question),
+        "bounded": _bounded(question),
+        "total": _totals(question),
+    }
+    for name, stage in stages.items():
+        query = query.with_(name, as_=stage)
     return query.from_("total")
 
 
@@ -111,7 +126,7 @@ def _kept(question: Question) -> Any:
         query = query.select(_as(_column(name, question), f"u{i}"))
         query = query.where(_column(name, question).is_(exp.null()).not_())
     for i, name in enumerate(question.keys):
-        query = query.select(_as(_column(name, question), f"k{i}"))
+        query = query.select(_as(_key_value(name, question), f"k{i}"))
         query = query.where(_declared(_column(name, question), question.domain[name]))
     for i, name in enumerate(question.counted):
         value = _column(name, question)
@@ -123,22 +138,35 @@ def _kept(question: Question) -> Any:
     return query if query.expressions else query.select(_as(_int(1), "one"))
 
 
+def _key_value(name: str, question: Question) -> Any:
+    """Return a key, integers as narrow as the declared ones allow: grouping and sorting get faster.
+
+    TRY_CAST, because the engine may narrow a row before it filters it.
+    """
+    from sqlglot import exp
+
+    column = question.domain[name]
+    keys = [abs(key) for key in column.keys or () if isinstance(key, int)]
+    if column.type != "integer" or not keys:
+        return _column(name, question)
+    return exp.TryCast(this=_column(name, question), to=exp.DataType.build(_narrow(max(keys)), dialect="duckdb"))
+
+
 def _steps(value: Any, name: str, column: Column) -> Any:
     """Return the clamped value in whole grid steps: rounded, then clamped to the declared steps."""
     from sqlglot import exp
 
     low, high, step = grid(name, column)
     if column.type == "integer" and step == 1:
-        rounded, cast = value, _int
+        rounded, least, most = value, _int(low), _int(high)
     else:
         scaled = exp.Mul(this=_cast(value, "DOUBLE"), expression=_double(1 / float(step)))
-        rounded, cast = exp.Round(this=scaled), lambda number: _double(float(number))
-    case = exp.Case().when(value.copy().is_(exp.null()), exp.null())
-    case = case.when(exp.LTE(this=rounded, expression=cast(low)), cast(low))
-    case = case.when(exp.GTE(this=rounded.copy(), expression=cast(high)), cast(high))
+        rounded, least, most = exp.Round(this=scaled), _double(float(low)), _double(float(high))
     # CASE, not LEAST and GREATEST: those skip NULL and would turn it into a bound.
-    narrow = max(abs(low), abs(high)) < 2**31
-    return _cast(case.else_(rounded.copy()), "INTEGER" if narrow else "BIGINT")
+    case = exp.Case().when(value.copy().is_(exp.null()), exp.null())
+    case = case.when(exp.LTE(this=rounded, expression=least), least.copy())
+    case = case.when(exp.GTE(this=rounded.copy(), expression=most), most.copy())
+    return _cast(case.else_(rounded.copy()), _narrow(max(abs(low), abs(high))))
 
 
 def _declared(value: Any, column: Column) -> Any:
@@ -148,7 +176,7 @@ def _declared(value: Any, column: Column) -> Any:
     keys = [key for key in column.keys or () if key is not None]
     known: Any = None
     if keys and column.type == "integer" and max(keys) - min(keys) == len(keys) - 1:  # type: ignore[operator,type-var]
-        known = exp.Between(this=value, low=_int(min(keys)), high=_int(max(keys)))  # type: ignore[type-var,arg-type]
+        known = exp.Between(this=value, low=_int(min(keys)), high=_int(max(keys)))  # type: ignore[arg-type,type-var]
     elif keys:
         known = exp.In(this=value, expressions=[_key(key) for key in keys])
     if None not in (column.keys or ()):
@@ -160,72 +188,83 @@ def _declared(value: Any, column: Column) -> Any:
 # -------------------------------------------------------------- persons: bound, then sum to groups
 
 
-def _per_person(question: Question) -> list[tuple[str, Any]]:
-    """Return the two stages that bound each person and then sum over persons."""
+def _measured(question: Question) -> Any:
+    """Return, per person and group, the row count n, and of each counted column its count and sum."""
     from sqlglot import exp
 
-    persons = [f"u{i}" for i in range(len(question.persons))]
-    keys = [f"k{i}" for i in range(len(question.keys))]
-    person = exp.select(*map(_name, persons + keys)).from_("kept").group_by(*map(_name, persons + keys))
-    person = _measured(person, question)
-    if question.bounds.sampled:
-        person = person.qualify(_sampled(persons, keys, question))
-    rows = question.bounds.rows
-    total = exp.select(*map(_name, keys)).from_("person")
-    for j, item in enumerate(question.primitives):
-        count, exact = _exact(item, question)
-        if item.kind in ("rows", "values"):
-            bounded = exp.Case().when(exp.GT(this=count, expression=_int(rows)), _int(rows)).else_(count.copy())
-        else:
-            scaled = exp.IntDiv(this=exp.paren(exp.Mul(this=_huge(exact), expression=_int(rows))), expression=count)
-            bounded = exp.Case().when(exp.GT(this=count.copy(), expression=_int(rows)), scaled).else_(exact.copy())
-        total = total.select(_as(_total(bounded), f"t{j}"))
-    return [("person", person), ("total", total.group_by(*map(_name, keys)) if keys else total)]
-
-
-def _per_row(question: Question) -> list[tuple[str, Any]]:
-    """Return the one stage that sums rows, where one row is one unit."""
-    from sqlglot import exp
-
-    keys = [f"k{i}" for i in range(len(question.keys))]
-    group = _measured(exp.select(*map(_name, keys)).from_("kept"), question)
-    group = group.group_by(*map(_name, keys)) if keys else group
-    total = exp.select(*map(_name, keys)).from_("person")
-    for j, item in enumerate(question.primitives):
-        count, exact = _exact(item, question)
-        value = count if item.kind in ("rows", "values") else exact
-        total = total.select(_as(exp.Coalesce(this=_huge(value), expressions=[_int(0)]), f"t{j}"))
-    return [("person", group), ("total", total)]
-
-
-def _measured(query: Any, question: Question) -> Any:
-    """Add the row count n, and of each counted column its count n0, n1, … and sum s0, s1, … ."""
-    from sqlglot import exp
-
+    names = [_name(name) for name in (*question.person_names, *question.key_names)]
+    query = exp.select(*names).from_("kept")
     query = query.select(_as(exp.Count(this=exp.Star(), big_int=True), "n"))
     for i, name in enumerate(question.counted):
         query = query.select(_as(exp.Count(this=_name(f"v{i}"), big_int=True), f"n{i}"))
         if name in question.summed:
             query = query.select(_as(exp.Sum(this=_name(f"v{i}")), f"s{i}"))
-    return query
+    return query.group_by(*[name.copy() for name in names]) if names else query
 
 
-def _exact(item: Primitive, question: Question) -> tuple[Any, Any]:
-    """Return a primitive's row count and its exact value before bounding, from n, n0, s0, … ."""
+def _bounded(question: Question) -> Any:
+    """Return at most K groups of each person, and in each counts and sums as of at most R rows.
+
+    Without a person's column one row is one unit, and nothing is bounded.
+    """
     from sqlglot import exp
 
-    if item.column is None:
-        return _name("n"), None
-    i = question.counted.index(item.column)
-    count, total = _name(f"n{i}"), _name(f"s{i}")
-    if item.kind != "centred":
-        return count, total
-    scaled = exp.Mul(this=_huge(total), expression=_int(item.factor)) if item.factor != 1 else total
-    shift = exp.Mul(this=_huge(count), expression=_int(item.shift))
-    return count, exp.paren(exp.Sub(this=scaled, expression=shift)) if item.shift else scaled
+    rows = question.bounds.rows if question.persons else None
+    query = exp.select(*map(_name, question.key_names)).from_("person")
+    for name in ("n", *(f"n{i}" for i in range(len(question.counted)))):
+        value = _name(name)
+        if rows is not None:
+            value = exp.Case().when(exp.GT(this=value, expression=_int(rows)), _int(rows)).else_(value.copy())
+            value = _cast(value, _narrow(rows))
+        query = query.select(_as(value, name))
+    for i, name in enumerate(question.counted):
+        if name not in question.summed:
+            continue
+        value, count = _name(f"s{i}"), _name(f"n{i}")
+        if rows is not None:
+            low, high, _ = grid(name, question.domain[name])
+            product = exp.paren(exp.Mul(this=_cast(value, "HUGEINT"), expression=_int(rows)))
+            scaled = exp.IntDiv(this=product, expression=count)
+            value = exp.Case().when(exp.GT(this=count.copy(), expression=_int(rows)), scaled).else_(value.copy())
+            value = _cast(value, _narrow(rows * max(abs(low), abs(high))))
+        query = query.select(_as(value, f"s{i}"))
+    return query.qualify(_sampled(question)) if question.bounds.sampled else query
 
 
-def _sampled(persons: Sequence[str], keys: Sequence[str], question: Question) -> Any:
+def _narrow(most: int) -> str:
+    """Return the narrowest type that holds every integer up to `most` in magnitude."""
+    for bits, name in ((15, "SMALLINT"), (31, "INTEGER"), (63, "BIGINT")):
+        if most < 2**bits:
+            return name
+    return "HUGEINT"
+
+
+def _totals(question: Question) -> Any:
+    """Return, per group, each primitive t0, t1, … as an exact 128-bit integer."""
+    from sqlglot import exp
+
+    names = [_name(name) for name in question.key_names]
+    query = exp.select(*names).from_("bounded")
+    for j, item in enumerate(question.primitives):
+        i = None if item.column is None else question.counted.index(item.column)
+        count = _sum("n" if i is None else f"n{i}")
+        value = count if item.kind in ("rows", "values") else _sum(f"s{i}")
+        if item.kind == "centred":  # linear, so it may be worked out from the totals
+            value = exp.Sub(
+                this=exp.Mul(this=value, expression=_int(item.factor)),
+                expression=exp.Mul(this=count, expression=_int(item.shift)),
+            )
+        query = query.select(_as(value, f"t{j}"))
+    return query.group_by(*[name.copy() for name in names]) if names else query
+
+
+def _sum(name: str) -> Any:
+    from sqlglot import exp
+
+    return exp.Coalesce(this=exp.Sum(this=_cast(_name(name), "HUGEINT")), expressions=[_int(0)])
+
+
+def _sampled(question: Question) -> Any:
     """Return the condition that keeps K groups of each person, chosen by a public hash.
 
     Two sort keys on purpose: the second decides ties, and without it DuckDB rewrites the window
@@ -233,20 +272,23 @@ def _sampled(persons: Sequence[str], keys: Sequence[str], question: Question) ->
     """
     from sqlglot import exp
 
-    order = [exp.Ordered(this=_hash([*persons, *keys], question.salt), nulls_first=False)]
-    order += [exp.Ordered(this=_name(key), nulls_first=False) for key in keys]
+    names = (*question.person_names, *question.key_names)
+    order = [exp.Ordered(this=chance([_name(name) for name in names], question.salt), nulls_first=False)]
+    order += [exp.Ordered(this=_name(key), nulls_first=False) for key in question.key_names]
     number = exp.Window(
         this=exp.RowNumber(),
-        partition_by=[_name(person) for person in persons],
+        partition_by=[_name(person) for person in question.person_names],
         order=exp.Order(expressions=order),
     )
     return exp.LTE(this=number, expression=_int(question.bounds.groups))
 
 
-def _hash(names: Sequence[str], salt: int) -> Any:
+def chance(values: list[Any], salt: int) -> Any:
+    """Return the 32-bit public hash by which groups are chosen; narrow, so that sorting is fast."""
     from sqlglot import exp
 
-    return exp.Anonymous(this="hash", expressions=[*map(_name, names), _int(salt)])
+    hashed = exp.Anonymous(this="hash", expressions=[*values, _int(salt)])
+    return _cast(exp.Mod(this=hashed, expression=_int(SPLIT)), "UINTEGER")
 
 
 # -------------------------------------------------------------------------- predicates, literals
@@ -344,16 +386,6 @@ def _cast(value: Any, to: str) -> Any:
     from sqlglot import exp
 
     return exp.cast(value, to, dialect="duckdb")
-
-
-def _huge(value: Any) -> Any:
-    return _cast(value, "HUGEINT")
-
-
-def _total(value: Any) -> Any:
-    from sqlglot import exp
-
-    return exp.Coalesce(this=exp.Sum(this=_huge(value)), expressions=[_int(0)])
 
 
 def salt(name: str, version: str) -> int:

@@ -46,7 +46,7 @@ def check() -> None:
         # Each of 2000 people is in all of 16 groups and keeps 4: the 16 counts vary as they should.
         counts = connection.execute(
             f"SELECT COUNT(*) FROM (SELECT g FROM range({PEOPLE}) AS p(u), range({GROUPS}) AS q(g) "
-            "QUALIFY ROW_NUMBER() OVER (PARTITION BY u ORDER BY hash(u, g, 12345), g) <= 4) AS s GROUP BY g"
+            "QUALIFY ROW_NUMBER() OVER (PARTITION BY u ORDER BY CAST(hash(u, g, 12345) % 4294967296 AS UINTEGER), g) <= 4) AS s GROUP BY g"
         ).fetchall()
     fair = PEOPLE * 4 / GROUPS
     if sum(count for (count,) in counts) != PEOPLE * 4:
