@@ -1,0 +1,9 @@
+"""The ledger: a durable account of what was spent on each population."""
+
+from discreet.ledger.account import Account, Raise, Share
+from discreet.ledger.audit import Verified
+from discreet.ledger.entries import Entry
+from discreet.ledger.keys import OwnerKey
+from discreet.ledger.ledger import Ledger, remaining_epsilon
+
+__all__ = ["Account", "Entry", "Ledger", "OwnerKey", "Raise", "Share", "Verified", "remaining_epsilon"]

@@ -1,0 +1,162 @@
+"""Account: what a population's owner fixed, and what may still be spent. A fold over its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from discreet.accounting import Cost, Measure, capacity
+from discreet.errors import InvalidInput
+from discreet.ledger.entries import Entry
+from discreet.units import PrivacyUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """A larger budget, granted later.
+
+    Args:
+        epsilon: The new budget.
+        when: UTC time.
+        seen: How many releases had been made by then; above 0 it was chosen after release.
+    """
+
+    epsilon: float
+    when: str
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """An analyst's part of an account.
+
+    Args:
+        epsilon: The most this analyst may spend, at the account's delta.
+        capacity: The same in the account's measure.
+        spent: What the analyst has spent.
+    """
+
+    epsilon: float
+    capacity: Cost
+    spent: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The state of one population's account.
+
+    Args:
+        population: Its name.
+        unit: Who is protected; fixed for ever.
+        measure: In which measure it adds up; fixed for ever.
+        opened_epsilon: The budget at opening.
+        epsilon: The budget now: that of the last raise.
+        delta: Fixed for ever.
+        delta_atoms: The part of delta kept for events with delta of their own.
+        ceiling: The most that raises may reach, if fixed at opening.
+        capacity: The budget in the measure: the filter stops there.
+        spent: The sum of all charges.
+        opened: UTC time.
+        public_key: The owner's Ed25519 key, hex.
+        raises: Later raises, oldest first.
+        shares: Analysts' shares.
+        head: Hash of the newest entry.
+        length: Number of entries.
+    """
+
+    population: str
+    unit: PrivacyUnit
+    measure: Measure
+    opened_epsilon: float
+    epsilon: float
+    delta: float
+    delta_atoms: float
+    ceiling: float | None
+    capacity: Cost
+    opened: str
+    public_key: str
+    spent: Cost = Cost()
+    raises: tuple[Raise, ...] = ()
+    shares: Mapping[str, Share] = field(default_factory=lambda: MappingProxyType({}))
+    head: str = ""
+    length: int = 0
+
+    @classmethod
+    def fold(cls, entries: Iterable[Entry]) -> Account:
+        """Return the account after `entries`: its open row first, raises and shares, any charges."""
+        account: Account | None = None
+        for entry in entries:
+            account = _opened(entry) if account is None else account.after(entry)
+        assert account is not None
+        return account
+
+    def after(self, entry: Entry) -> Account:
+        """Return the account after one more entry."""
+        now = replace(self, head=entry.hash, length=entry.sequence + 1)
+        body = entry.body
+        if entry.kind == "raise":
+            more = Raise(body["epsilon"], entry.when, body["seen"])
+            return replace(now, epsilon=more.epsilon, capacity=Cost(*body["capacity"]), raises=(*self.raises, more))
+        if entry.kind == "share":
+            name = body["analyst"]
+            spent = self.shares[name].spent if name in self.shares else Cost()
+            share = Share(body["epsilon"], Cost(*body["capacity"]), spent)
+            return replace(now, shares=MappingProxyType({**self.shares, name: share}))
+        if entry.kind == "charge":
+            shares = dict(self.shares)
+            if entry.analyst is not None:
+                shares[entry.analyst] = replace(shares[entry.analyst], spent=Cost(*body["share_spent"]))
+            return replace(now, spent=entry.spent, shares=MappingProxyType(shares))
+        return now
+
+    def at(self, last: Entry) -> Account:
+        """Return the account with `last` as its newest entry."""
+        return replace(self, head=last.hash, length=last.sequence + 1)
+
+    def capacity_for(self, epsilon: float) -> Cost:
+        """Return what a budget of `epsilon` at this account's delta is in its measure."""
+        return capacity(self.measure, epsilon=epsilon, delta=self.delta, delta_atoms=self.delta_atoms)
+
+    def left(self, analyst: str | None = None) -> Cost:
+        """Return what may still be spent (by `analyst`, if named); never below zero."""
+        rooms = [(self.capacity, self.spent)]
+        if analyst is not None:
+            share = self.share(analyst)
+            rooms.append((share.capacity, share.spent))
+        return Cost(
+            max(0, min(room.loss - spent.loss for room, spent in rooms)),
+            max(0, min(room.delta - spent.delta for room, spent in rooms)),
+        )
+
+    def share(self, analyst: str) -> Share:
+        """Return an analyst's share.
+
+        Raises:
+            InvalidInput: the owner granted none.
+        """
+        if analyst not in self.shares:
+            raise InvalidInput(
+                f"{analyst!r} has no share of the account {self.population!r}.",
+                remedy="Ask the owner for one: ledger.share(…).",
+            )
+        return self.shares[analyst]
+
+
+def _opened(entry: Entry) -> Account:
+    body = entry.body
+    return Account(
+        population=entry.population,
+        unit=PrivacyUnit.from_dict(body["unit"]),
+        measure=Measure.parse(body["measure"]),
+        opened_epsilon=body["epsilon"],
+        epsilon=body["epsilon"],
+        delta=body["delta"],
+        delta_atoms=body["delta_atoms"],
+        ceiling=body["ceiling"],
+        capacity=Cost(*body["capacity"]),
+        opened=entry.when,
+        public_key=body["public_key"],
+        head=entry.hash,
+        length=1,
+    )

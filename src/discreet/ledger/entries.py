@@ -1,0 +1,137 @@
+"""Entry: one row of the ledger, its canonical text and its hash.
+
+The hash covers the whole body, and the body holds the previous hash: an edited, removed or
+reordered row shows. Owner's entries also carry an Ed25519 signature of their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from discreet import events
+from discreet.accounting import Cost
+from discreet.errors import LedgerDamaged
+
+Kind = Literal["open", "charge", "release", "raise", "share"]
+VERSION = 1
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the ledger.
+
+    Args:
+        body: Everything the row says, as plain data.
+        hash: SHA-256 of the body's canonical text.
+        signature: Ed25519 signature of the hash in hex; owner's entries only.
+    """
+
+    body: Mapping[str, Any]
+    hash: str
+    signature: str | None = None
+
+    @classmethod
+    def of(cls, text: str, hash: str, signature: str | None) -> Entry:  # noqa: A002 - the column's name
+        """Read a stored row.
+
+        Raises:
+            LedgerDamaged: the text is not what its hash says.
+        """
+        if hashlib.sha256(text.encode()).hexdigest() != hash:
+            raise damaged("a row does not match its hash")
+        try:
+            return cls(json.loads(text), hash, signature)
+        except ValueError:
+            raise damaged("a row is not readable") from None
+
+    @property
+    def population(self) -> str:
+        """The account the row belongs to."""
+        return str(self.body["population"])
+
+    @property
+    def sequence(self) -> int:
+        """The row's place in its account's chain, from 0."""
+        return int(self.body["sequence"])
+
+    @property
+    def kind(self) -> Kind:
+        """open, charge, release, raise or share."""
+        return self.body["kind"]  # type: ignore[no-any-return]
+
+    @property
+    def when(self) -> str:
+        """UTC time, ISO 8601."""
+        return str(self.body["when"])
+
+    @property
+    def who(self) -> str:
+        """The operating-system user who wrote the row."""
+        return str(self.body["who"])
+
+    @property
+    def previous(self) -> str:
+        """The hash of the row before."""
+        return str(self.body["previous"])
+
+    @property
+    def request(self) -> str | None:
+        """The request a charge or a release belongs to."""
+        return self.body.get("request")
+
+    @property
+    def purpose(self) -> str | None:
+        """Why a charge was made."""
+        return self.body.get("purpose")
+
+    @property
+    def analyst(self) -> str | None:
+        """Whose share was charged or granted."""
+        return self.body.get("analyst")
+
+    @property
+    def digest(self) -> str | None:
+        """The SHA-256 of a release's record."""
+        return self.body.get("digest")
+
+    @property
+    def event(self) -> events.Event | None:
+        """What a charge paid for."""
+        return events.from_dict(self.body["event"]) if "event" in self.body else None
+
+    @property
+    def cost(self) -> Cost:
+        """What a charge cost; zero for other rows."""
+        return Cost(*self.body.get("cost", (0, 0)))
+
+    @property
+    def spent(self) -> Cost:
+        """The account's total after a charge."""
+        return Cost(*self.body.get("spent", (0, 0)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as plain data."""
+        return {**self.body, "hash": self.hash, "signature": self.signature}
+
+
+def text_of(body: Mapping[str, Any]) -> str:
+    """Return the canonical text of a body."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def hash_of(text: str) -> str:
+    """Return the hash of a canonical text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def damaged(what: str) -> LedgerDamaged:
+    """Return the error for a ledger that contradicts itself."""
+    return LedgerDamaged(
+        f"the ledger is damaged: {what}.",
+        remedy="Stop spending. Restore the newest intact copy, and compare its head with the newest release.",
+    )
