@@ -33,9 +33,8 @@ def attacker(account: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str
         ),
     ]
     if history["profile"] is not None:
-        views.append(
-            _view("history", "what ran so far", history["label"], history["epsilon"], delta, history["profile"])
-        )
+        ran = _view("history", "what ran so far", history["label"], history["epsilon"], delta, history["profile"])
+        views.append(_best(ran, views[1]))
     return {
         "priors": list(PRIORS),
         "false_positive_rates": list(RATES),
@@ -77,6 +76,15 @@ def _view(
         "rates": rates,
         "advantage": 1.0 if profile is None else profile.advantage(),
         "curve": [[rate, _rate(profile, rate)] for rate in STEPS],
+    }
+
+
+def _best(ran: dict[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the view of what ran, nowhere above the worst case, which bounds the same releases."""
+    return ran | {
+        "advantage": min(ran["advantage"], worst["advantage"]),
+        "rates": [a | {"tpr": min(a["tpr"], b["tpr"])} for a, b in zip(ran["rates"], worst["rates"], strict=True)],
+        "curve": [[x, min(y, z)] for (x, y), (_, z) in zip(ran["curve"], worst["curve"], strict=True)],
     }
 
 

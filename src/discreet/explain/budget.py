@@ -19,7 +19,7 @@ OTHER = "not in this report"
 
 def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return who the account protects and what its filter guarantees, raises included."""
-    raises = [_raise(entry) for entry in entries if entry.kind == "raise"]
+    raises = [{"when": item.when, "epsilon": finite(item.epsilon), "seen": item.seen} for item in facts.raises]
     opening = next((entry for entry in entries if entry.kind == "open"), None)
     unit = facts.unit
     return {
@@ -33,12 +33,14 @@ def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
         "measure": str(facts.measure),
         "measure_words": words.measure(str(facts.measure)),
         "epsilon": finite(facts.epsilon),
+        "opened_epsilon": finite(facts.opened_epsilon),
+        "ceiling": facts.ceiling,
         "delta": facts.delta,
         "delta_atoms": facts.delta_atoms,
         "opened": facts.opened,
         "owner": None if opening is None else opening.who,
         "raises": raises,
-        "chosen_after": bool(raises) and _first(entries, "charge") < _first(entries, "raise"),
+        "chosen_after": any(item.seen > 0 for item in facts.raises),
         "head": facts.head,
     }
 
@@ -58,7 +60,7 @@ def budget(facts: Account, entries: Sequence[Entry], shown: Mapping[int, str]) -
             "sequence": entry.sequence,
             "when": entry.when,
             "who": entry.who,
-            "analyst": getattr(entry, "analyst", None),
+            "analyst": entry.analyst,
             "purpose": entry.purpose,
             "loss": entry.cost.loss,
             "delta": entry.cost.delta,
@@ -92,13 +94,14 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
     """Return what was spent so far, twice: the filter's guarantee, and the composed history's own curve."""
     charges = [entry for entry in entries if entry.kind == "charge"]
     spent = accounting.Cost(sum(entry.cost.loss for entry in charges), sum(entry.cost.delta for entry in charges))
-    found, why_not = _profile([entry.event for entry in charges if entry.event is not None])
+    found, why_not = _profile([event for entry in charges if (event := entry.event) is not None])
     label, why = _label(len(charges), fixed=fixed)
+    stated = accounting.statement(facts.measure, spent, delta=facts.delta) if charges else 0.0
     return {
         "charges": len(charges),
-        "filter": finite(accounting.statement(facts.measure, spent, delta=facts.delta)) if charges else 0.0,
+        "filter": finite(stated),
         "delta": facts.delta,
-        "epsilon": None if found is None else finite(found.epsilon(facts.delta)),
+        "epsilon": None if found is None else finite(min(stated, found.epsilon(facts.delta))),
         "method": None if found is None else found.method,
         "unknown": why_not,
         "label": label,
@@ -129,25 +132,11 @@ def _label(charges: int, *, fixed: bool) -> tuple[str, str]:
     )
 
 
-def _raise(entry: Entry) -> dict[str, Any]:
-    return {
-        "when": entry.when,
-        "who": entry.who,
-        "purpose": entry.purpose,
-        "loss": entry.cost.loss,
-        "sequence": entry.sequence,
-    }
-
-
-def _first(entries: Sequence[Entry], kind: str) -> float:
-    return min((entry.sequence for entry in entries if entry.kind == kind), default=math.inf)
-
-
 def _analysts(facts: Account, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each analyst's share of the account and what they took of it."""
     rows = []
     for name in sorted(facts.shares):
-        granted = facts.shares[name]
+        granted = facts.shares[name].capacity
         taken = sum(part["loss"] for part in parts if part["analyst"] == name)
         rows.append({
             "analyst": name,

@@ -23,7 +23,7 @@ def gather(
 ) -> dict[str, Any]:
     """Return the facts of a report: plain data, the same for the same inputs."""
     charged = {entry.sequence: entry for entry in entries if entry.kind == "charge"}
-    released = {entry.request: entry for entry in entries if entry.kind == "release"}
+    released = {str(entry.request): entry for entry in entries if entry.kind == "release"}
     shown = {release.entry.get("sequence", -1): questions.title(release) for release in releases}
     about = budget.account(account, entries)
     history = budget.history(account, entries, fixed=project.get("fixed_beforehand") is True)
@@ -100,6 +100,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "when": entry.when,
         "who": entry.who,
+        "analyst": entry.analyst,
         "purpose": entry.purpose,
         "request": entry.request,
         "loss": entry.cost.loss,

@@ -10,13 +10,10 @@ import io
 import re
 import warnings
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from discreet.errors import missing_extra
 from discreet.explain.words import clean
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 INK, SOFT, GRID = "#1b2733", "#52616f", "#dfe5ea"
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#e0a800"
@@ -24,7 +21,7 @@ CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)  # Okabe and Ito's colours: t
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
 
 
-def figure(width: float, height: float) -> Figure:
+def figure(width: float, height: float) -> Any:
     """Return an empty figure that belongs to nobody (no pyplot, no window)."""
     try:
         from matplotlib.figure import Figure
@@ -44,7 +41,7 @@ def plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def draw(picture: Figure, name: str, *, title: str, description: str) -> str:
+def draw(picture: Any, name: str, *, title: str, description: str) -> str:
     """Return `picture` as inline SVG with a title and a description for those who cannot see it."""
     import matplotlib
 

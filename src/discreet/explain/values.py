@@ -65,7 +65,7 @@ def _errors(name: str, release: Release, held: Mapping[str, list[Any]]) -> dict[
             found["level"] = facts[label]
     for part, labels in (("se", STANDARD_ERROR), ("low", LOW), ("high", HIGH)):
         for label in labels:
-            column = facts.get(label) if isinstance(facts.get(label), str) else f"{name}_{label}"
+            column = str(facts[label]) if isinstance(facts.get(label), str) else f"{name}_{label}"
             if column in held:
                 found[part] = held[column]
                 found["columns"].append(column)

@@ -31,7 +31,9 @@ def column(name, values, half):
     }
 
 
-def release(name="by_ward", *, number=1, table=None, accuracy=None, facts=None, event=EVENT, epsilon=0.4, unit=UNIT, **changed):
+def release(
+    name="by_ward", *, number=1, table=None, accuracy=None, facts=None, event=EVENT, epsilon=0.4, unit=UNIT, **changed
+):
     table = {"ward": ["A", "B"], **column("people", [1234.0, 56.0], 28.5)} if table is None else table
     given = {
         "name": name,
@@ -39,8 +41,15 @@ def release(name="by_ward", *, number=1, table=None, accuracy=None, facts=None, 
         "event": event,
         "guarantee": Guarantee(unit, epsilon, 1e-7, "zCDP"),
         "accuracy": {"people": {"level": 0.95}} if accuracy is None else accuracy,
-        "facts": {"title": "People by ward", "sentence": "How many people.", "sql": "SELECT 1"} if facts is None else facts,
-        "provenance": {"made": f"2026-01-0{number}T10:00:00+00:00", "version": "1", "table": "visits", "discreet": "0.1.0"},
+        "facts": {"title": "People by ward", "sentence": "How many people.", "sql": "SELECT 1"}
+        if facts is None
+        else facts,
+        "provenance": {
+            "made": f"2026-01-0{number}T10:00:00+00:00",
+            "version": "1",
+            "table": "visits",
+            "discreet": "0.1.0",
+        },
         "entry": {"population": "patients", "sequence": 2 * number, "hash": sha(number), "request": sha(name)[:32]},
     }
     return Release(**(given | changed))
@@ -82,6 +91,8 @@ def account(**changed):
         "unit": UNIT,
         "measure": accounting.Measure.parse("zcdp"),
         "epsilon": 2.0,
+        "opened_epsilon": changed.get("epsilon", 2.0),
+        "ceiling": None,
         "delta": 1e-6,
         "delta_atoms": 5e-7,
         "capacity": accounting.Cost(2**37, 2**40),
@@ -103,5 +114,12 @@ def make():
         return explain(releases, account=account(**changed), entries=entries, project=project)
 
     return SimpleNamespace(
-        release=release, entry=entry, charged=charged, account=account, column=column, report=report, sha=sha, inf=math.inf
+        release=release,
+        entry=entry,
+        charged=charged,
+        account=account,
+        column=column,
+        report=report,
+        sha=sha,
+        inf=math.inf,
     )

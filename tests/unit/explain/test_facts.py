@@ -9,6 +9,7 @@ from discreet import accounting, events
 from discreet.errors import InvalidInput
 from discreet.explain import words
 from discreet.explain.registry import MISSING, flat, missing
+from discreet.ledger import Raise, Share
 from discreet.profiles import posterior
 from discreet.units import PrivacyUnit
 
@@ -73,7 +74,9 @@ def test_zero_epsilon(make):
     item = make.release(event=events.DiscreteGaussian(Fraction(0), Fraction(4)), epsilon=0.0)
     report = make.report([item], epsilon=0.0, capacity=accounting.Cost(0, 0))
     assert report.facts["budget"]["spent"] == 0
-    assert all(row["prior"] == pytest.approx(row["posterior"]) for row in report.facts["attacker"]["views"][0]["beliefs"])
+    assert all(
+        row["prior"] == pytest.approx(row["posterior"]) for row in report.facts["attacker"]["views"][0]["beliefs"]
+    )
     page = report.html()
     assert "nothing at all can be learned about one person" in page
     assert "no person can move" in page
@@ -92,18 +95,21 @@ def test_no_bound_at_all(make):
 
 
 def test_a_raise_after_release_is_said(make):
-    entries = [*make.charged(make.release()), make.entry(7, "raise", who="owner", purpose="more questions")]
-    report = make.report(entries=entries)
+    entries = [*make.charged(make.release()), make.entry(7, "raise", who="owner")]
+    report = make.report(
+        entries=entries, epsilon=2.0, opened_epsilon=1.0, raises=(Raise(2.0, "2026-02-01T00:00:00Z", 1),)
+    )
     assert report.facts["account"]["chosen_after"] is True
     for text in (report.html("policy"), report.markdown("policy"), report.html("engineer")):
         assert "chosen after release" in text.lower()
     assert any("raised 1 time" in row.answer for row in report.hazards)
+    assert "ε = 1 at opening" in report.html("policy")
     assert "chosen after release" not in make.report().html().lower()
 
 
 def test_a_raise_before_any_release_is_not_blamed(make):
     entries = [make.entry(1, "open"), make.entry(2, "raise")]
-    report = make.report([], entries=entries)
+    report = make.report([], entries=entries, opened_epsilon=1.0, raises=(Raise(2.0, "2026-02-01T00:00:00Z", 0),))
     assert report.facts["account"]["chosen_after"] is False
     assert "chosen after release" not in report.html().lower()
     assert any("before anything had been released" in row.answer for row in report.hazards)
@@ -113,7 +119,7 @@ def test_shares_of_analysts(make):
     item = make.release()
     entries = make.charged(item)
     entries[1].analyst = "bo"
-    shares = {"bo": accounting.Cost(2**36, 0), "cy": accounting.Cost(2**37, 0)}
+    shares = {"bo": Share(1.0, accounting.Cost(2**36, 0)), "cy": Share(2.0, accounting.Cost(2**37, 0))}
     report = make.report([item], entries=entries, shares=shares)
     rows = {row["analyst"]: row for row in report.facts["budget"]["analysts"]}
     assert rows["bo"]["granted"] == 0.5
@@ -171,7 +177,15 @@ def test_the_registry_record_has_the_fields_of_each_tier(make):
     report = make.report()
     assert set(report.registry(1)["deployment"]) == {"basic", "administrative"}
     second, third = report.registry(2), report.registry(3)
-    parts = {"basic", "dp_variant", "privacy_loss", "deployment_model", "accounting", "implementation", "administrative"}
+    parts = {
+        "basic",
+        "dp_variant",
+        "privacy_loss",
+        "deployment_model",
+        "accounting",
+        "implementation",
+        "administrative",
+    }
     assert set(second["deployment"]) == set(third["deployment"]) == parts
     assert not any(path.endswith("_details") for path, _ in flat(second))
     assert any(path.endswith("_details") for path, _ in flat(third))
@@ -189,8 +203,19 @@ def test_the_date_is_that_of_the_newest_fact(make):
 
 @pytest.mark.parametrize(
     ("bound", "text"),
-    [(0.0, "0 %"), (0.0307, "3.1 %"), (0.031, "3.1 %"), (0.0311, "3.2 %"), (0.5, "50 %"), (0.501, "51 %")]
-    + [(0.9991, "99.91 %"), (0.99912, "99.92 %"), (0.99999, "100 %"), (1.0, "100 %"), (1e-7, "0.01 %")],
+    [
+        (0.0, "0 %"),
+        (0.0307, "3.1 %"),
+        (0.031, "3.1 %"),
+        (0.0311, "3.2 %"),
+        (0.5, "50 %"),
+        (0.501, "51 %"),
+        (0.9991, "99.91 %"),
+        (0.99912, "99.92 %"),
+        (0.99999, "100 %"),
+        (1.0, "100 %"),
+        (1e-07, "0.01 %"),
+    ],
 )
 def test_a_bound_is_never_shown_below_itself(bound, text):
     assert words.at_most(bound) == text
@@ -199,7 +224,15 @@ def test_a_bound_is_never_shown_below_itself(bound, text):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0, "0 %"), (0.01, "1 %"), (0.001, "0.1 %"), (0.5, "50 %"), (1.0, "100 %"), (0.99999, "over 99.99 %"), (1e-6, "under 0.01 %")],
+    [
+        (0.0, "0 %"),
+        (0.01, "1 %"),
+        (0.001, "0.1 %"),
+        (0.5, "50 %"),
+        (1.0, "100 %"),
+        (0.99999, "over 99.99 %"),
+        (1e-6, "under 0.01 %"),
+    ],
 )
 def test_percent(share, text):
     assert words.percent(share) == text

@@ -195,7 +195,9 @@ def test_one_release_may_come_alone(make):
 
 def test_an_empty_table_and_missing_numbers(make):
     empty = make.release(table={"ward": [], **make.column("people", [], 1.0)})
-    gaps = make.release("gaps", number=2, table={"people": [None, 3.0], "people_low": [None, 1.0], "people_high": [None, 5.0]})
+    gaps = make.release(
+        "gaps", number=2, table={"people": [None, 3.0], "people_low": [None, 1.0], "people_high": [None, 5.0]}
+    )
     page = make.report([empty, gaps]).html()
     assert "The released table has no rows." in page
     assert "–" in page
