@@ -4,7 +4,7 @@ DuckDB, sqlglot and Arrow are loaded with the first question, not with this pack
 """
 
 from discreet.sql.ask import Query, QueryCost, cost, plan, query
+from discreet.sql.bind import QueryPlan
 from discreet.sql.forecast import Forecast
-from discreet.sql.plan import QueryPlan
 
 __all__ = ["Forecast", "Query", "QueryCost", "QueryPlan", "cost", "plan", "query"]

@@ -10,15 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from discreet import accounting, events
 from discreet.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from discreet.mechanisms.rng import Rng
+from discreet.mechanisms import DiscreteGaussianMechanism, DiscreteLaplaceMechanism
+from discreet.mechanisms.rng import Rng
 
 Law = Literal["discrete_laplace", "discrete_gaussian"]
 PRECISION = 20  # scales keep 20 binary digits: at most 1e-6 more noise than needed
@@ -40,35 +39,32 @@ class Noise:
     scale: Fraction
 
     @property
-    def event(self) -> events.Event:
-        """What the noise amounts to."""
+    def mechanism(self) -> DiscreteLaplaceMechanism | DiscreteGaussianMechanism:
+        """The sampler and the event, in one object.
+
+        Raises:
+            InvalidInput: the scale is beyond what can be drawn exactly.
+        """
         if self.law == "discrete_laplace":
-            return events.DiscreteLaplace(self.sensitivity, self.scale)
-        return events.DiscreteGaussian(self.sensitivity, self.scale)
+            return DiscreteLaplaceMechanism(self.sensitivity, self.scale)
+        return DiscreteGaussianMechanism(self.sensitivity, self.scale)
+
+    @property
+    def event(self) -> events.DiscreteLaplace | events.DiscreteGaussian:
+        """What the noise amounts to."""
+        return self.mechanism.event
 
     def add(self, exact: NDArray[Any], rng: Rng) -> NDArray[Any]:
         """Return `exact` with fresh noise on each entry."""
-        from discreet import mechanisms
-
-        if self.law == "discrete_laplace":
-            return mechanisms.DiscreteLaplaceMechanism(self.sensitivity, self.scale)(exact, rng)
-        return mechanisms.DiscreteGaussianMechanism(self.sensitivity, self.scale)(exact, rng)
+        return self.mechanism(exact, rng)
 
     def std(self) -> float:
         """Return the true standard deviation, in grid steps."""
-        from discreet import mechanisms
-
-        if self.law == "discrete_laplace":
-            return mechanisms.discrete_laplace_std(self.scale)
-        return mechanisms.discrete_gaussian_std(self.scale)
+        return self.mechanism.std
 
     def half_width(self, level: float) -> int:
         """Return the smallest h with P(|noise| <= h) >= level, in grid steps."""
-        from discreet import mechanisms
-
-        if self.law == "discrete_laplace":
-            return int(mechanisms.discrete_laplace_quantile(level, self.scale))
-        return int(mechanisms.discrete_gaussian_quantile(level, self.scale))
+        return self.mechanism.quantile(level)
 
 
 def allocate(
@@ -96,7 +92,7 @@ def allocate(
             _noise(measure, int((budget - spare) * share), sensitivity)
             for sensitivity, share in zip(sensitivities, shares, strict=True)
         )
-        parts = tuple(noise.event for noise in noises)
+        parts: tuple[events.Event, ...] = tuple(noise.event for noise in noises)
         event = parts[0] if len(parts) == 1 else events.Composed(parts)
         excess = accounting.cost(event, measure).loss - budget
         if excess <= 0:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from discreet import accounting
+from discreet import accounting, events
 from discreet.dataset import Dataset
-from discreet.profiles import Guarantee, show_delta, show_up
+from discreet.errors import BudgetExceeded
+from discreet.ledger import remaining_epsilon
 from discreet.release import Release
+from discreet.sql.bind import QueryPlan, bind
 from discreet.sql.forecast import Forecast
-from discreet.sql.plan import QueryPlan, bind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,16 +58,20 @@ class QueryCost:
         population: The account that would pay.
         measure: The account's measure.
         cost: The charge, in the ledger's integers.
-        affordable: Whether the account holds it now.
-        left: What the account would have left; None if it does not hold the cost.
+        left: The largest epsilon that one more query could have afterwards, at the account's delta
+            (of the analyst's share, if the dataset names one); None if the cost does not fit.
     """
 
     plan: QueryPlan
     population: str
     measure: accounting.Measure
     cost: accounting.Cost
-    affordable: bool
-    left: Guarantee | None
+    left: float | None
+
+    @property
+    def affordable(self) -> bool:
+        """Whether the account holds the cost now."""
+        return self.left is not None
 
     @property
     def columns(self) -> tuple[Forecast, ...]:
@@ -75,8 +80,6 @@ class QueryCost:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cost as plain data, with stable field names."""
-        from discreet import events
-
         return {
             "sql": str(self.plan.select),
             "population": self.population,
@@ -85,7 +88,7 @@ class QueryCost:
             "cost": {"loss": self.cost.loss, "delta": self.cost.delta},
             "guarantee": self.plan.guarantee.to_dict(),
             "affordable": self.affordable,
-            "left": None if self.left is None else {"epsilon": self.left.epsilon, "delta": self.left.delta},
+            "left": self.left,
             "columns": [
                 {
                     "name": item.name,
@@ -113,8 +116,7 @@ class QueryCost:
         if self.left is None:
             lines.append(f"  {self.population!r} does not hold this.")
         else:
-            left = f"ε = {show_up(self.left.epsilon)}, δ = {show_delta(self.left.delta)}"
-            lines.append(f"  Afterwards {self.population!r} would have {left} left.")
+            lines.append(f"  Afterwards {self.population!r} would have ε = {self.left:.4g} left.")
         return "\n".join(lines)
 
 
@@ -195,14 +197,17 @@ def cost(
     The arguments and refusals are those of `query`.
     """
     bound = plan(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
-    ledger, population = dataset.ledger, dataset.population
-    measure = ledger.account(population).measure
-    affordable = ledger.affords(population, bound.event)
+    account = dataset.ledger.account(dataset.population)
+    try:
+        rest = dataset.ledger.after(dataset.population, bound.event, analyst=dataset.analyst)
+    except BudgetExceeded:
+        left = None
+    else:
+        left = remaining_epsilon(replace(account, capacity=rest, spent=accounting.Cost(0, 0), shares={}))
     return QueryCost(
         plan=bound,
-        population=population,
-        measure=measure,
-        cost=accounting.cost(bound.event, measure),
-        affordable=affordable,
-        left=ledger.after(population, bound.event) if affordable else None,
+        population=dataset.population,
+        measure=account.measure,
+        cost=accounting.cost(bound.event, account.measure),
+        left=left,
     )

@@ -175,8 +175,8 @@ def _declared(value: Any, column: Column) -> Any:
 
     keys = [key for key in column.keys or () if key is not None]
     known: Any = None
-    if keys and column.type == "integer" and max(keys) - min(keys) == len(keys) - 1:  # type: ignore[operator,type-var]
-        known = exp.Between(this=value, low=_int(min(keys)), high=_int(max(keys)))  # type: ignore[arg-type,type-var]
+    if keys and column.type == "integer" and max(keys) - min(keys) == len(keys) - 1:  # type: ignore[operator]
+        known = exp.Between(this=value, low=_int(min(keys)), high=_int(max(keys)))  # type: ignore[arg-type]
     elif keys:
         known = exp.In(this=value, expressions=[_key(key) for key in keys])
     if None not in (column.keys or ()):

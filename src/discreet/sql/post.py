@@ -234,8 +234,8 @@ class _Chooser:
             return parts[0][1], parts[0][0]
         yes, no = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
         if node.operator == "AND":
-            return yes.all(axis=0), no.any(axis=0)
-        return yes.any(axis=0), no.all(axis=0)
+            return np.asarray(yes.all(axis=0)), np.asarray(no.any(axis=0))
+        return np.asarray(yes.any(axis=0)), np.asarray(no.all(axis=0))
 
     def _condition(self, node: Condition) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         if isinstance(node.right, Const):
@@ -244,13 +244,13 @@ class _Chooser:
             keys = self.noisy.domain[column].keys or ()
             verdicts = [None if key is None else _holds(node.operator, key, node.right.value) for key in keys]
             place = self.kept[column]
-            yes, no = (np.array([item is wanted for item in verdicts]) for wanted in (True, False))
-            return yes[place], no[place]
+            yes, no = (np.array([item is wanted for item in verdicts], dtype=bool)[place] for wanted in (True, False))
+            return yes, no
         assert not isinstance(node.left, Const)
         left, right = self._numbers(node.left), self._numbers(node.right)
         known = ~(np.isnan(left) | np.isnan(right))
         held = _holds(node.operator, left, right)
-        return held & known, ~held & known
+        return np.asarray(held & known), np.asarray(~held & known)
 
     def sort(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows in the order asked for; ties keep the order of the declared keys."""
@@ -266,7 +266,8 @@ class _Chooser:
         if isinstance(expression, Released) and expression.name not in self.values:
             column = self._key(expression.name)
             keys = self.noisy.domain[column].keys or ()
-            order = {key: float(i) for i, key in enumerate(sorted(key for key in keys if key is not None))}  # type: ignore[type-var]
+            known: list[Any] = [key for key in keys if key is not None]
+            order: dict[Any, float] = {key: float(i) for i, key in enumerate(sorted(known))}
             return np.array([order.get(key, math.nan) for key in keys])[self.kept[column]]
         return self._numbers(expression)
 

@@ -79,7 +79,7 @@ def text(question: Question, table: str = "source") -> str:
     """Return the engine's query as text, with the source under the name `table`."""
     from sqlglot import ErrorLevel, exp
 
-    source = exp.to_table(exp.to_identifier(table, quoted=True), dialect="duckdb")
+    source = exp.Table(this=exp.to_identifier(table, quoted=True))
     query = engine_query(question, source)
     return str(query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=False, comments=False))
 
@@ -96,7 +96,7 @@ def run(question: Question, source: Any, table: str) -> pyarrow.Table:
 
     check()
     with _opened(source, table, question) as (connection, name):
-        return connection.execute(text(question, name)).to_arrow_table()
+        return connection.sql(text(question, name)).to_arrow_table()
 
 
 @contextmanager
