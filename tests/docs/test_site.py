@@ -32,7 +32,8 @@ def site(tmp_path_factory):
 def test_a_broken_link_stops_the_build(tmp_path, link):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text(f"# A page\n\n{link}\n")
-    (tmp_path / "mkdocs.yml").write_bytes((ROOT / "mkdocs.yml").read_bytes())
+    for file in ("mkdocs.yml", "docs/order.py"):
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
     done = build(tmp_path, tmp_path / "site")
     assert done.returncode == 1
     assert "nowhere" in done.stderr
