@@ -1,0 +1,39 @@
+"""Accounting, first floor: from events to proved losses, curves and filters. No data, no randomness."""
+
+from discreet.accounting.conversions import (
+    rdp_delta,
+    rdp_epsilon,
+    rdp_loss,
+    zcdp_delta,
+    zcdp_epsilon,
+    zcdp_rho,
+)
+from discreet.accounting.curves import profile
+from discreet.accounting.filters import budget, capacity, statement
+from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu, noise_multiplier
+from discreet.accounting.losses import Loss, cost, loss
+from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
+
+__all__ = [
+    "COST_UNIT",
+    "DELTA_UNIT",
+    "Cost",
+    "Loss",
+    "Measure",
+    "budget",
+    "capacity",
+    "cost",
+    "gaussian_delta",
+    "gaussian_epsilon",
+    "gaussian_mu",
+    "loss",
+    "noise_multiplier",
+    "profile",
+    "rdp_delta",
+    "rdp_epsilon",
+    "rdp_loss",
+    "statement",
+    "zcdp_delta",
+    "zcdp_epsilon",
+    "zcdp_rho",
+]

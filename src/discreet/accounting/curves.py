@@ -1,0 +1,188 @@
+"""event -> PrivacyProfile: the best curve this floor can prove for one pre-declared event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from discreet import events
+from discreet.accounting.conversions import rdp_delta, rdp_epsilon, up, zcdp_delta, zcdp_epsilon
+from discreet.accounting.filters import above
+from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon
+from discreet.accounting.losses import loss
+from discreet.accounting.measures import Measure
+from discreet.errors import UnsupportedEvent
+from discreet.profiles import PrivacyProfile
+
+ORDERS = (*(1 + k / 8 for k in range(1, 33)), *range(6, 65), 80, 96, 128, 192, 256, 512, 1024)
+
+
+def profile(event: events.Event) -> PrivacyProfile:
+    """Return the best curve known for `event`, taken as one run whose parameters were fixed beforehand.
+
+    Exact for pure ε, (ε, δ) and compositions of continuous Gaussians; otherwise the pointwise best
+    of what zCDP, the Rényi orders and the sum of ε prove.
+
+    Raises:
+        UnsupportedEvent: nothing is known about the event.
+    """
+    curves: list[PrivacyProfile] = []
+    mu_squared = _gaussian(event)
+    if mu_squared is not None:
+        return GaussianProfile(_root_up(mu_squared))
+    refusal: UnsupportedEvent | None = None
+    for measure in (Measure("pure"), Measure("zcdp")):
+        try:
+            bound = loss(event, measure)
+        except UnsupportedEvent as error:
+            refusal = error
+            continue
+        value, delta = above(bound.loss), above(bound.delta)
+        if delta < 1:
+            curves.append(ApproximateProfile(value, delta) if measure.kind == "pure" else ZCDPProfile(value, delta))
+    known = _orders(event)
+    if known:
+        curves.append(known)
+    if not curves:
+        raise refusal if refusal is not None else UnsupportedEvent("the δ of this event adds up to 1 or more.")
+    return curves[0] if len(curves) == 1 else BestProfile(tuple(curves))
+
+
+def _gaussian(event: events.Event) -> Fraction | None:
+    """Return μ² if the event is nothing but continuous Gaussians, whose μ² add up exactly."""
+    match event:
+        case events.Gaussian():
+            return 1 / Fraction(event.noise_multiplier) ** 2
+        case events.Repeated():
+            once = _gaussian(event.event)
+            return None if once is None else event.count * once
+        case events.Composed() if event.events:
+            parts = [_gaussian(part) for part in event.events]
+            known = [part for part in parts if part is not None]
+            return sum(known, Fraction(0)) if len(known) == len(parts) else None
+    return None
+
+
+def _root_up(square: Fraction) -> float:
+    root = math.sqrt(above(square))
+    while Fraction(root) ** 2 < square:
+        root = math.nextafter(root, math.inf)
+    return root
+
+
+def _orders(event: events.Event) -> RenyiProfile | None:
+    points: list[tuple[float, float]] = []
+    delta = Fraction(0)
+    for order in ORDERS:
+        try:
+            bound = loss(event, Measure("renyi", float(order)))
+        except UnsupportedEvent:
+            continue
+        points.append((float(order), above(bound.loss)))
+        delta = bound.delta
+    return RenyiProfile(tuple(points), above(delta)) if points and delta < 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class ApproximateProfile(PrivacyProfile):
+    """The curve of the worst (epsilon0, delta0)-DP mechanism; exact."""
+
+    epsilon0: float
+    delta0: float = 0.0
+    method = "pure ε and δ"
+
+    def delta(self, epsilon: float) -> float:
+        """Return δ(ε) = δ0 + (1 - δ0)·(e^ε0 - e^ε)₊ / (1 + e^ε0), rounded up."""
+        gap = self.epsilon0 - epsilon
+        if gap <= 0:
+            return self.delta0
+        part = -math.expm1(-gap) / (1 + math.exp(-self.epsilon0))
+        return min(1.0, up(self.delta0 + (1 - self.delta0) * part))
+
+    def epsilon(self, delta: float) -> float:
+        """Return the least ε with δ(ε) at most `delta`, rounded up."""
+        if delta < self.delta0:
+            return math.inf
+        part = (delta - self.delta0) / (1 - self.delta0) * (1 + math.exp(-self.epsilon0))
+        if part >= 1:
+            return 0.0
+        return max(0.0, min(self.epsilon0, up(self.epsilon0 + math.log1p(-part), self.epsilon0)))
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianProfile(PrivacyProfile):
+    """The curve of a continuous Gaussian with sensitivity / deviation = mu; exact."""
+
+    mu: float
+    method = "exact Gaussian"
+
+    def delta(self, epsilon: float) -> float:
+        """Return δ(ε), rounded up."""
+        return gaussian_delta(self.mu, epsilon)
+
+    def epsilon(self, delta: float) -> float:
+        """Return ε(δ), rounded up."""
+        return gaussian_epsilon(self.mu, delta) if delta > 0 else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class ZCDPProfile(PrivacyProfile):
+    """The curve that ρ-zCDP, with delta0 beside it, proves."""
+
+    rho: float
+    delta0: float = 0.0
+    method = "zCDP (Canonne-Kamath-Steinke)"
+
+    def delta(self, epsilon: float) -> float:
+        """Return δ(ε), rounded up."""
+        return min(1.0, up(self.delta0 + zcdp_delta(self.rho, epsilon)))
+
+    def epsilon(self, delta: float) -> float:
+        """Return ε(δ), rounded up."""
+        rest = math.nextafter(delta - self.delta0, 0.0)
+        if rest <= 0:
+            return 0.0 if self.rho == 0 and delta >= self.delta0 else math.inf
+        return zcdp_epsilon(self.rho, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class RenyiProfile(PrivacyProfile):
+    """The best of the Rényi bounds at several orders, with delta0 beside them."""
+
+    points: Sequence[tuple[float, float]]
+    delta0: float = 0.0
+    method = "Rényi orders"
+
+    def delta(self, epsilon: float) -> float:
+        """Return δ(ε), rounded up."""
+        best = min(rdp_delta(order, value, epsilon) for order, value in self.points)
+        return min(1.0, up(self.delta0 + best))
+
+    def epsilon(self, delta: float) -> float:
+        """Return ε(δ), rounded up."""
+        rest = math.nextafter(delta - self.delta0, 0.0)
+        if rest <= 0:
+            return math.inf
+        return min(rdp_epsilon(order, value, rest) for order, value in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class BestProfile(PrivacyProfile):
+    """The pointwise best of several proved curves."""
+
+    curves: tuple[PrivacyProfile, ...]
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        """The bounds taken together."""
+        return "best of " + ", ".join(curve.method for curve in self.curves)
+
+    def delta(self, epsilon: float) -> float:
+        """Return the least δ(ε)."""
+        return min(curve.delta(epsilon) for curve in self.curves)
+
+    def epsilon(self, delta: float) -> float:
+        """Return the least ε(δ)."""
+        return min(curve.epsilon(delta) for curve in self.curves)

@@ -1,0 +1,196 @@
+"""What an event costs in each measure: pure ε, ρ, or the Rényi divergence at one order, and a δ.
+
+Exact rationals stay exact (`Fraction`); what needs a float is rounded up first. An event that a
+measure cannot bound is refused. Composition adds, adaptively: docs/proofs/filters.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from discreet import events
+from discreet.accounting.conversions import up
+from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
+from discreet.errors import UnsupportedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An upper bound of a loss in some measure, and the δ beside it."""
+
+    loss: Fraction = Fraction(0)
+    delta: Fraction = Fraction(0)
+
+
+def cost(event: events.Event, measure: Measure) -> Cost:
+    """Return what `event` costs an account, rounded up.
+
+    Guarantee: never below the event's loss in the measure, nor its δ below its atoms.
+    Evidence: proven, docs/proofs/filters.md and the notes of each conversion.
+    Assumes: the event describes what ran.
+    Not protected: nothing.
+
+    Raises:
+        UnsupportedEvent: the measure cannot bound the event.
+    """
+    bound = loss(event, measure)
+    return Cost(math.ceil(bound.loss / COST_UNIT), math.ceil(bound.delta / DELTA_UNIT))
+
+
+def loss(event: events.Event, measure: Measure) -> Loss:
+    """Return the loss of `event` in `measure`; see `cost`."""
+    match event:
+        case events.Repeated():
+            once = loss(event.event, measure)
+            return Loss(event.count * once.loss, event.count * once.delta)
+        case events.Composed():
+            parts = [loss(part, measure) for part in event.events]
+            return Loss(sum((p.loss for p in parts), Fraction(0)), sum((p.delta for p in parts), Fraction(0)))
+        case _:
+            return _single(event, measure)
+
+
+def _single(event: events.Event, measure: Measure) -> Loss:
+    known = pure(event)
+    if measure.kind == "pure":
+        if known is None:
+            raise _refused(event, measure)
+        return known
+    concentrated = rho(event)
+    if measure.kind == "zcdp":
+        if concentrated is not None:
+            return Loss(concentrated, Fraction(0) if known is None else known.delta)
+        raise _refused(event, measure)
+    assert measure.order is not None
+    value = renyi(event, measure.order)
+    if value is None:
+        raise _refused(event, measure)
+    return Loss(value, Fraction(0) if known is None else known.delta)
+
+
+def pure(event: events.Event) -> Loss | None:
+    """Return ε and δ of a single event, or None where no pure bound is known."""
+    match event:
+        case events.Pure() | events.ExponentialMechanism() | events.PermuteAndFlip() | events.NoisyMax():
+            return Loss(Fraction(event.epsilon))
+        case events.RandomizedResponse():
+            return Loss(Fraction(event.epsilon))
+        case events.Approximate() | events.KeySelection():
+            return Loss(Fraction(event.epsilon), Fraction(event.delta))
+        case events.Laplace():
+            return Loss(1 / Fraction(event.noise_multiplier))
+        case events.DiscreteLaplace():
+            return Loss(event.sensitivity / event.scale)
+        case events.PoissonSampled():
+            return _sampled(event)
+    return None
+
+
+def _sampled(event: events.PoissonSampled) -> Loss | None:
+    """Return the amplified (ε, δ) of Poisson sampling under add/remove.
+
+    References: Balle, Barthe, Gaboardi 2018, Theorem 8: ε' = log(1 + q(e^ε - 1)), δ' = qδ.
+    """
+    if event.relation is not events.Relation.ADD_REMOVE:
+        return None
+    try:
+        inner = loss(event.event, Measure("pure"))
+    except UnsupportedEvent:
+        return None
+    epsilon, rate = up(float(inner.loss)), event.sample_rate
+    # log(1 + q(e^ε - 1)) = ε + log(q + (1-q)e^-ε) for large ε, where e^ε would overflow.
+    amplified = (
+        math.log1p(rate * math.expm1(epsilon))
+        if epsilon < 30
+        else epsilon + math.log(rate + (1 - rate) * math.exp(-epsilon))
+    )
+    return Loss(
+        min(inner.loss, Fraction(max(0.0, up(amplified, epsilon if epsilon >= 30 else 0)))),
+        Fraction(rate) * inner.delta,
+    )
+
+
+def rho(event: events.Event) -> Fraction | None:
+    """Return ρ such that the event (without its δ atoms) is ρ-zCDP, or None where none is known."""
+    match event:
+        case events.DiscreteGaussian():
+            return event.sensitivity_squared / (2 * event.variance)
+        case events.Gaussian():
+            return 1 / (2 * Fraction(event.noise_multiplier) ** 2)
+        case events.ZCDP():
+            return Fraction(event.rho)
+        case events.ExponentialMechanism():
+            return min(Fraction(event.epsilon) ** 2 / 8, pure_to_rho(Fraction(event.epsilon)))
+    known = pure(event)
+    return None if known is None else pure_to_rho(known.loss)
+
+
+def pure_to_rho(epsilon: Fraction) -> Fraction:
+    """Return the least ρ that ε-DP always implies: ε·tanh(ε/2), at most ε²/2.
+
+    Guarantee: upper bound, and tight (randomised response attains it as the order falls to 1).
+    Evidence: proven, docs/proofs/pure_to_zcdp.md.
+    Assumes: nothing.
+    Not protected: nothing.
+    """
+    value = min(float(epsilon), 1e300)
+    return min(epsilon**2 / 2, Fraction(up(value * math.tanh(value / 2))) if value > 1e-150 else epsilon**2)
+
+
+def renyi(event: events.Event, order: float) -> Fraction | None:
+    """Return a bound of the Rényi divergence at `order` (without δ atoms), or None where none is known."""
+    if isinstance(event, events.RDP):
+        # The divergence does not fall with the order: the next larger known order bounds it.
+        for known, epsilon in zip(event.orders, event.epsilons, strict=True):
+            if known >= order:
+                return Fraction(epsilon)
+        return None
+    bounds = []
+    concentrated, known_pure = rho(event), pure(event)
+    if concentrated is not None:
+        bounds.append(Fraction(order) * concentrated)
+    if known_pure is not None:
+        bounds.append(known_pure.loss)
+        bounds.append(Fraction(pure_to_renyi(float(known_pure.loss), order)))
+    if isinstance(event, events.Laplace):
+        bounds.append(Fraction(laplace_renyi(event.noise_multiplier, order)))
+    return min(bounds) if bounds else None
+
+
+def pure_to_renyi(epsilon: float, order: float) -> float:
+    """Return the largest Rényi divergence of an ε-DP mechanism: that of randomised response, rounded up.
+
+    References: Mironov 2017; closed form log(cosh((α - ½)ε) / cosh(ε/2)) / (α - 1).
+    """
+    size = _log_cosh((order - 0.5) * epsilon) + _log_cosh(epsilon / 2)
+    value = (_log_cosh((order - 0.5) * epsilon) - _log_cosh(epsilon / 2)) / (order - 1)
+    return up(max(value, 0.0), (size + 1) / (order - 1))
+
+
+def laplace_renyi(noise_multiplier: float, order: float) -> float:
+    """Return the Rényi divergence of the continuous Laplace mechanism, rounded up.
+
+    References: Mironov 2017, Proposition 6.
+    """
+    t = 1 / noise_multiplier
+    first = math.log(order / (2 * order - 1)) + (order - 1) * t
+    second = math.log((order - 1) / (2 * order - 1)) - order * t
+    high, low = max(first, second), min(first, second)
+    return up(
+        max(0.0, (high + math.log1p(math.exp(low - high))) / (order - 1)), (abs(high) + order * t + 1) / (order - 1)
+    )
+
+
+def _log_cosh(x: float) -> float:
+    return abs(x) + math.log1p(math.exp(-2 * abs(x))) - math.log(2)
+
+
+def _refused(event: events.Event, measure: Measure) -> UnsupportedEvent:
+    if isinstance(event, events.NonPrivate):
+        return UnsupportedEvent("something without any guarantee ran; no accountant admits it.")
+    return UnsupportedEvent(
+        f"{event.kind!r} has no known cost in the measure {measure}.",
+        remedy="Use a mechanism that this account's measure can bound, or an account in another measure.",
+    )
