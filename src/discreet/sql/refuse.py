@@ -18,6 +18,7 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Alter": ("ALTER", STEPS),
     "Command": ("a command", STEPS),
     "Copy": ("COPY", STEPS),
+    "Install": ("INSTALL", STEPS),
     "Create": ("CREATE", STEPS),
     "Delete": ("DELETE", STEPS),
     "Describe": ("DESCRIBE", "The declared domain is public: read it there."),
@@ -143,6 +144,8 @@ def unsupported(construct: str, remedy: str = SHAPE) -> UnsupportedQuery:
 def refuse(node: Any) -> UnsupportedQuery:
     """Return the refusal that fits a node of sqlglot."""
     name = type(node).__name__
+    if name in ("IgnoreNulls", "RespectNulls"):  # sqlglot wraps some functions in what they do with NULL
+        return refuse(node.this)
     if name in ("Anonymous", "AnonymousAggFunc"):
         return unsupported(f"the function {str(node.name)[:50].upper()}", CLAMPED)
     construct, remedy = CONSTRUCTS.get(name, ("", SHAPE))

@@ -1,0 +1,91 @@
+"""What the tests of SQL share: a small ward, datasets on a real ledger, and plans without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+
+from discreet import Dataset, Domain, Ledger, PrivacyUnit
+from discreet.accounting import Measure
+from discreet.ledger import OwnerKey
+from discreet.sql.bind import QueryPlan, bind
+
+UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=2)
+DOMAIN = Domain(
+    id="integer",
+    ward=["A", "B", None],
+    floor=[1, 2, 3],
+    age=(0, 100),
+    weight=(-1.5, 2.0),
+    smoker="boolean",
+    born="date",
+    note="text",
+)
+ROWS = pa.table(
+    {
+        "id": [1, 1, 1, 2, 2, 3, None, 4],
+        "ward": ["A", "A", "A", "A", "B", None, "A", "C"],
+        "floor": [1, 1, 1, 2, 3, 1, 1, 1],
+        "age": [10, 20, 60, 300, None, 50, 50, 50],
+        "weight": [0.5, 0.25, 9.0, float("nan"), float("inf"), -9.0, 1.0, 1.0],
+        "smoker": [True, True, False, None, True, False, True, True],
+        "born": ["1990-01-01", "x", "2000-05-05", None, "1980-01-01", "1970-01-01", None, None],
+        "note": ["a", "b", "it's", None, "", "a", "a", "a"],
+    }
+)
+
+
+def open_dataset(
+    tmp_path: Path,
+    source: Any = ROWS,
+    *,
+    measure: str = "zcdp",
+    unit: PrivacyUnit = UNIT,
+    domain: Domain = DOMAIN,
+    epsilon: float = 50.0,
+    name: str = "t",
+) -> Dataset:
+    """Return a dataset on a fresh ledger of its own."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    owner = OwnerKey.create(tmp_path / "owner.key")
+    ledger.open("patients", unit=unit, measure=measure, epsilon=epsilon, delta=1e-5, owner=owner)
+    return Dataset(
+        source,
+        name=name,
+        version="1",
+        unit=unit,
+        domain=domain,
+        ledger=ledger,
+        population="patients",
+        releases=tmp_path / "releases",
+    )
+
+
+def plan(
+    sql: str,
+    *,
+    unit: PrivacyUnit = UNIT,
+    domain: Domain = DOMAIN,
+    measure: str = "zcdp",
+    epsilon: float = 1.0,
+    delta: float | None = 1e-6,
+    source: Any = ROWS,
+    version: str = "1",
+    weights: dict[str, float] | None = None,
+    guess: dict[str, float] | None = None,
+) -> QueryPlan:
+    """Return a plan as an account of this measure would give it, without a ledger."""
+    account = SimpleNamespace(measure=Measure.parse(measure))
+    dataset: Any = SimpleNamespace(
+        source=source,
+        name="t",
+        version=version,
+        unit=unit,
+        domain=domain,
+        population="patients",
+        ledger=SimpleNamespace(account=lambda population: account),
+    )
+    return bind(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
