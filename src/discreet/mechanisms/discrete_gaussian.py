@@ -49,14 +49,16 @@ def discrete_gaussian(size: int, *, variance: Fraction, rng: Rng) -> NDArray[np.
 
 
 def discrete_gaussian_quantile(p: float, variance: Fraction) -> int:
-    """Return h with P(|X| <= h) >= p: the smallest up to variance 2**20, beyond it at most one larger.
+    """Return the smallest h with P(|X| <= h) >= p, never too small.
 
-    Never too small. Beyond 2**20 the tail is bounded by the continuous one: the normaliser is at
+    Beyond variance 2**20 it may be larger by one unit and a part in 10**9: there the tail is bounded by the continuous one: the normaliser is at
     least σ·sqrt(2π) (Poisson summation), and where the density is convex each of its values is at
     most its mean over the unit interval around it (Hermite-Hadamard).
     """
     variance = _variance(variance)
     rest = 1 - check_probability(p)
+    if rest == 1:
+        return 0
     if variance <= _SUMMED:
         tails = _tails(variance)
         return int(np.count_nonzero(tails > rest * (1 - _MARGIN)))

@@ -1,0 +1,43 @@
+"""For tests: a repeatable generator, tests of fit with power, and what every mechanism must pass.
+
+Nothing here is safe for real data: the fixed generator is not secure, and a real ledger refuses it.
+"""
+
+from discreet.testing.conformance import (
+    Nonconforming,
+    check_fork,
+    check_fresh,
+    check_independent,
+    check_key_selection,
+    check_loss,
+    check_noise,
+    check_randomized_response,
+    check_selection,
+    check_sensitivity,
+    check_threads,
+)
+from discreet.testing.fit import Cells, Fit, gof, two_sample
+from discreet.testing.laws import keep_law, noise_law, selection_law
+from discreet.testing.rng import FixedRng
+
+__all__ = [
+    "Cells",
+    "Fit",
+    "FixedRng",
+    "Nonconforming",
+    "check_fork",
+    "check_fresh",
+    "check_independent",
+    "check_key_selection",
+    "check_loss",
+    "check_noise",
+    "check_randomized_response",
+    "check_selection",
+    "check_sensitivity",
+    "check_threads",
+    "gof",
+    "keep_law",
+    "noise_law",
+    "selection_law",
+    "two_sample",
+]
