@@ -286,9 +286,15 @@ class Ledger:
             return [entry.to_dict() for name in rows.populations() for entry in rows.all(name)]
 
 
-def remaining_epsilon(account: Account, analyst: str | None = None) -> float:
-    """Return the largest epsilon that one more release could have at the account's delta, rounded down."""
-    left = account.left(analyst)
+def remaining_epsilon(account: Account, analyst: str | None = None, *, room: Cost | None = None) -> float:
+    """Return the largest epsilon that one more release could have at the account's delta, rounded down.
+
+    Args:
+        account: The account.
+        analyst: Whose share has to hold it too.
+        room: Look at this room instead of what is left now.
+    """
+    left = account.left(analyst) if room is None else room
     if left.loss == 0:
         return 0.0
     if account.measure.kind == "pure":

@@ -58,6 +58,15 @@ def parse(sql: str, *, table: str, domain: Domain) -> Select:
     )
 
 
+def table_name(sql: str) -> str:
+    """Return the name of the one table a query reads, before any table is known.
+
+    Raises:
+        UnsupportedQuery: the text is no single SELECT from a table.
+    """
+    return str(_source(_tree(sql)).name)
+
+
 def _tree(sql: str) -> Any:
     """Return sqlglot's tree of the one statement, within limits that keep the parser safe."""
     import sqlglot
@@ -112,15 +121,20 @@ def _first_line(error: Exception) -> str:
     return (lines[0] if lines else "no reason given").rstrip(".")[:200] + "."
 
 
-def _from(tree: Any, scope: Scope) -> None:
+def _source(tree: Any) -> Any:
     from sqlglot import exp
 
     source = tree.args.get("from_")
     if source is None:
-        raise unsupported("a SELECT without FROM", f"Write FROM {scope.table}.")
+        raise unsupported("a SELECT without FROM", "Write FROM and the table's name.")
     table = source.this
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
         raise refuse(table if not isinstance(table, exp.Table) else table.this)
+    return table
+
+
+def _from(tree: Any, scope: Scope) -> None:
+    table = _source(tree)
     refusal = extra_arguments(table, {"this", "alias"})
     if refusal is not None:
         raise refusal

@@ -1,0 +1,293 @@
+"""Project: a whole discreet.toml, planned, run and explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from discreet import accounting
+from discreet.errors import InvalidInput
+from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
+from discreet.project.read import Planned, Settings, read, table_of
+from discreet.release import Release, Shelf
+
+if TYPE_CHECKING:
+    from discreet.dataset import Dataset
+    from discreet.explain import Report
+    from discreet.sql import QueryPlan
+
+State = Literal["new", "released", "charged", "refused"]
+RELEASES = "releases"
+KEY = "owner.key"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One release of the plan.
+
+    Args:
+        release: As declared.
+        state: new: it will be charged; released: it was, and is re-used for nothing; charged: it
+            was charged and never released (a crash), and needs another attempt; refused: the
+            account would not hold it any more when its turn comes.
+        plan: The bound query: mechanism, event, expected errors.
+        cost: What it costs in the account's measure; zero when re-used.
+        population: The account that pays.
+        left: The largest epsilon one more release could have afterwards, at the account's delta.
+        request: The id of the question.
+    """
+
+    release: Planned
+    state: State
+    plan: QueryPlan
+    cost: accounting.Cost
+    population: str
+    left: float
+    request: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """One release that stands.
+
+    Args:
+        release: The release.
+        reused: Whether it was there before; then nothing was spent.
+        place: Its folder.
+    """
+
+    release: Release
+    reused: bool
+    place: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Project:
+    """A discreet.toml and the ledger it names.
+
+    Args:
+        settings: The file, read.
+        ledger: The ledger.
+    """
+
+    settings: Settings
+    ledger: Ledger
+
+    @classmethod
+    def read(cls, path: str | Path) -> Project:
+        """Read a project from its discreet.toml or its folder; opens nothing and spends nothing.
+
+        Raises:
+            InvalidInput: names the file, the section and the key.
+        """
+        settings = read(path)
+        return cls(settings, Ledger(settings.ledger))
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the releases are kept."""
+        return Shelf(self.settings.folder / RELEASES)
+
+    @property
+    def key_path(self) -> Path:
+        """Where `ledger open` keeps the owner's key unless told otherwise."""
+        return self.settings.folder / KEY
+
+    def open(self, owner: OwnerKey) -> list[Account]:
+        """Open the accounts that the file declares and the ledger does not have yet."""
+        known = set(self._open_accounts())
+        opened = []
+        for population in self.settings.populations.values():
+            if population.name not in known:
+                opened.append(
+                    self.ledger.open(
+                        population.name,
+                        unit=population.unit,
+                        measure=population.measure,
+                        epsilon=population.epsilon,
+                        delta=population.delta,
+                        delta_atoms=population.delta_atoms,
+                        ceiling=population.ceiling,
+                        owner=owner,
+                    )
+                )
+        return opened
+
+    def _open_accounts(self) -> list[str]:
+        try:
+            return self.ledger.populations()
+        except InvalidInput:  # no ledger yet
+            return []
+
+    def dataset(self, table: str, *, analyst: str | None = None) -> Dataset:
+        """Return a declared table as a dataset; reads no private row."""
+        from discreet.dataset import Dataset
+
+        declared = self.settings.tables[table]
+        return Dataset(
+            declared.source,
+            name=declared.name,
+            version=declared.version,
+            unit=declared.unit,
+            domain=declared.domain,
+            ledger=self.ledger,
+            population=declared.population,
+            releases=self.shelf.folder,
+            analyst=analyst,
+        )
+
+    def dataset_of(self, sql: str, *, analyst: str | None = None) -> Dataset:
+        """Return the dataset a query reads."""
+        return self.dataset(table_of(sql, self.settings.tables), analyst=analyst)
+
+    def plan(self) -> list[Step]:
+        """Return what a run would do, in order. Spends nothing and reads no private row.
+
+        Raises:
+            InvalidInput, UnsupportedQuery: a release is wrong; it is named.
+        """
+        left: dict[str, accounting.Cost] = {}
+        accounts: dict[str, Account] = {}
+        steps = []
+        for release in self.settings.releases:
+            dataset = self.dataset(release.table)
+            name = dataset.population
+            if name not in accounts:
+                accounts[name] = self.ledger.account(name)
+                left[name] = accounts[name].left()
+            steps.append(self._step(release, dataset, accounts[name], left))
+        return steps
+
+    def _step(self, release: Planned, dataset: Dataset, account: Account, left: dict[str, accounting.Cost]) -> Step:
+        plan = self._bind(release, dataset)
+        self.ledger.check(dataset.population, dataset.unit)
+        request = dataset.request(plan, name=release.name, attempt=release.attempt)
+        earlier = self.ledger.request(dataset.population, request)
+        cost = accounting.cost(plan.event, account.measure)
+        state: State = "new"
+        if earlier is not None:
+            state = "released" if earlier.kind == "release" else "charged"
+            cost = accounting.Cost()
+        elif cost <= left[dataset.population]:
+            rest = left[dataset.population]
+            left[dataset.population] = accounting.Cost(rest.loss - cost.loss, rest.delta - cost.delta)
+        else:
+            state = "refused"
+        after = remaining_epsilon(account, room=left[dataset.population])
+        return Step(release, state, plan, cost, dataset.population, after, request)
+
+    def _bind(self, release: Planned, dataset: Dataset) -> QueryPlan:
+        from discreet import sql
+        from discreet.errors import DiscreetError
+
+        try:
+            return sql.plan(
+                dataset,
+                release.sql,
+                epsilon=release.epsilon,
+                delta=release.delta,
+                weights=release.weights,
+                guess=release.guess,
+            )
+        except DiscreetError as error:
+            named = type(error)(
+                f"{self.settings.path}: [[release]] {release.name}: {error.what}",
+                state=error.state,
+                remedy=error.remedy,
+            )
+        raise named
+
+    def run(self, only: str | None = None) -> Iterator[Done]:
+        """Charge, run and write each release in order, yielding it; what was released is re-used.
+
+        Args:
+            only: Run this release alone.
+
+        Raises:
+            BudgetExceeded: an account does not hold the next release; those before it stand.
+            InvalidInput: a release was charged and never released, or there is no such release.
+            DataFailure: the work on the rows failed; the charge stands, and so do those before it.
+        """
+        from discreet import sql
+
+        names = [release.name for release in self.settings.releases]
+        if only is not None and only not in names:
+            raise InvalidInput(f"there is no release {only!r}.", remedy=f"Declared: {', '.join(names) or 'none'}.")
+        plans = [(release, self._bind(release, self.dataset(release.table))) for release in self.settings.releases]
+        for release, plan in plans:
+            if only is not None and release.name != only:
+                continue
+            dataset = self.dataset(release.table)
+            request = dataset.request(plan, name=release.name, attempt=release.attempt)
+            earlier = self.ledger.request(dataset.population, request)
+            done = sql.query(
+                dataset,
+                release.sql,
+                epsilon=release.epsilon,
+                delta=release.delta,
+                weights=release.weights,
+                guess=release.guess,
+                name=release.name,
+                purpose=release.purpose or release.name,
+                attempt=release.attempt,
+            )
+            reused = earlier is not None and earlier.kind == "release"
+            yield Done(done, reused, self.shelf.place(release.name, request))
+
+    def releases(self, population: str) -> list[Release]:
+        """Return every release that the ledger knows of a population and the shelf still has, oldest first."""
+        entries = self.ledger.entries(population)
+        found: dict[str, Path] = {}
+        if self.shelf.folder.is_dir():
+            found = {place.name: place for place in self.shelf.folder.glob("*/*") if not place.name.startswith(".")}
+        return [
+            Release.read(found[entry.request], digest=entry.digest)
+            for entry in entries
+            if entry.kind == "release" and entry.request in found
+        ]
+
+    def explain(self, population: str) -> Report:
+        """Return the report on everything released about one population."""
+        from discreet.explain import explain
+
+        account = self.ledger.account(population)
+        return explain(
+            self.releases(population),
+            account=account,
+            entries=self.ledger.entries(population),
+            project=self.settings.about,
+        )
+
+    def write_report(self, folder: Path, *, audience: str | None = None) -> list[Path]:
+        """Write report.html, report.md and registry.json (per population, if there are several)."""
+        names = self.settings.populations
+        if not names:
+            raise InvalidInput("the project declares no population.", remedy="Add [population.NAME].")
+        written = []
+        for name in names:
+            report = self.explain(name)
+            stem = "" if len(names) == 1 else f"-{name}"
+            markdown = "\n\n".join(
+                report.markdown(item) for item in ([audience] if audience else ("person", "policy", "engineer"))
+            )
+            texts = {
+                f"report{stem}.html": report.html(audience),
+                f"report{stem}.md": markdown,
+                f"registry{stem}.json": json.dumps(report.registry(), indent=1, ensure_ascii=False) + "\n",
+            }
+            written += [_write(folder / file, text) for file, text in texts.items()]
+        return written
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder with --out."
+        ) from None
+    return path

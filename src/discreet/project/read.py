@@ -1,0 +1,306 @@
+"""discreet.toml, read into frozen dataclasses. Unknown keys are errors; each names its place."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from discreet.accounting import Measure
+from discreet.domains import Domain
+from discreet.errors import InvalidInput
+from discreet.release import check_name
+from discreet.units import PrivacyUnit
+
+FILE = "discreet.toml"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """[population.NAME]: who is protected, and the account's terms."""
+
+    name: str
+    unit: PrivacyUnit
+    measure: Measure
+    epsilon: float
+    delta: float
+    delta_atoms: float | None = None
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """[table.NAME]: where rows lie, what is public about them, whose budget pays."""
+
+    name: str
+    source: Path
+    version: str
+    population: str
+    unit: PrivacyUnit
+    domain: Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """[[release]]: one question, asked once."""
+
+    name: str
+    table: str
+    sql: str
+    epsilon: float
+    delta: float | None = None
+    weights: Mapping[str, float] | None = None
+    guess: Mapping[str, float] | None = None
+    purpose: str = ""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole discreet.toml."""
+
+    path: Path
+    ledger: str
+    about: Mapping[str, Any]
+    populations: Mapping[str, Population]
+    tables: Mapping[str, Table]
+    releases: tuple[Planned, ...] = field(default=())
+
+    @property
+    def folder(self) -> Path:
+        """Where the file lies; relative paths start here."""
+        return self.path.parent
+
+
+def read(path: str | Path) -> Settings:
+    """Read a discreet.toml, or that of a folder.
+
+    Raises:
+        InvalidInput: names the file, the section and the key.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path /= FILE
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}.",
+            remedy=f"Give a folder with a {FILE}, or write one: discreet init.",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}.", remedy="Correct the file.") from None
+    with _at(str(path)):
+        return _settings(path, data)
+
+
+def _settings(path: Path, data: dict[str, Any]) -> Settings:
+    _keys(data, {"version", "project", "ledger", "population", "table", "release"})
+    if data.get("version") != VERSION:
+        raise InvalidInput(f"version must be {VERSION}, got {data.get('version')!r}.")
+    about = _table(data, "project")
+    with _at("[project]"):
+        prose = {
+            "name",
+            "description",
+            "curator",
+            "intended_use",
+            "region",
+            "sector",
+            "actors",
+            "tuning",
+            "justification",
+        }
+        _keys(about, prose | {"fixed_beforehand"})
+        for key in prose & set(about):
+            _get(about, key, str)
+        _get(about, "fixed_beforehand", bool, False)
+    with _at("[ledger]"):
+        ledger = _ledger(path.parent, _table(data, "ledger"))
+    populations = {}
+    for name, facts in _table(data, "population").items():
+        with _at(f"[population.{name}]"):
+            populations[name] = _population(name, facts)
+    tables = {}
+    for name, facts in _table(data, "table").items():
+        with _at(f"[table.{name}]"):
+            tables[name] = _a_table(path.parent, name, facts, populations)
+    releases = tuple(_releases(data.get("release", []), tables))
+    return Settings(path, ledger, about, populations, tables, releases)
+
+
+def _ledger(folder: Path, facts: dict[str, Any]) -> str:
+    _keys(facts, {"url", "url_env"})
+    if ("url" in facts) == ("url_env" in facts):
+        raise InvalidInput("give either url (a path or postgresql://…) or url_env (the variable that holds it).")
+    if "url_env" in facts:
+        name = _get(facts, "url_env", str)
+        if not os.environ.get(name):
+            raise InvalidInput(f"the environment variable {name} is not set.", remedy="Set it to the ledger's URL.")
+        return str(os.environ[name])
+    url = _get(facts, "url", str)
+    return url if "://" in url else str(folder / url)
+
+
+def _population(name: str, facts: Any) -> Population:
+    _mapping(facts)
+    unit = {"column", "max_groups", "max_rows", "per", "relation"}
+    _keys(facts, unit | {"measure", "epsilon", "delta", "delta_atoms", "ceiling"})
+    measure, epsilon = _get(facts, "measure", str), _get(facts, "epsilon", float)
+    delta = _get(facts, "delta", float, 0.0)
+    return Population(
+        name=name,
+        unit=PrivacyUnit(**{key: value for key, value in facts.items() if key in unit}),
+        measure=Measure.renyi_for(epsilon, delta) if measure == "renyi" else Measure.parse(measure),
+        epsilon=epsilon,
+        delta=delta,
+        delta_atoms=_get(facts, "delta_atoms", float, None),
+        ceiling=_get(facts, "ceiling", float, None),
+    )
+
+
+def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Population]) -> Table:
+    _mapping(facts)
+    _keys(facts, {"source", "version", "population", "max_groups", "max_rows", "columns"})
+    check_name(name)
+    population = populations.get(_get(facts, "population", str))
+    if population is None:
+        raise InvalidInput(
+            f"population names {facts['population']!r}, which is not declared.{_near(facts['population'], populations)}"
+        )
+    unit = population.unit
+    bounds = {key: facts[key] for key in ("max_groups", "max_rows") if key in facts}
+    if bounds and not unit.enforced:
+        raise InvalidInput(
+            "max_groups and max_rows of a table shape the truncation by a person's column; "
+            f"population {population.name!r} has none.",
+            remedy="Declare max_rows in the population: there it is a promise.",
+        )
+    domain = Domain.from_dict(_table(facts, "columns"))
+    return Table(
+        name=name,
+        source=folder / _get(facts, "source", str),
+        version=_get(facts, "version", str),
+        population=population.name,
+        unit=PrivacyUnit.from_dict(unit.to_dict() | bounds),
+        domain=domain,
+    )
+
+
+def _releases(items: Any, tables: Mapping[str, Table]) -> Iterator[Planned]:
+    if not isinstance(items, list):
+        raise InvalidInput("write releases as [[release]], with two brackets.")
+    seen: set[str] = set()
+    for place, facts in enumerate(items, 1):
+        label = facts.get("name", f"number {place}") if isinstance(facts, dict) else f"number {place}"
+        with _at(f"[[release]] {label}"):
+            release = _release(facts, tables)
+            if release.name in seen:
+                raise InvalidInput(f"the name {release.name!r} stands twice.", remedy="Give each release its own name.")
+            seen.add(release.name)
+            yield release
+
+
+def _release(facts: Any, tables: Mapping[str, Table]) -> Planned:
+    _mapping(facts)
+    _keys(facts, {"name", "kind", "table", "sql", "epsilon", "delta", "weights", "guess", "purpose", "attempt"})
+    if facts.get("kind", "sql") != "sql":
+        raise InvalidInput(f'kind must be "sql", got {facts["kind"]!r}.')
+    sql = _get(facts, "sql", str)
+    return Planned(
+        name=check_name(_get(facts, "name", str)),
+        table=_get(facts, "table", str, None) or table_of(sql, tables),
+        sql=sql,
+        epsilon=_get(facts, "epsilon", float),
+        delta=_get(facts, "delta", float, None),
+        weights=_numbers(facts, "weights"),
+        guess=_numbers(facts, "guess"),
+        purpose=_get(facts, "purpose", str, ""),
+        attempt=_get(facts, "attempt", int, 1),
+    )
+
+
+def table_of(sql: str, tables: Mapping[str, Table]) -> str:
+    """Return the declared table a query reads.
+
+    Raises:
+        InvalidInput: none of the declared tables, or the query is unreadable.
+        UnsupportedQuery: the text is no single SELECT.
+    """
+    from discreet.sql import table_name
+
+    name = table_name(sql)
+    for declared in tables:
+        if declared.lower() == name.lower():
+            return declared
+    raise InvalidInput(f"the query reads {name!r}, which is not a declared table.{_near(name, tables)}")
+
+
+# ------------------------------------------------------------------------------------- the pieces
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Prefix an error with the place in the file."""
+    try:
+        yield
+    except InvalidInput as error:
+        located = InvalidInput(f"{place}: {error.what}", state=error.state, remedy=error.remedy)
+    else:
+        return
+    raise located
+
+
+def _keys(facts: Mapping[str, Any], known: set[str]) -> None:
+    for key in facts:
+        if key not in known:
+            raise InvalidInput(f"unknown key {key!r}.{_near(key, known)}", remedy=f"Known: {', '.join(sorted(known))}.")
+
+
+def _near(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _mapping(facts: Any) -> None:
+    if not isinstance(facts, dict):
+        raise InvalidInput("a section with keys is needed here.")
+
+
+def _table(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise InvalidInput(f"[{key}] must be a section.")
+    return value
+
+
+MISSING = object()
+
+
+def _get(facts: Mapping[str, Any], key: str, kind: type, default: Any = MISSING) -> Any:
+    if key not in facts:
+        if default is MISSING:
+            raise InvalidInput(f"{key} is missing.", remedy=f"Add {key} = …")
+        return default
+    value = facts[key]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        names = {str: "a text", float: "a number", int: "a whole number", bool: "true or false"}
+        raise InvalidInput(f"{key} must be {names[kind]}, got {value!r}.")
+    return value
+
+
+def _numbers(facts: Mapping[str, Any], key: str) -> dict[str, float] | None:
+    value = facts.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(type(item) in (int, float) for item in value.values()):
+        raise InvalidInput(f"{key} must map output columns to numbers, got {value!r}.")
+    return {name: float(item) for name, item in value.items()}
