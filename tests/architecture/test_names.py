@@ -1,4 +1,4 @@
-"""`__all__` is sorted, complete, and true."""
+"""`__all__` is complete, and true; that it is sorted is ruff's to say (RUF022)."""
 
 import importlib
 import inspect
@@ -24,13 +24,13 @@ def test_all_modules_are_seen():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_all_is_sorted_and_true(name):
+def test_all_is_true(name):
     module = importlib.import_module(name)
     names = getattr(module, "__all__", None)
     if names is None:
         assert not hasattr(module, "__path__"), f"the package {name} must say what is public"
         return
-    assert list(names) == sorted(set(names))
+    assert len(names) == len(set(names))
     missing = [public for public in names if not hasattr(module, public)]
     assert missing == []
 

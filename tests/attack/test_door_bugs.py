@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from discreet.ledger import Ledger, OwnerKey
 
 from discreet import Dataset, errors
 from discreet.errors import DataFailure, InvalidInput
+from discreet.ledger import Ledger, OwnerKey
 from discreet.release import Shelf
 from tests.unit.test_dataset import UNIT, Count, make
 from tests.unit.test_errors import chain_text

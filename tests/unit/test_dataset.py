@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow
 import pytest
-from discreet.ledger import OwnerKey
 
 from discreet import Dataset, Domain, Ledger, PrivacyUnit, events
 from discreet.dataset import Answer
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
+from discreet.ledger import OwnerKey
 from discreet.profiles import Guarantee
 
 UNIT = PrivacyUnit(column="id")
