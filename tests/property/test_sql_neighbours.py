@@ -65,7 +65,9 @@ row = st.fixed_dictionaries(
     }
 )
 queries = st.tuples(
-    st.lists(st.sampled_from(OUTPUTS), min_size=1, max_size=4, unique=True), st.sampled_from(CONDITIONS), st.sampled_from(KEYS)
+    st.lists(st.sampled_from(OUTPUTS), min_size=1, max_size=4, unique=True),
+    st.sampled_from(CONDITIONS),
+    st.sampled_from(KEYS),
 )
 units = st.builds(
     PrivacyUnit,
@@ -183,4 +185,7 @@ def test_replacing_a_person_moves_both_old_and_new_groups(connection):
     a = exact(connection, bound, text, [item for item in EXTREME if item["ward"] == "A"])[0]
     b = exact(connection, bound, text, [item for item in EXTREME if item["ward"] == "B"])[0]
     assert sum(abs(x - y) for x, y in zip(a, b, strict=True)) == 2 * 2 * 7
-    assert bound.question.bounds.sensitivity(bound.question.primitives[0]) == (28, 2**2 * 10**2)  # L2: -7 to 3 in one group is worse
+    assert bound.question.bounds.sensitivity(bound.question.primitives[0]) == (
+        28,
+        2**2 * 10**2,
+    )  # L2: -7 to 3 in one group is worse

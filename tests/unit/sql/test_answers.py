@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 import discreet.sql as sql
-from discreet import Domain, PrivacyUnit
+from discreet import Domain
 from discreet.errors import DataFailure, InvalidInput
 from discreet.sql.bind import _dense
 from discreet.sql.engines import canary
@@ -73,7 +73,9 @@ def test_averages_are_centred_exactly():
     assert found == {"clamped sum of age around 49.5": [0], "readable values of age": [2]}
 
 
-@pytest.mark.parametrize("value", ["'", "''", '"', "\\", "ü", "a\nb", "--", "/*", "$1", "%s", "💙", "x" * 5000, "'; DROP TABLE t; --"])
+@pytest.mark.parametrize(
+    "value", ["'", "''", '"', "\\", "ü", "a\nb", "--", "/*", "$1", "%s", "💙", "x" * 5000, "'; DROP TABLE t; --"]
+)
 def test_any_text_survives_as_a_literal_and_as_a_key(value):
     domain = Domain(id="integer", note="text", word=[value, "other"])
     rows = pa.table({"id": [1, 2], "note": [value, "no"], "word": [value, "no"]})
@@ -139,9 +141,19 @@ HOSTILE = {
     "all null": {"id": [None] * 3, "ward": [None] * 3, "age": [None] * 3, "weight": [None] * 3},
     "nobody": {"id": [None, None], "ward": ["A", "B"], "age": [1, 2], "weight": [1.0, 2.0]},
     "only null values": {"id": [1] * 5, "ward": ["A"] * 5, "age": [None] * 5, "weight": [None] * 5},
-    "nan and infinity": {"id": [1, 2, 3], "ward": ["A"] * 3, "age": [math.nan, math.inf, -math.inf], "weight": [math.nan, 1e308, -1e308]},
+    "nan and infinity": {
+        "id": [1, 2, 3],
+        "ward": ["A"] * 3,
+        "age": [math.nan, math.inf, -math.inf],
+        "weight": [math.nan, 1e308, -1e308],
+    },
     "wrong types": {"id": ["1", "x", "2.5"], "ward": [1, 2, 3], "age": ["old", "5", ""], "weight": [True, False, True]},
-    "huge": {"id": [2**62, -(2**62), 0], "ward": ["A"] * 3, "age": [2**62, -(2**62), 2**53 + 1], "weight": [1e-320, 5e-324, -0.0]},
+    "huge": {
+        "id": [2**62, -(2**62), 0],
+        "ward": ["A"] * 3,
+        "age": [2**62, -(2**62), 2**53 + 1],
+        "weight": [1e-320, 5e-324, -0.0],
+    },
     "nested": {"id": [[1], [2], None], "ward": [{"a": 1}] * 3, "age": [[1.0]] * 3, "weight": [b"x", b"\xff", b""]},
     "duplicates": {"id": [1] * 50, "ward": ["A"] * 50, "age": [5] * 50, "weight": [1.0] * 50},
     "unseen keys": {"id": [1, 2], "ward": ["Z", "ZZ"], "age": [5, 5], "weight": [1.0, 1.0]},
@@ -162,7 +174,9 @@ def test_every_content_gives_an_answer_of_the_same_shape(tmp_path, name):
 
 
 def test_mixed_pandas_objects_are_no_error():
-    rows = pd.DataFrame({"id": [1, "2", 3.0, None], "ward": ["A", 5, None, b"x"], "age": [1, "x", [2], 5]}, dtype=object)
+    rows = pd.DataFrame(
+        {"id": [1, "2", 3.0, None], "ward": ["A", 5, None, b"x"], "age": [1, "x", [2], 5]}, dtype=object
+    )
     assert len(exact("SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward", rows)["rows"]) == 3
 
 
@@ -236,5 +250,3 @@ def test_the_self_test_passes_and_can_fail(monkeypatch):
     with pytest.raises(InvalidInput, match="arithmetic"):
         canary.check()
     canary.check.cache_clear()
-
-

@@ -52,7 +52,9 @@ def test_too_many_groups_are_refused():
 
 @pytest.mark.parametrize("measure", ["pure", "zcdp", "renyi(12.5)"])
 @pytest.mark.parametrize("epsilon", [1e-3, 0.1, 1.0, 7.3, 40.0])
-@pytest.mark.parametrize("text", ["COUNT(*)", "AVG(age)", "COUNT(*) AS n, SUM(age) AS s, AVG(age) AS m, AVG(weight) AS w"])
+@pytest.mark.parametrize(
+    "text", ["COUNT(*)", "AVG(age)", "COUNT(*) AS n, SUM(age) AS s, AVG(age) AS m, AVG(weight) AS w"]
+)
 def test_the_event_never_costs_more_than_was_asked(measure, epsilon, text):
     if measure.startswith("renyi") and epsilon < 7:
         epsilon = 7.0
@@ -134,9 +136,10 @@ def test_wrong_budgets_are_refused(name):
 def test_wrong_declarations_are_refused():
     with pytest.raises(InvalidInput, match="two people"):
         plan("SELECT COUNT(*) FROM t", domain=Domain(id="float"))
+    facts = {"id": {"type": "integer"}, "x": {"type": "float", "low": 1.0, "high": 2.0, "resolution": 1000}}
+    coarse = Domain.from_dict(facts)
     with pytest.raises(InvalidInput, match="coarser than its bounds"):
-        coarse = {"id": {"type": "integer"}, "x": {"type": "float", "low": 1.0, "high": 2.0, "resolution": 1000}}
-        plan("SELECT SUM(x) FROM t", domain=Domain.from_dict(coarse))
+        plan("SELECT SUM(x) FROM t", domain=coarse)
     with pytest.raises(UnsupportedQuery, match="does not tell cases apart"):
         plan("SELECT SUM(Age) FROM t", domain=Domain(id="integer", AGE=(0, 1), age=(0, 1)))
     with pytest.raises(InvalidInput, match="no text may hold"):
@@ -172,7 +175,12 @@ def test_delta_is_not_used_on_a_pure_account(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    ["select count(*) as count from T", "SELECT COUNT() FROM t AS q", "SELECT\n COUNT( * )FROM t /* why */", 'SELECT COUNT(*) FROM "t";'],
+    [
+        "select count(*) as count from T",
+        "SELECT COUNT() FROM t AS q",
+        "SELECT\n COUNT( * )FROM t /* why */",
+        'SELECT COUNT(*) FROM "t";',
+    ],
 )
 def test_another_spelling_is_the_same_question(other):
     assert plan(other).identity == plan("SELECT COUNT(*) FROM t").identity

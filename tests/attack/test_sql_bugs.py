@@ -1,0 +1,327 @@
+"""Planted bugs in SQL. Each check is run on the bug (must fail) and on the good code (must pass)."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import discreet.sql as sql
+from discreet import Domain, PrivacyUnit, errors
+from discreet.errors import DataFailure
+from discreet.ledger import Ledger
+from discreet.mechanisms import Rng
+from discreet.sql import bind, bound, compile
+from discreet.sql.allocate import Noise
+from discreet.sql.engines import duckdb as engine
+from tests.property.test_sql_neighbours import EXTREME, exact
+from tests.sql_cases import ROWS, open_dataset, plan
+from tests.statistical import test_sql_noise as noise_tests
+from tests.unit.test_errors import chain_text
+
+# --- the checks -----------------------------------------------------------------------------
+
+UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=2)
+DOMAIN = Domain(id="integer", ward=["A", "B", None], floor=[1, 2, 5], age=(10, 100), debt=(-7, 3), weight=(0.0, 0.9))
+OUTLIER = {"id": 9, "ward": "A", "floor": 1, "age": 1e6, "debt": "-999", "weight": 50.0, "ok": True}
+BY_WARD = "SELECT ward, COUNT(*) AS n, SUM(age) AS s, AVG(debt) AS m, AVG(weight) AS w FROM t GROUP BY ward"
+
+
+def bounded(tmp_path: Path) -> None:
+    """One person, with rows at and beyond every bound, moves no answer beyond its sensitivity."""
+    import duckdb
+
+    question = plan(BY_WARD, unit=UNIT, domain=DOMAIN)
+    with duckdb.connect(config=engine.SETTINGS) as connection:
+        text = engine.text(question.question)
+        nobody = exact(connection, question, text, [])
+        for rows in (EXTREME, [OUTLIER], [OUTLIER] * 5):
+            here = exact(connection, question, text, rows)
+            for part, a, b in zip(question.question.primitives, here, nobody, strict=True):
+                moved = sum(abs(x - y) for x, y in zip(a, b, strict=True))
+                most = question.question.bounds.sensitivity(part)[0]
+                assert moved <= most, f"{part.label} moved by {moved}, charged for {most}"
+
+
+def null_stays_null(tmp_path: Path) -> None:
+    rows = pa.table({"id": [1, 2, 3], "age": [None, 50, None]})
+    question = plan("SELECT AVG(age) AS m FROM t", unit=UNIT, domain=DOMAIN, source=rows).question
+    found = bind._dense(engine.run(question, rows, "t"), question)
+    counts = [int(values[0]) for part, values in found.items() if part.kind == "values"]
+    assert counts == [1], "NULL was counted as a value"
+
+
+def right_noise(tmp_path: Path) -> None:
+    """Every released column has the noise that its share of the charge pays for."""
+    value = noise_tests.answer("SELECT cell, COUNT(*) AS n, SUM(age) AS s FROM t GROUP BY cell", "zcdp")
+    expected, kurtosis = noise_tests.variances("zcdp")
+    for name, variance in zip("ns", expected, strict=True):
+        assert noise_tests.right_scale(value[name].to_numpy(), variance, kurtosis), f"the noise of {name} is off"
+
+
+def independent_noise(tmp_path: Path) -> None:
+    value = noise_tests.answer("SELECT cell, COUNT(*) AS n, SUM(age) AS s FROM t GROUP BY cell", "zcdp")
+    n, s = (value[name].to_numpy().astype(float) for name in "ns")
+    limit = noise_tests.SIGMAS / np.sqrt(noise_tests.CELLS)
+    assert len(np.unique(s)) > 100, "one draw serves several groups"
+    assert abs(np.corrcoef(n, s)[0, 1]) < limit, "one draw serves two columns"
+    assert abs(np.corrcoef(s[1:], s[:-1])[0, 1]) < limit, "one draw serves several groups"
+
+
+def silent_failure(tmp_path: Path) -> None:
+    """A failure inside the engine shows nothing that the table holds."""
+    dataset = open_dataset(tmp_path, pa.table({"id": ["private 4711"], "ward": ["A"]}))
+    failed: Exception | None = None
+    try:
+        sql.query(dataset, "SELECT SUM(age) AS s FROM t", epsilon=1.0, delta=1e-6)
+    except Exception as error:
+        failed = error
+    assert isinstance(failed, DataFailure), "the failure went unnoticed, or is of the wrong kind"
+    shown = chain_text(failed)
+    assert "4711" not in shown, "a private value is shown"
+    assert "Binder" not in shown, "the engine's message is shown"
+    assert failed.__context__ is None, "the engine's error hangs on in __context__"
+
+
+def charged_before_any_byte(tmp_path: Path) -> None:
+    """Until the charge is durable the file is garbage: whatever reads it earlier fails or is caught lying."""
+    for suffix, write in ((".parquet", pa.parquet.write_table), (".csv", pa.csv.write_csv)):
+        folder = tmp_path / suffix[1:]
+        folder.mkdir()
+        path = folder / f"t{suffix}"
+        path.write_bytes(b"\x00 not a table")
+        dataset = open_dataset(folder, path)
+        charge = Ledger.charge
+
+        def then_write(self, *given, _charge=charge, _write=write, _path=path, **named):
+            entry = _charge(self, *given, **named)
+            _write(ROWS, str(_path))
+            return entry
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Ledger, "charge", then_write)
+            release = sql.query(dataset, "SELECT COUNT(*) AS n FROM t", epsilon=40.0, delta=1e-6)
+        assert abs(release.value["n"][0].as_py() - 6) <= 3, "rows were read before the charge"
+
+
+def no_sniffed_types(tmp_path: Path) -> None:
+    """One person's value does not change how the others' values are read."""
+    domain = Domain(id="integer", code=["1.5", "1.50", "x"])
+    answers = []
+    for i, last in enumerate(("1.5", "x")):
+        path = tmp_path / f"{i}.csv"
+        path.write_text("id,code\n" + "".join(f"{person},1.50\n" for person in range(30)) + f"99,{last}\n")
+        question = plan("SELECT code, COUNT(*) FROM t GROUP BY code", unit=UNIT, domain=domain, source=path).question
+        found = bind._dense(engine.run(question, path, "t"), question)
+        answers.append([int(value) for value in found[question.primitives[0]]])
+    moved = sum(abs(a - b) for a, b in zip(*answers, strict=True))
+    assert moved <= 2, "one person changed the type of a column"
+
+
+def one_draw_for_one_question(tmp_path: Path) -> None:
+    dataset = open_dataset(tmp_path)
+    text = "SELECT SUM(age) AS s FROM t"
+    values = {sql.query(dataset, text, epsilon=0.1, delta=1e-6).value["s"][0].as_py() for _ in range(6)}
+    assert len(values) == 1, "a repeated request drew fresh noise"
+
+
+def charge_is_the_noise(tmp_path: Path) -> None:
+    """The event says what is drawn: its scales are those of the noise objects."""
+    found = plan(BY_WARD, unit=UNIT, domain=DOMAIN)
+    assert len(found.noises) == len(found.event.events) == 6, "a primitive is not charged"
+    for noise, event in zip(found.noises.values(), found.event.events, strict=True):
+        assert noise.event == event, "the event describes other noise"
+
+
+def averages_are_bounded_before(tmp_path: Path) -> None:
+    """A released average never rests on an unclamped value."""
+    rows = pa.table({"id": list(range(100)), "debt": [0.0] * 99 + [1e9]})
+    found = plan("SELECT AVG(debt) AS m FROM t", unit=UNIT, domain=DOMAIN, source=rows, epsilon=100.0)
+    assert abs(found.run(rows, Rng()).value["m"][0].as_py()) < 0.5, "one value decided the average"
+
+
+# --- the bugs -------------------------------------------------------------------------------
+
+
+def half_sensitivity(patch):
+    good = bound.Bounds.sensitivity
+    patch.setattr(bound.Bounds, "sensitivity", lambda self, part: tuple(value // 2 for value in good(self, part)))
+
+
+def no_group_sampling(patch):
+    good = bind.Bounds.of
+    patch.setattr(bind.Bounds, "of", lambda *given: dataclasses.replace(good(*given), sampled=False))
+
+
+def one_group_too_many(patch):
+    good = compile._sampled
+    patch.setattr(
+        compile,
+        "_sampled",
+        lambda question: good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, groups=3))),
+    )
+
+
+def no_row_bound(patch):
+    good = compile._bounded
+
+    def unbounded(question):
+        return good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, rows=1000)))
+
+    patch.setattr(compile, "_bounded", unbounded)
+
+
+def no_clamp(patch):
+    from sqlglot import exp
+
+    def steps(value, name, column):
+        scaled = exp.Mul(this=compile._cast(value, "DOUBLE"), expression=compile._double(1 / float(column.resolution)))
+        return compile._cast(exp.Round(this=scaled), "BIGINT")
+
+    patch.setattr(compile, "_steps", steps)
+    patch.setattr(compile, "_narrow", lambda most: "HUGEINT")
+
+
+def least_and_greatest(patch):
+    from sqlglot import exp
+
+    def steps(value, name, column):
+        low, high, _ = bound.grid(name, column)
+        inner = exp.Anonymous(this="GREATEST", expressions=[value, compile._int(low)])
+        return exp.Anonymous(this="LEAST", expressions=[inner, compile._int(high)])
+
+    patch.setattr(compile, "_steps", steps)
+
+
+def counts_without_noise(patch):
+    good = Noise.add
+    patch.setattr(Noise, "add", lambda self, values, rng: values if self.sensitivity < 100 else good(self, values, rng))
+
+
+def tenth_less_noise(patch):
+    good = Noise.add
+
+    def quiet(self, values, rng):
+        return good(dataclasses.replace(self, scale=self.scale * Fraction(81, 100)), values, rng)
+
+    patch.setattr(Noise, "add", quiet)
+
+
+def noise_shared_by_columns(patch):
+    drawn: list[np.ndarray] = []
+
+    def shared(self, values, rng):
+        if not drawn:
+            drawn.append(np.random.default_rng().standard_normal(len(values)))
+        return values + np.round(drawn[0] * float(self.scale) ** 0.5).astype(np.int64)
+
+    patch.setattr(Noise, "add", shared)
+
+
+def noise_shared_by_groups(patch):
+    good = Noise.add
+
+    def shared(self, values, rng):
+        return values + good(self, np.zeros(1, dtype=np.int64), rng)[0]
+
+    patch.setattr(Noise, "add", shared)
+
+
+def average_clamped_at_the_end(patch):
+    """Sum what is there, divide, and clamp the average: the last step of post does that anyway."""
+    no_clamp(patch)
+
+
+def engine_error_shown(patch):
+    def open_door(work, *given):
+        try:
+            return work(*given)
+        except Exception as error:
+            raise DataFailure(f"it failed: {error}") from error
+
+    patch.setattr(errors, "sealed", open_door)
+
+
+def engine_error_in_context(patch):
+    def open_door(work, *given):
+        try:
+            return work(*given)
+        except Exception:
+            raise DataFailure("it failed") from None
+
+    patch.setattr(errors, "sealed", open_door)
+
+
+def footer_read_before_the_charge(patch):
+    good = bind._check_units
+
+    def peek(dataset):
+        if dataset.source.suffix == ".parquet":
+            pyarrow.parquet.read_metadata(dataset.source)
+        good(dataset)
+
+    patch.setattr(bind, "_check_units", peek)
+
+
+def types_sniffed(patch):
+    patch.setattr(engine, "_scan", lambda source, path, question: f"SELECT * FROM read_csv({engine._string(path)})")
+
+
+def fresh_identity(patch):
+    good = bind._identity
+    patch.setattr(bind, "_identity", lambda *given: good(*given) | {"nonce": uuid.uuid4().hex})
+
+
+def count_of_average_not_charged(patch):
+    good = bind.allocate
+
+    def forgetful(measure, budget, sensitivities, split):
+        noises, event = good(measure, budget, sensitivities, split)
+        return noises, type(event)(event.events[:-1])
+
+    patch.setattr(bind, "allocate", forgetful)
+
+
+BUGS: list[tuple[Callable[[Path], None], Callable[[pytest.MonkeyPatch], None]]] = [
+    (bounded, half_sensitivity),
+    (bounded, no_group_sampling),
+    (bounded, one_group_too_many),
+    (bounded, no_row_bound),
+    (bounded, no_clamp),
+    (averages_are_bounded_before, average_clamped_at_the_end),
+    (null_stays_null, least_and_greatest),
+    (right_noise, counts_without_noise),
+    (right_noise, tenth_less_noise),
+    (independent_noise, noise_shared_by_columns),
+    (independent_noise, noise_shared_by_groups),
+    (silent_failure, engine_error_shown),
+    (silent_failure, engine_error_in_context),
+    (charged_before_any_byte, footer_read_before_the_charge),
+    (no_sniffed_types, types_sniffed),
+    (one_draw_for_one_question, fresh_identity),
+    (charge_is_the_noise, count_of_average_not_charged),
+]
+
+
+@pytest.mark.parametrize("check", dict.fromkeys(check for check, _ in BUGS), ids=lambda check: check.__name__)
+def test_the_good_code_is_cleared(check, tmp_path):
+    check(tmp_path)
+
+
+@pytest.mark.parametrize(("check", "bug"), BUGS, ids=lambda item: item.__name__)
+def test_the_bug_is_caught(check, bug, tmp_path, monkeypatch):
+    bug(monkeypatch)
+    caught = False
+    try:
+        check(tmp_path)
+    except (AssertionError, errors.DiscreetError, pa.ArrowException):
+        caught = True
+    assert caught, f"{bug.__name__} went unnoticed"
