@@ -21,7 +21,7 @@ from discreet.mechanisms.parameters import (
 from discreet.mechanisms.rng import Rng
 
 _SUMMED = 2**20  # variances up to here: quantiles by summing the law itself
-_MARGIN = 1e-12  # far above the errors of the float sums and of erfc
+_MARGIN = 1e-11  # far above the errors of the float sums and of erfc
 
 
 def discrete_gaussian(size: int, *, variance: Fraction, rng: Rng) -> NDArray[np.int64]:
@@ -51,7 +51,7 @@ def discrete_gaussian(size: int, *, variance: Fraction, rng: Rng) -> NDArray[np.
 def discrete_gaussian_quantile(p: float, variance: Fraction) -> int:
     """Return the smallest h with P(|X| <= h) >= p, never too small.
 
-    Beyond variance 2**20 it may be larger by one unit and a part in 10**9: there the tail is bounded by the continuous one: the normaliser is at
+    Beyond variance 2**20 it may be larger by one unit and, for p >= 0.1, a part in 10**9: there the tail is bounded by the continuous one: the normaliser is at
     least σ·sqrt(2π) (Poisson summation), and where the density is convex each of its values is at
     most its mean over the unit interval around it (Hermite-Hadamard).
     """

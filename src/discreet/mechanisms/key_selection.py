@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -15,6 +14,7 @@ from discreet.errors import InvalidInput
 from discreet.mechanisms.exact import exp_bounds
 from discreet.mechanisms.parameters import positive_epsilon, rounded_up
 from discreet.mechanisms.rng import Rng
+from discreet.mechanisms.vectors import Integers, clipped_vector
 
 _UNIT_BITS = 64  # probabilities are whole numbers of 2**-64
 _LEAST_EPSILON = Fraction(1, 2**16)  # per key; below it the table would be too long
@@ -95,16 +95,14 @@ class KeySelection:
             return Fraction(1)
         return Fraction(int(keep_probabilities(*self._per_key)[max(count, 0)]), 1 << _UNIT_BITS)
 
-    def __call__(self, exact_values: Sequence[int] | NDArray[np.int64], rng: Rng) -> NDArray[np.bool_]:
+    def __call__(self, exact_values: Integers, rng: Rng) -> NDArray[np.bool_]:
         """Return for each count whether its key is kept; a negative count counts as 0."""
-        counts = np.asarray(exact_values)
-        if counts.ndim != 1 or (counts.size and counts.dtype != np.int64):
-            raise InvalidInput("counts must be a vector of whole numbers.")
-        counts = counts.astype(np.int64)
         table = keep_probabilities(*self._per_key)
-        chances = table[counts.clip(0, table.size - 1)]
+        counts = clipped_vector(exact_values, 0, table.size)
+        chances = table.take(counts, mode="clip")
         kept: NDArray[np.bool_] = rng.words(counts.size) < chances
-        return kept | (counts >= table.size)
+        kept |= counts == table.size
+        return kept
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discreet import events
-from discreet.errors import InvalidInput
 from discreet.mechanisms.discrete_gaussian import (
     discrete_gaussian,
     discrete_gaussian_quantile,
@@ -19,8 +17,7 @@ from discreet.mechanisms.discrete_gaussian import (
 from discreet.mechanisms.discrete_laplace import discrete_laplace, discrete_laplace_quantile, discrete_laplace_std
 from discreet.mechanisms.parameters import LARGEST_SCALE, SMALLEST_SCALE, rational
 from discreet.mechanisms.rng import Rng
-
-Integers = Sequence[int] | NDArray[np.int64] | NDArray[np.object_]
+from discreet.mechanisms.vectors import Integers, integer_vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class DiscreteLaplaceMechanism:
 
     def __call__(self, exact_values: Integers, rng: Rng) -> NDArray[np.int64] | NDArray[np.object_]:
         """Return `exact_values` plus fresh noise."""
-        values = _integers(exact_values)
+        values = integer_vector(exact_values)
         return _sum(values, discrete_laplace(len(values), scale=self.scale, rng=rng))
 
 
@@ -89,7 +86,7 @@ class DiscreteGaussianMechanism:
         The number of coordinates and the type of the values: both must be public.
 
     References:
-        Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020, Theorem 4 and 14.
+        Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020, Theorem 4.
     """
 
     sensitivity_squared: Fraction
@@ -117,29 +114,12 @@ class DiscreteGaussianMechanism:
 
     def __call__(self, exact_values: Integers, rng: Rng) -> NDArray[np.int64] | NDArray[np.object_]:
         """Return `exact_values` plus fresh noise."""
-        values = _integers(exact_values)
+        values = integer_vector(exact_values)
         return _sum(values, discrete_gaussian(len(values), variance=self.variance, rng=rng))
 
 
 def _sensitivity(name: str, value: Fraction) -> Fraction:
     return rational(name, value, Fraction(0), Fraction(2**128))
-
-
-def _integers(values: Integers) -> NDArray[np.int64] | NDArray[np.object_]:
-    """Return a vector: int64 if given as int64, otherwise Python integers of any size.
-
-    The type of the result must not depend on how large the private values are.
-    """
-    if isinstance(values, np.ndarray):
-        if values.ndim == 1 and values.dtype == np.int64:
-            return values
-        if values.ndim != 1 or values.dtype != np.object_:
-            raise InvalidInput(f"values must be a vector of int64 or of Python integers, got {values.dtype}.")
-    vector = np.empty(len(values), dtype=np.object_)
-    vector[:] = values
-    if not all(type(value) is int for value in vector):
-        raise InvalidInput("values must be whole numbers.", remedy="Round to an integer grid before adding noise.")
-    return vector
 
 
 def _sum(

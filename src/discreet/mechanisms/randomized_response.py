@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ from discreet.mechanisms.coins import TOLERANCE, coins, uniform_integers
 from discreet.mechanisms.exact import exp_bounds
 from discreet.mechanisms.parameters import positive_epsilon, rounded_up
 from discreet.mechanisms.rng import Rng
+from discreet.mechanisms.vectors import Integers, clipped_vector
 
 _MOST_CATEGORIES = 2**31
 
@@ -57,12 +57,9 @@ class RandomizedResponse:
         """What each answer is charged as."""
         return events.RandomizedResponse(epsilon=rounded_up(Fraction(self.epsilon)), categories=self.categories)
 
-    def __call__(self, exact_values: Sequence[int] | NDArray[np.int64], rng: Rng) -> NDArray[np.int64]:
+    def __call__(self, exact_values: Integers, rng: Rng) -> NDArray[np.int64]:
         """Return one randomised answer for each value; a value outside 0 … k - 1 counts as the nearest one."""
-        values = np.asarray(exact_values)
-        if values.ndim != 1 or (values.size and values.dtype != np.int64):
-            raise InvalidInput("values must be a vector of whole numbers.")
-        values = values.astype(np.int64).clip(0, self.categories - 1)
+        values = clipped_vector(exact_values, 0, self.categories - 1)
         odds = float(np.exp(-float(self.epsilon)))
         chance = self.categories * odds / (1 + (self.categories - 1) * odds)
         lied = coins(np.full(values.size, chance), lambda _: self._lie_bounds, rng, tolerance=TOLERANCE)

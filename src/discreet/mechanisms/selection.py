@@ -6,7 +6,6 @@ are pure. Each has its own class, and each class its own event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,8 +24,7 @@ from discreet.mechanisms.parameters import (
     rounded_up,
 )
 from discreet.mechanisms.rng import Rng
-
-Scores = Sequence[int] | NDArray[np.int64]
+from discreet.mechanisms.vectors import Integers, integer_vector
 
 _WIDEST_GAP = 2**62
 
@@ -89,7 +87,7 @@ class ExponentialMechanism(_Selection):
         """What a call is charged as."""
         return events.ExponentialMechanism(epsilon=self._charged)
 
-    def __call__(self, exact_values: Scores, rng: Rng) -> int:
+    def __call__(self, exact_values: Integers, rng: Rng) -> int:
         """Return the index of the candidate selected."""
         gaps = score_gaps(exact_values)
         while True:  # a uniform candidate, kept with probability exp(-rate·gap); a vector of tries at once
@@ -128,7 +126,7 @@ class PermuteAndFlip(_Selection):
         """What a call is charged as."""
         return events.PermuteAndFlip(epsilon=self._charged)
 
-    def __call__(self, exact_values: Scores, rng: Rng) -> int:
+    def __call__(self, exact_values: Integers, rng: Rng) -> int:
         """Return the index of the candidate selected.
 
         All coins are flipped; the first head of a random order is a uniformly random head.
@@ -166,7 +164,7 @@ class NoisyMax(_Selection):
         """What a call is charged as."""
         return events.NoisyMax(epsilon=self._charged)
 
-    def __call__(self, exact_values: Scores, rng: Rng) -> int:
+    def __call__(self, exact_values: Integers, rng: Rng) -> int:
         """Return the index of the candidate selected."""
         gaps = score_gaps(exact_values)
         noise = discrete_laplace(gaps.size, scale=1 / self.rate, rng=rng)
@@ -176,22 +174,18 @@ class NoisyMax(_Selection):
         return int(best[uniform_integers(1, best.size, rng)[0]])
 
 
-def score_gaps(scores: Scores) -> NDArray[np.int64]:
+def score_gaps(scores: Integers) -> NDArray[np.int64]:
     """Return how far each score lies below the best, at most 2**62.
 
     The cap is total and keeps sensitivities: the scores max(score, best - 2**62) move no further
     than the scores themselves.
     """
-    if isinstance(scores, np.ndarray):
-        if scores.ndim != 1 or scores.dtype != np.int64:
-            raise InvalidInput(f"scores must be a vector of int64, got {scores.ndim} axes of {scores.dtype}.")
-    elif any(type(score) is not int for score in scores):
-        raise InvalidInput("scores must be whole numbers.", remedy="Round scores to integers before selecting.")
-    if not len(scores):
+    vector = integer_vector(scores)
+    if not vector.size:
         raise InvalidInput("there is nothing to select from: no scores were given.")
-    if not isinstance(scores, np.ndarray):
-        best = max(scores)
-        return np.array([min(best - score, _WIDEST_GAP) for score in scores], dtype=np.int64)
-    unsigned = scores.view(np.uint64)  # differences wrap to the right value
-    gaps: NDArray[np.uint64] = unsigned[scores.argmax()] - unsigned
+    if vector.dtype == np.object_:
+        below_best: NDArray[np.int64] = (vector.max() - vector).clip(max=_WIDEST_GAP).astype(np.int64)
+        return below_best
+    unsigned = vector.view(np.uint64)  # differences wrap to the right value
+    gaps: NDArray[np.uint64] = unsigned[vector.argmax()] - unsigned
     return gaps.clip(max=np.uint64(_WIDEST_GAP)).astype(np.int64)

@@ -8,6 +8,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from discreet.mechanisms import discrete_laplace, inversion
 from discreet.mechanisms.exact import exp_bounds
@@ -36,11 +38,17 @@ def exact_ends(built):
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
-def test_floating_point_ends_are_within_a_tenth_of_the_tolerance(law):
+def test_floating_point_ends_are_far_within_the_tolerance(law):
     built = table(law)
     exact = exact_ends(built)
     error = max(abs(Fraction(float(end)) - exact[i]) for i, end in enumerate(built.ends))
     assert error < 2.0**-43
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.sampled_from([1, 2]), st.fractions(min_value=Fraction(1, 50), max_value=10**9, max_denominator=10**6))
+def test_the_same_for_any_rational_scale(power, scale):
+    test_floating_point_ends_are_far_within_the_tolerance(Law(power, 1 / scale if power == 1 else 1 / (2 * scale**2)))
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)

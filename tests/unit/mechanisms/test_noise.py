@@ -88,7 +88,7 @@ def test_gaussian_std_is_true_and_never_too_small(sigma):
     squares = sum(x**2 * weight for x, weight in enumerate(weights))
     true = mpmath.sqrt(2 * squares / (2 * sum(weights) - 1))
     std = discrete_gaussian_std(sigma**2)
-    assert true <= std <= true * (1 + 1e-11) + mpmath.mpf(5e-324)
+    assert true <= std <= true * (1 + 2e-11) + mpmath.mpf(5e-324)
     assert std <= float(sigma) * (1 + 1e-14)
 
 
