@@ -28,6 +28,8 @@ def profile(event: events.Event) -> PrivacyProfile:
     Raises:
         UnsupportedEvent: nothing is known about the event.
     """
+    if isinstance(event, events.Pure | events.Approximate):  # exact: no other curve can improve it
+        return ApproximateProfile(event.epsilon, getattr(event, "delta", 0.0))
     curves: list[PrivacyProfile] = []
     mu_squared = _gaussian(event)
     if mu_squared is not None:
@@ -110,6 +112,14 @@ class ApproximateProfile(PrivacyProfile):
             return 0.0
         return max(0.0, min(self.epsilon0, up(self.epsilon0 + math.log1p(-part), self.epsilon0)))
 
+    def true_positive_rate(self, false_positive_rate: float) -> float:
+        """Return the highest rate of any attacker: exact, where the grid of the general bound is coarse."""
+        bound = super(ApproximateProfile, self).true_positive_rate(false_positive_rate)  # checks the rate
+        odds = math.exp(min(self.epsilon0, 700.0))
+        steep = odds * false_positive_rate + self.delta0
+        flat = 1 - max(0.0, 1 - self.delta0 - false_positive_rate) / odds
+        return min(bound, up(min(steep, flat)))
+
 
 @dataclass(frozen=True, slots=True)
 class GaussianProfile(PrivacyProfile):
@@ -186,3 +196,7 @@ class BestProfile(PrivacyProfile):
     def epsilon(self, delta: float) -> float:
         """Return the least ε(δ)."""
         return min(curve.epsilon(delta) for curve in self.curves)
+
+    def true_positive_rate(self, false_positive_rate: float) -> float:
+        """Return the least of the curves' own bounds, some of which are exact."""
+        return min(curve.true_positive_rate(false_positive_rate) for curve in self.curves)

@@ -55,6 +55,10 @@ def _down(table: Mapping[str, Any], columns: list[int], rows: list[Any], labels:
         axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.locator_params(axis="x", nbins=(8, 5, 4)[across - 1])
+        if any(labels) and position == 0:
+            heading = clean(" · ".join(table["keys"]))
+            axes.annotate(heading, (0, 1), xytext=(-9, 6), xycoords="axes fraction", textcoords="offset points",
+                          ha="right", fontsize=9, color=svg.SOFT, parse_math=False)  # fmt: skip
         if any(labels):
             axes.set_yticks(range(len(rows)), labels, parse_math=False, color=svg.INK)
         else:

@@ -65,7 +65,7 @@ def _release(
         "sentence": questions.sentence(release),
         "sql": left.get("sql"),
         "notes": [str(note) for note in left.get("notes") or ()],
-        "details": {str(key): value for key, value in left.items() if key not in SHOWN},
+        "details": {key: left[key] for key in sorted(left) if key not in SHOWN},
         "table": values.table(release),
         "folder": values.place(release),
         "noise": questions.noise(left) or words.mechanisms(release.event),

@@ -61,9 +61,9 @@ def _top(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
         when = "after" if account["chosen_after"] else "before"
         yield (
             "Was the budget fixed before results were seen?",
-            f"No: it was raised {words.count(len(account['raises']), 'time')}, first {when} something had been released."
+            f"No: it was raised {words.times(len(account['raises']))}, first {when} something had been released."
             if account["chosen_after"]
-            else f"It was raised {words.count(len(account['raises']), 'time')}, before anything had been released.",
+            else f"It was raised {words.times(len(account['raises']))}, before anything had been released.",
             "evidence",
         )
     else:
@@ -164,7 +164,7 @@ def _bias(releases: list[Mapping[str, Any]]) -> Iterable[tuple[str, str, How]]:
     yield (
         "Are results biased by clamping or by leaving out rows?",
         (
-            "Values beyond the declared bounds are clamped and rows beyond a person's share are left out. "
+            "Values beyond the declared bounds are clamped and rows beyond a person's bounds are left out or scaled down. "
             "How many were is private and was not released, so the effect is not known."
         ),
         "unknown",

@@ -28,8 +28,11 @@ def sentence(release: Release) -> str:
     unit = release.guarantee.unit
     rows = "people" if unit.enforced and unit.max_rows == 1 else "rows"
     asked = [_plain(str(column["expression"]), rows) for column in columns]
+    if len(asked) > 1:  # the names lead from the sentence to the chart and the table
+        asked = [f"“{clean(column['name'])}” is {words}" for column, words in zip(columns, asked, strict=True)]
     what = " and ".join((", ".join(asked[:-1]), asked[-1])) if len(asked) > 1 else "".join(asked)
-    keys = [f"“{clean(key)}”" for key in facts.get("keys") or ()]
+    grouped = facts.get("keys") or ()  # its order is lost in storage; the table's is not
+    keys = [f"“{clean(key)}”" for key in release.value.column_names if key in grouped]
     by = f", for each {' and '.join(keys)}" if keys else ""
     where = re.search(
         r"\bWHERE (.+?)(?= GROUP BY | HAVING | ORDER BY | LIMIT |$)", str(facts.get("sql") or ""), re.DOTALL
@@ -39,13 +42,18 @@ def sentence(release: Release) -> str:
 
 
 def _plain(expression: str, rows: str) -> str:
-    match = re.fullmatch(r'(COUNT|SUM|AVG)\((\*|"?[^()"]+"?)\)', expression)
-    if match is None:
-        return expression.replace('"', "")
-    column = match[2].strip('"')
-    if match[1] == "COUNT":
-        return f"the number of {rows}" if column == "*" else f"the number of {rows} with a value of “{column}”"
-    return f"the {'total' if match[1] == 'SUM' else 'mean'} of “{column}”"
+    """Return an expression with its aggregates in words: "the mean of “cost”"."""
+
+    def words(match: re.Match[str]) -> str:
+        column = clean(match[2].strip('"'))
+        if match[1] == "COUNT":
+            return f"the number of {rows}" if column == "*" else f"the number of {rows} with a value of “{column}”"
+        return f"the {'total' if match[1] == 'SUM' else 'mean'} of “{column}”"
+
+    inner = re.fullmatch(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)", expression)
+    text = expression if inner is None else inner[1]
+    text = re.sub(r'\b(COUNT|SUM|AVG)\((\*|"[^"]+"|[^()"]+)\)', words, text)
+    return text.replace(" / ", " ÷ ").replace(" * ", " × ").replace(" - ", " − ")
 
 
 def noise(facts: Mapping[str, Any]) -> list[str]:
@@ -55,7 +63,7 @@ def noise(facts: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"{part.get('of', 'the answer')}: {part.get('mechanism', 'noise')} noise, standard deviation "
-        f"{number(float(part['standard_deviation']))} in the unit of the data"
+        f"{number(float(part['standard_deviation']))}"
         for part in held
         if isinstance(part, Mapping) and isinstance(part.get("standard_deviation"), int | float)
     ]

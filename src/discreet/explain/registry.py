@@ -101,7 +101,7 @@ def _raised(account: Mapping[str, Any]) -> str:
     if not account["raises"]:
         return "It was fixed at opening."
     moment = "after releases had been seen" if account["chosen_after"] else "before anything was released"
-    return f"It was raised {words.count(len(account['raises']), 'time')}, {moment}."
+    return f"It was raised {words.times(len(account['raises']))}, {moment}."
 
 
 def _model(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,12 +34,12 @@ def table(release: Release) -> dict[str, Any]:
         measured = [name for name in names if any(_numeric(value) for value in held[name])]
         errors = {name: {"columns": (), "level": 0.95, "said": dict(UNSAID)} for name in measured}
     keys = [name for name in names if name not in measured and name not in spent]
+    cells = {
+        name: _shown([_cell(name, row, held, errors[name]) for row in range(release.value.num_rows)])
+        for name in measured
+    }
     rows = [
-        {
-            "row": row,
-            "keys": [_key(held[name][row]) for name in keys],
-            "cells": [_cell(name, row, held, errors[name]) for name in measured],
-        }
+        {"row": row, "keys": [_key(held[name][row]) for name in keys], "cells": [cells[name][row] for name in measured]}
         for row in range(release.value.num_rows)
     ]
     return {
@@ -87,7 +87,6 @@ def _cell(name: str, row: int, held: Mapping[str, list[Any]], errors: Mapping[st
         half = se * 1.959964  # only a standard error is known: the interval of the normal law
     if value is not None and low is None and high is None and half is not None:
         low, high = value - half, value + half
-    places = _places(value, low, high)
     return {
         "column": name,
         "row": row,
@@ -97,12 +96,15 @@ def _cell(name: str, row: int, held: Mapping[str, list[Any]], errors: Mapping[st
         "high": high,
         "low_column": errors.get("low_column"),
         "high_column": errors.get("high_column"),
-        "places": places,
-        "text": _show(value, places),
-        "half_text": _half(value, low, high, places),
-        "low_text": _show(low, places),
-        "high_text": _show(high, places),
     }
+
+
+def _shown(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cells of a column with their texts, all to the digits that their middle error leaves."""
+    wanted = sorted(_places(cell["value"], cell["low"], cell["high"]) for cell in cells if cell["value"] is not None)
+    places = wanted[len(wanted) // 2] if wanted else 0
+    texts = {"text": "value", "low_text": "low", "high_text": "high"}
+    return [cell | {text: _show(cell[part], places) for text, part in texts.items()} for cell in cells]
 
 
 def _at(value: Any, row: int) -> Any:
@@ -146,12 +148,3 @@ def _show(value: float | None, places: int) -> str:
         return "–"
     text = f"{value:,.{places}f}".replace("-", "−")
     return "0" if float(text.replace(",", "").replace("−", "-")) == 0 and places == 0 else text
-
-
-def _half(value: float | None, low: float | None, high: float | None, places: int) -> str:
-    """Return the wider side of the interval, rounded up, so that the shown bar is never too short."""
-    if value is None or low is None or high is None:
-        return ""
-    half = max(value - low, high - value)
-    step = 10.0**-places
-    return f"{math.ceil(half / step - 1e-9) * step:,.{places}f}"

@@ -98,13 +98,18 @@ def bounds(protected: PrivacyUnit) -> str:
     groups = "every group" if protected.max_groups is None else f"at most {count(protected.max_groups, 'group')}"
     rows = f"at most {count(protected.max_rows, 'row')} in each"
     if protected.enforced:
-        return f"One person counts in {groups}, with {rows}; further rows are left out before anything is computed (enforced)."
+        return f"One person counts in {groups}, with {rows}; further rows are left out or scaled down before anything is computed (enforced)."
     return f"One unit counts in {groups}, with {rows} (the owner's promise; nothing in the query enforces it)."
 
 
 def count(number: int, noun: str) -> str:
     """Return "1 release", "2 releases"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def times(number: int) -> str:
+    """Return "once", "twice", "3 times"."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def percent(share: float) -> str:

@@ -102,7 +102,7 @@ def test_a_raise_after_release_is_said(make):
     assert report.facts["account"]["chosen_after"] is True
     for text in (report.html("policy"), report.markdown("policy"), report.html("engineer")):
         assert "chosen after release" in text.lower()
-    assert any("raised 1 time" in row.answer for row in report.hazards)
+    assert any("raised once" in row.answer for row in report.hazards)
     assert "ε = 1 at opening" in report.html("policy")
     assert "chosen after release" not in make.report().html().lower()
 
@@ -249,8 +249,11 @@ def test_a_sql_release_is_told_in_plain_words(make):
     }
     shown = make.report([make.release("wards_by-age", facts=facts)]).facts["releases"][0]
     assert shown["title"] == "Wards by age"
-    assert shown["sentence"] == "The number of people and the mean of “cost”, for each “ward”, only where age >= 60."
-    assert shown["noise"] == ["COUNT(*): discrete Gaussian noise, standard deviation 14.14 in the unit of the data"]
+    assert (
+        shown["sentence"]
+        == "“n” is the number of people and “cost” is the mean of “cost”, for each “ward”, only where age >= 60."
+    )
+    assert shown["noise"] == ["COUNT(*): discrete Gaussian noise, standard deviation 14.14"]
 
 
 @pytest.mark.parametrize(
