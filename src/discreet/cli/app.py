@@ -1,0 +1,79 @@
+"""The program `discreet`: its commands, and what becomes of an error.
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 budget exceeded. No traceback is ever shown: its frames
+and messages could hold private values.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from discreet.cli import doctor, ledger, projects, queries
+from discreet.cli.output import fail
+from discreet.errors import BudgetExceeded, DiscreetError
+
+FAILURE, USAGE, EXCEEDED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="discreet",
+    help="Differential privacy from end to end: plan, run and explain private releases.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group in (projects, queries, doctor):
+    group.add_to(app)
+app.add_typer(ledger.app, name="ledger")
+
+
+def _version(shown: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if shown:
+        print(f"discreet {version('discreet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except DiscreetError as error:
+        fail(error, arguments)
+        return EXCEEDED if isinstance(error, BudgetExceeded) else FAILURE
+    except TyperException as error:
+        fail(DiscreetError(error.format_message(), remedy="See --help."), arguments, kind="Usage")
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        fail(_plain("interrupted", "What was charged stays charged."), arguments, kind="Interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return FAILURE
+    except Exception as error:  # noqa: BLE001 - its message could hold a private value: only its class is named
+        unexpected = _plain(
+            f"discreet itself failed ({type(error).__name__}); the message is withheld because it may show private values",
+            "What was charged stays charged: see discreet ledger show.",
+        )
+        fail(unexpected, arguments, kind="Unexpected")
+        return FAILURE
+    return code if isinstance(code, int) else 0
+
+
+def _plain(what: str, state: str) -> DiscreetError:
+    return DiscreetError(f"{what}.", state=state)

@@ -1,0 +1,222 @@
+"""ledger open, show, raise, share, verify, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from discreet.cli.output import Json, number, say, show_json, show_table
+from discreet.errors import InvalidInput
+from discreet.profiles import show_delta
+
+if TYPE_CHECKING:
+    from discreet.ledger import Account, Entry, Ledger, OwnerKey
+
+app = typer.Typer(help="The account book: what each population's budget is, and what was spent.", no_args_is_help=True)
+
+Book = Annotated[str, typer.Argument(metavar="LEDGER", help="A project, a SQLite file or postgresql://…")]
+Population = Annotated[str, typer.Argument(help="The account.")]
+Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The owner's key; by default owner.key there.")]
+
+
+def _open_book(book: str) -> tuple[Ledger, Path | None]:
+    """Return the ledger, and the folder of the project if one was named."""
+    from discreet.ledger import Ledger
+
+    path = Path(book)
+    if "://" not in book and (path.is_dir() or path.suffix == ".toml"):
+        from discreet.project import Project
+
+        project = Project.read(path)
+        return project.ledger, project.settings.folder
+    return Ledger(book), None if "://" in book else path.parent
+
+
+def _owner(key: Path | None, folder: Path | None) -> OwnerKey:
+    from discreet.ledger import OwnerKey
+
+    if key is None and folder is None:
+        raise InvalidInput("the owner's key is needed.", remedy="Give it with --key FILE.")
+    return OwnerKey.read(key if key is not None else (folder or Path()) / "owner.key")
+
+
+@app.command("open")
+def open_accounts(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")],
+    *,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Open the accounts that a project declares. Their terms are fixed for ever.
+
+    Creates the owner's key (mode 0600) if there is none. Whoever holds it can raise budgets.
+    """
+    from discreet.ledger import OwnerKey
+    from discreet.project import Project
+
+    read = Project.read(project)
+    place = key or read.key_path
+    owner = OwnerKey.read(place) if place.exists() else OwnerKey.create(place)
+    opened = read.open(owner)
+    if as_json:
+        show_json({"opened": [_account(item) for item in opened], "key": str(place)})
+        return
+    for account in opened:
+        say(f"Opened {account.population!r}: {_terms(account)}.")
+    say(f"The owner's key is {place}; keep it where analysts cannot read it." if opened else "All accounts are open.")
+
+
+@app.command()
+def show(
+    book: Book,
+    *,
+    population: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show budgets, what was spent, and every entry."""
+    ledger, _ = _open_book(book)
+    names = ledger.populations() if population is None else [population]
+    accounts = [(ledger.account(name), ledger.entries(name)) for name in names]
+    if as_json:
+        show_json(
+            {
+                "accounts": [
+                    _account(account) | {"entries": [_entry(entry) for entry in entries]}
+                    for account, entries in accounts
+                ]
+            }
+        )
+        return
+    for account, entries in accounts:
+        _show_account(account, entries)
+
+
+def _show_account(account: Account, entries: list[Entry]) -> None:
+    facts = _account(account)
+    say(f"{account.population}: {_terms(account)}")
+    say(f"  spent ε = {number(facts['spent_epsilon'])} of {number(account.epsilon)} at δ = {show_delta(account.delta)}")
+    say(f"  one more release could have at most ε = {number(facts['left_epsilon'])}")
+    for item in account.raises:
+        late = f", chosen after {item.seen} releases" if item.seen else ""
+        say(f"  raised to ε = {number(item.epsilon)} on {item.when}{late}")
+    for name, share in account.shares.items():
+        share_left = _left(account, name)
+        say(f"  share of {name}: ε = {number(share.epsilon)}; one more release could have ε = {number(share_left)}")
+    rows = [
+        (e.sequence, e.when, e.kind, e.analyst or e.who, e.purpose or e.request or "", _percent(e, account))
+        for e in entries
+    ]
+    show_table("", ("entry", "when", "kind", "who", "what", "of the budget"), rows, right=("entry", "of the budget"))
+    say(f"  head {account.head}")
+
+
+def _percent(entry: Entry, account: Account) -> str:
+    return f"{100 * entry.cost.loss / account.capacity.loss:.2f} %" if entry.kind == "charge" else ""
+
+
+@app.command("raise")
+def raise_budget(
+    book: Book,
+    population: Population,
+    *,
+    epsilon: Annotated[float, typer.Option(help="The new, larger budget.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Grant a larger epsilon at the same delta. After releases it is marked as chosen after them."""
+    ledger, folder = _open_book(book)
+    account = ledger.raise_budget(population, epsilon=epsilon, owner=_owner(key, folder))
+    if as_json:
+        show_json(_account(account))
+        return
+    seen = account.raises[-1].seen
+    late = f" It was chosen after {seen} releases, and every report will say so." if seen else ""
+    say(f"{population!r} now has ε = {number(epsilon)} at δ = {show_delta(account.delta)}.{late}")
+
+
+@app.command()
+def share(
+    book: Book,
+    population: Population,
+    analyst: Annotated[str, typer.Argument(help="Who gets it.")],
+    *,
+    epsilon: Annotated[float, typer.Option(help="The most this analyst may spend.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Grant an analyst a share: what they ask must fit both their share and the account."""
+    ledger, folder = _open_book(book)
+    account = ledger.share(population, analyst, epsilon=epsilon, owner=_owner(key, folder))
+    if as_json:
+        show_json(_account(account))
+        return
+    say(f"{analyst} may spend up to ε = {number(epsilon)} of {population!r}.")
+
+
+@app.command()
+def verify(book: Book, *, as_json: Json = False) -> None:
+    """Recompute every chain, signature, cost and sum."""
+    ledger, _ = _open_book(book)
+    found = ledger.verify()
+    if as_json:
+        show_json({"verified": True, "entries": dict(found.entries), "heads": dict(found.heads)})
+        return
+    for name, count in found.entries.items():
+        say(f"{name}: {count} entries verified, head {found.heads[name]}")
+
+
+@app.command()
+def export(book: Book) -> None:
+    """Print every entry of every account as one JSON object."""
+    ledger, _ = _open_book(book)
+    show_json({"entries": ledger.export()})
+
+
+def _terms(account: Account) -> str:
+    return (
+        f"ε = {number(account.epsilon)}, δ = {show_delta(account.delta)} {account.unit.label}, "
+        f"measured in {account.measure}"
+    )
+
+
+def _left(account: Account, analyst: str | None = None) -> float:
+    from discreet.ledger import remaining_epsilon
+
+    return remaining_epsilon(account, analyst)
+
+
+def _account(account: Account) -> dict[str, Any]:
+    from discreet.accounting import statement
+
+    return {
+        "population": account.population,
+        "unit": account.unit.to_dict(),
+        "measure": str(account.measure),
+        "opened_epsilon": account.opened_epsilon,
+        "epsilon": account.epsilon,
+        "delta": account.delta,
+        "delta_atoms": account.delta_atoms,
+        "ceiling": account.ceiling,
+        "opened": account.opened,
+        "capacity": {"loss": account.capacity.loss, "delta": account.capacity.delta},
+        "spent": {"loss": account.spent.loss, "delta": account.spent.delta},
+        "spent_epsilon": statement(account.measure, account.spent, delta=account.delta),
+        "left_epsilon": _left(account),
+        "raises": [{"epsilon": item.epsilon, "when": item.when, "seen": item.seen} for item in account.raises],
+        "shares": {
+            name: {
+                "epsilon": item.epsilon,
+                "spent": {"loss": item.spent.loss, "delta": item.spent.delta},
+                "left_epsilon": _left(account, name),
+            }
+            for name, item in account.shares.items()
+        },
+        "public_key": account.public_key,
+        "head": account.head,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return entry.to_dict()

@@ -1,0 +1,85 @@
+"""What commands print: tables for people, or one JSON object for programs; errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from discreet.errors import DiscreetError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
+
+
+def console() -> Console:
+    """Return the console for results; markup and highlighting off, for names and SQL are untrusted text."""
+    return Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def errors() -> Console:
+    """Return the console for messages, questions and progress."""
+    return Console(stderr=True, markup=False, highlight=False)
+
+
+def show_json(data: Any) -> None:
+    """Print one JSON object, and nothing else."""
+    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
+    """Print a table; the columns named in `right` are set flush right."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(str(item)) for item in row])
+    out = console()
+    out.print(table)
+
+
+def say(text: str) -> None:
+    """Print a line of text."""
+    console().print(Text(text))
+
+
+def fail(error: DiscreetError, arguments: Sequence[str], *, kind: str | None = None) -> None:
+    """Show an error: on stderr for people, as one JSON object on stdout with --json."""
+    kind = kind or type(error).__name__
+    if "--json" in arguments:
+        show_json({"error": {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}})
+        return
+    print(f"{kind}: {error}", file=sys.stderr)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before spending.
+
+    Raises:
+        typer.BadParameter: nobody is there to ask, and --yes was not given.
+        typer.Exit: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("this spends budget and nobody is there to ask; add --yes.")
+    if not typer.confirm(question, err=True):
+        say("Nothing was spent.")
+        raise typer.Exit(1)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Show a number, or a dash where it is not known."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def percent(value: float | None) -> str:
+    """Show a ratio as a percentage, or a dash."""
+    return "–" if value is None else f"{100 * value:.2g} %"

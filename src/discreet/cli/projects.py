@@ -1,0 +1,250 @@
+"""init, plan, run, explain: a whole project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from discreet import events
+from discreet.cli.output import Json, Yes, confirm, errors, number, percent, say, show_json, show_table
+from discreet.errors import InvalidInput
+from discreet.profiles import show_delta
+
+if TYPE_CHECKING:
+    from discreet.project import Done, Step
+
+Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
+STATES = {
+    "new": "will be charged",
+    "released": "released, re-used for nothing",
+    "charged": "charged, never released: raise attempt",
+    "refused": "budget exceeded",
+}
+
+SKELETON = """# What is private, who is protected, and what is to be published.
+version = 1
+
+[project]
+name = "My project"
+description = ""
+
+[ledger]
+url = "ledger.db" # a file beside this one, or postgresql://…
+
+[population.people]
+column = "person_id"     # the column that identifies a person
+relation = "add_remove"
+measure = "zcdp"         # pure, zcdp or renyi
+epsilon = 1.0            # everything together, for ever
+delta = 1e-6
+
+[table.visits]
+source = "visits.parquet"
+version = "1"            # change it whenever the rows change
+population = "people"
+max_groups = 2           # groups of a GROUP BY that one person may touch
+max_rows = 5             # rows of one person in one group
+
+# Bounds and keys are public knowledge. Never read them off the data.
+[table.visits.columns]
+person_id = { type = "integer" }
+ward = { type = "text", keys = ["A", "B"] }
+cost = { type = "float", low = 0.0, high = 500.0 }
+
+[[release]]
+name = "by_ward"
+sql = "SELECT ward, COUNT(*) AS visits, AVG(cost) AS cost FROM visits GROUP BY ward"
+epsilon = 0.5
+delta = 1e-7
+guess = { visits = 1000, cost = 100, "COUNT(cost)" = 1000 } # what you expect, from public knowledge
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (init, plan, run, explain):
+        app.command()(command)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write a commented discreet.toml to start from. Opens nothing and spends nothing."""
+    path = folder / "discreet.toml"
+    if path.exists():
+        raise InvalidInput(f"{path} exists already.", remedy="Choose another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(SKELETON, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
+    if as_json:
+        show_json({"written": str(path)})
+        return
+    say(f"Wrote {path}. Edit it, then: discreet ledger open {folder}, discreet plan {folder}.")
+
+
+def plan(project: Place, *, as_json: Json = False) -> None:
+    """Show each release's mechanism, event, cost and expected error. Spends nothing, reads no private row."""
+    from discreet.project import Project
+
+    read = Project.read(project)
+    steps = read.plan()
+    if as_json:
+        show_json({"releases": [_step(step) for step in steps]})
+        return
+    for step in steps:
+        _show_step(step)
+    show_table(
+        "What a run would do, in order",
+        ("release", "state", "account", "ε of the release", "ε left after it"),
+        [
+            (
+                step.release.name,
+                STATES[step.state],
+                step.population,
+                number(step.plan.guarantee.epsilon),
+                number(step.left),
+            )
+            for step in steps
+        ],
+        right=("ε of the release", "ε left after it"),
+    )
+    say("ε left: the largest ε that one more release could have at the account's δ.")
+    say("Nothing was spent and no data was read.")
+
+
+def _show_step(step: Step) -> None:
+    facts = step.plan.facts
+    say(f"{step.release.name}: {step.release.purpose or facts['sentence']}")
+    say(f"  {step.plan.guarantee}")
+    for noise in facts["noise"]:
+        say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
+    show_table(
+        "",
+        ("column", "standard error", "95 % half width", "guess", "relative"),
+        [
+            (
+                item.name,
+                number(item.standard_error),
+                number(item.half_width),
+                number(item.guess),
+                percent(item.relative),
+            )
+            for item in step.plan.forecasts
+        ],
+        right=("standard error", "95 % half width", "guess", "relative"),
+    )
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.release.name,
+        "state": step.state,
+        "population": step.population,
+        "request": step.request,
+        "sql": str(step.plan.select),
+        "event": events.to_dict(step.plan.event),
+        "guarantee": step.plan.guarantee.to_dict(),
+        "cost": {"loss": step.cost.loss, "delta": step.cost.delta},
+        "left": step.left,
+        "noise": step.plan.facts["noise"],
+        "columns": [
+            {
+                "name": item.name,
+                "standard_error": item.standard_error,
+                "half_width": item.half_width,
+                "guess": item.guess,
+                "relative": item.relative,
+            }
+            for item in step.plan.forecasts
+        ],
+    }
+
+
+def run(
+    project: Place,
+    *,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Run this release alone.")] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Charge, run and write each release; what was released before is re-used and costs nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from discreet.project import Project
+
+    read = Project.read(project)
+    steps = [step for step in read.plan() if only is None or step.release.name == only]
+    new = [step for step in steps if step.state in ("new", "refused")]
+    if new:
+        costs = ", ".join(f"{step.release.name} (ε = {number(step.plan.guarantee.epsilon)})" for step in new)
+        confirm(f"This charges {len(new)} release(s): {costs}. Go on?", yes=yes)
+    done: list[Done] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    try:
+        with Progress(*columns, console=errors(), transient=True, disable=as_json) as bar:
+            task = bar.add_task("releases", total=len(steps))
+            for item in read.run(only):
+                done.append(item)
+                bar.update(task, advance=1, description=item.release.name)
+    finally:
+        if not as_json:
+            _show_done(done)
+    if as_json:
+        show_json({"releases": [_done(item) for item in done]})
+
+
+def _show_done(done: list[Done]) -> None:
+    if not done:
+        return
+    show_table(
+        "Released",
+        ("release", "guarantee", "", "request"),
+        [
+            (
+                item.release.name,
+                f"ε = {number(item.release.guarantee.epsilon)}, δ = {show_delta(item.release.guarantee.delta)}",
+                "re-used, nothing spent" if item.reused else "charged",
+                item.place.name,
+            )
+            for item in done
+        ],
+    )
+    say(f"Each stands in {done[0].place.parent.parent}/<release>/<request>/.")
+    fresh = sum(not item.reused for item in done)
+    say(f"{fresh} charged, {len(done) - fresh} re-used.")
+
+
+def _done(item: Done) -> dict[str, Any]:
+    return {
+        "name": item.release.name,
+        "reused": item.reused,
+        "folder": str(item.place),
+        "guarantee": item.release.guarantee.to_dict(),
+        "entry": dict(item.release.entry),
+        "value": item.release.value.to_pylist(),
+    }
+
+
+def explain(
+    project: Place,
+    *,
+    audience: Annotated[str | None, typer.Option(help="person, policy or engineer; by default all three.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to write; by default report/.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a report on everything released: report.html, report.md and registry.json. Spends nothing."""
+    from discreet.project import Project
+
+    read = Project.read(project)
+    written = read.write_report(out or read.settings.folder / "report", audience=audience)
+    if as_json:
+        show_json({"written": [str(path) for path in written]})
+        return
+    for path in written:
+        say(f"Wrote {path}")

@@ -1,0 +1,165 @@
+"""query and cost: one question in SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from discreet.cli.output import Json, Yes, confirm, number, percent, say, show_json, show_table
+from discreet.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from discreet.dataset import Dataset
+    from discreet.sql import QueryCost
+
+Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
+Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")]
+Epsilon = Annotated[float, typer.Option(help="What the whole query may cost.")]
+Delta = Annotated[float | None, typer.Option(help="Needed on zCDP and Rényi accounts.")]
+Pairs = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Split of the budget; repeatable.")]
+Guesses = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Public guess; repeatable.")]
+Analyst = Annotated[str | None, typer.Option(metavar="NAME", help="Whose share of the account pays too.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command()(query)
+    app.command()(cost)
+
+
+def query(
+    project: Place,
+    sql: Sql,
+    *,
+    epsilon: Epsilon,
+    delta: Delta = None,
+    weights: Pairs = None,
+    guess: Guesses = None,
+    name: Annotated[str | None, typer.Option(help="The release's name; by default made from the query.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Why; written to the ledger.")] = None,
+    attempt: Annotated[int, typer.Option(help="Ask again what was charged and never released.")] = 1,
+    analyst: Analyst = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Answer a SQL question with noise, and charge the account."""
+    from discreet import sql as sql_room
+
+    dataset, asked = _ask(project, sql, epsilon, delta, weights, guess, analyst)
+    if not yes:
+        price = sql_room.cost(dataset, sql, **asked)
+        if not as_json:
+            _show_cost(price)
+        confirm(f"This charges {price.plan.guarantee} to {price.population!r}. Go on?", yes=False)
+    release = sql_room.query(dataset, sql, **asked, name=name, purpose=purpose, attempt=attempt)
+    if as_json:
+        show_json(
+            {
+                "name": release.name,
+                "value": release.value.to_pylist(),
+                "accuracy": dict(release.accuracy),
+                "guarantee": release.guarantee.to_dict(),
+                "entry": dict(release.entry),
+                "notes": release.facts["notes"],
+            }
+        )
+        return
+    rows = release.value.to_pylist()
+    columns = release.value.column_names
+    numeric = [column for column in columns if rows and isinstance(rows[0][column], int | float)]
+    show_table("", columns, [[_cell(row[column]) for column in columns] for row in rows], right=numeric)
+    say(f"{release.guarantee}; entry {release.entry['sequence']} of {release.entry['population']!r}.")
+    say("c_se is the standard error of the noise in c; [c_low, c_high] covers it with 95 %.")
+    for note in release.facts["notes"]:
+        say(f"  {note}")
+
+
+def cost(
+    project: Place,
+    sql: Sql,
+    *,
+    epsilon: Epsilon,
+    delta: Delta = None,
+    weights: Pairs = None,
+    guess: Guesses = None,
+    analyst: Analyst = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a query would cost and be worth. Spends nothing, reads no private row."""
+    from discreet import sql as sql_room
+
+    dataset, asked = _ask(project, sql, epsilon, delta, weights, guess, analyst)
+    price = sql_room.cost(dataset, sql, **asked)
+    if as_json:
+        show_json(price.to_dict())
+        return
+    _show_cost(price)
+    say("Nothing was spent and no data was read.")
+
+
+def _ask(
+    project: Path,
+    sql: str,
+    epsilon: float,
+    delta: float | None,
+    weights: list[str] | None,
+    guess: list[str] | None,
+    analyst: str | None,
+) -> tuple[Dataset, dict[str, Any]]:
+    from discreet.project import Project
+
+    dataset = Project.read(project).dataset_of(sql, analyst=analyst)
+    asked = {
+        "epsilon": epsilon,
+        "delta": delta,
+        "weights": _pairs("--weights", weights),
+        "guess": _pairs("--guess", guess),
+    }
+    return dataset, asked
+
+
+def _pairs(option: str, items: list[str] | None) -> dict[str, float] | None:
+    if not items:
+        return None
+    found = {}
+    for item in items:
+        name, _, value = item.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InvalidInput(
+                f"{option} takes COLUMN=NUMBER, got {item!r}.", remedy=f"For example {option} n=400"
+            ) from None
+    return found
+
+
+def _show_cost(price: QueryCost) -> None:
+    say(str(price.plan.select))
+    say(f"  {price.plan.guarantee}, charged to {price.population!r} ({price.measure})")
+    for noise in price.plan.facts["noise"]:
+        say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
+    show_table(
+        "",
+        ("column", "standard error", "95 % half width", "guess", "relative"),
+        [
+            (
+                item.name,
+                number(item.standard_error),
+                number(item.half_width),
+                number(item.guess),
+                percent(item.relative),
+            )
+            for item in price.columns
+        ],
+        right=("standard error", "95 % half width", "guess", "relative"),
+    )
+    if price.left is None:
+        say(f"{price.population!r} does not hold this.")
+    else:
+        say(f"Afterwards {price.population!r} could afford one more release of at most ε = {number(price.left)}.")
+
+
+def _cell(value: object) -> str:
+    return number(value, 6) if isinstance(value, float) else "NULL" if value is None else str(value)
