@@ -19,7 +19,7 @@ from discreet import Domain, PrivacyUnit, errors
 from discreet.errors import DataFailure
 from discreet.ledger import Ledger
 from discreet.mechanisms import Rng
-from discreet.sql import bind, bound, compile
+from discreet.sql import bind, bound, stages
 from discreet.sql.allocate import Noise
 from discreet.sql.engines import duckdb as engine
 from tests.property.test_sql_neighbours import EXTREME, exact
@@ -162,32 +162,32 @@ def no_group_sampling(patch):
 
 
 def one_group_too_many(patch):
-    good = compile._sampled
+    good = stages._sampled
     patch.setattr(
-        compile,
+        stages,
         "_sampled",
         lambda question: good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, groups=3))),
     )
 
 
 def no_row_bound(patch):
-    good = compile._bounded
+    good = stages._bounded
 
     def unbounded(question):
         return good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, rows=1000)))
 
-    patch.setattr(compile, "_bounded", unbounded)
+    patch.setattr(stages, "_bounded", unbounded)
 
 
 def no_clamp(patch):
     from sqlglot import exp
 
     def steps(value, name, column):
-        scaled = exp.Mul(this=compile._cast(value, "DOUBLE"), expression=compile._double(1 / float(column.resolution)))
-        return compile._cast(exp.Round(this=scaled), "BIGINT")
+        scaled = exp.Mul(this=stages._cast(value, "DOUBLE"), expression=stages._double(1 / float(column.resolution)))
+        return stages._cast(exp.Round(this=scaled), "BIGINT")
 
-    patch.setattr(compile, "_steps", steps)
-    patch.setattr(compile, "_narrow", lambda most: "HUGEINT")
+    patch.setattr(stages, "_steps", steps)
+    patch.setattr(stages, "_narrow", lambda most: "HUGEINT")
 
 
 def least_and_greatest(patch):
@@ -195,10 +195,10 @@ def least_and_greatest(patch):
 
     def steps(value, name, column):
         low, high, _ = bound.grid(name, column)
-        inner = exp.Anonymous(this="GREATEST", expressions=[value, compile._int(low)])
-        return exp.Anonymous(this="LEAST", expressions=[inner, compile._int(high)])
+        inner = exp.Anonymous(this="GREATEST", expressions=[value, stages._int(low)])
+        return exp.Anonymous(this="LEAST", expressions=[inner, stages._int(high)])
 
-    patch.setattr(compile, "_steps", steps)
+    patch.setattr(stages, "_steps", steps)
 
 
 def counts_without_noise(patch):

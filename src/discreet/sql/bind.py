@@ -17,11 +17,11 @@ from discreet.profiles import Guarantee
 from discreet.sql import describe, nodes, post
 from discreet.sql.allocate import Law, Noise, allocate
 from discreet.sql.bound import Bounds, Primitive, primitives
-from discreet.sql.compile import Question, salt
 from discreet.sql.engines import duckdb
 from discreet.sql.forecast import Forecast, Guesses, forecasts, shares
 from discreet.sql.nodes import Select
 from discreet.sql.parse import parse
+from discreet.sql.stages import Question, salt
 
 if TYPE_CHECKING:
     import pyarrow

@@ -2,7 +2,7 @@
 
 A *primitive* is one integer per group: rows, readable values, a clamped sum, or a clamped sum
 centred at the middle of the bounds. The bounds and sensitivities here are those that the engine
-query (`compile`) enforces; the proof of both is docs/proofs/contribution_bounds.md.
+query (`stages`) enforces; the proof of both is docs/proofs/contribution_bounds.md.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from discreet.profiles import Guarantee
 from discreet.sql import nodes
 from discreet.sql.allocate import Noise
 from discreet.sql.bound import Primitive, primitives
-from discreet.sql.compile import Question
 from discreet.sql.intervals import LEVEL
 from discreet.sql.nodes import Aggregate, Output, Select
+from discreet.sql.stages import Question
 
 NAMES = {"discrete_laplace": "discrete Laplace", "discrete_gaussian": "discrete Gaussian"}
 

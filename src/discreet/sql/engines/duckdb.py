@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, missing_extra
-from discreet.sql.compile import Question, engine_query
+from discreet.sql.stages import Question, engine_query
 
 if TYPE_CHECKING:
     import pyarrow
