@@ -126,7 +126,7 @@ def _label(charges: int, *, fixed: bool) -> tuple[str, str]:
     return (
         "estimate",
         (
-            "this tighter number is exact only if the parameters of every release were fixed before the first answer "
+            "it holds for certain only if the parameters of every release were fixed before the first answer "
             "was seen, and the ledger cannot know that; the filter's number holds either way"
         ),
     )

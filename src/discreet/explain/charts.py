@@ -38,8 +38,8 @@ def values(name: str, title: str, table: Mapping[str, Any]) -> str | None:
 
 def _down(table: Mapping[str, Any], columns: list[int], rows: list[Any], labels: list[str]) -> Any:
     """One row of the chart for each row of the table; the keys at the left."""
-    across = min(PANELS, len(columns))
-    down = -(-len(columns) // PANELS)
+    across = 2 if len(columns) == PANELS + 1 else min(PANELS, len(columns))  # two and two, not three and one
+    down = -(-len(columns) // across)
     tall = 0.62 + 0.27 * max(len(rows), 1)
     picture = svg.figure(8.6, tall * down)
     picture.get_layout_engine().set(wspace=0.08, hspace=0.05)

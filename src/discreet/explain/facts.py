@@ -24,7 +24,11 @@ def gather(
     """Return the facts of a report: plain data, the same for the same inputs."""
     charged = {entry.sequence: entry for entry in entries if entry.kind == "charge"}
     released = {str(entry.request): entry for entry in entries if entry.kind == "release"}
-    shown = {release.entry.get("sequence", -1): questions.title(release) for release in releases}
+    shown = {
+        sequence: questions.title(release, charged[sequence].purpose)
+        for release in releases
+        if (sequence := release.entry.get("sequence")) in charged
+    }
     about = budget.account(account, entries)
     history = budget.history(account, entries, fixed=project.get("fixed_beforehand") is True)
     facts: dict[str, Any] = {
@@ -61,7 +65,7 @@ def _release(
     return {
         "id": f"r{position}",
         "name": release.name,
-        "title": questions.title(release),
+        "title": questions.title(release, None if entry is None else entry.purpose),
         "sentence": questions.sentence(release),
         "sql": left.get("sql"),
         "notes": [str(note) for note in left.get("notes") or ()],

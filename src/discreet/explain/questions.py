@@ -10,9 +10,11 @@ from discreet.explain.words import clean, number
 from discreet.release import Release
 
 
-def title(release: Release) -> str:
-    """Return the title that the vertical left, or the release's name as words."""
+def title(release: Release, purpose: str | None) -> str:
+    """Return the title that the vertical left, or the purpose in the ledger, or the release's name as words."""
     given = release.facts.get("title")
+    if not given and purpose not in (release.name, release.facts.get("sql")):
+        given = purpose
     if given:
         return str(given)
     text = release.name.replace("_", " ").replace("-", " ").strip()
@@ -50,10 +52,21 @@ def _plain(expression: str, rows: str) -> str:
             return f"the number of {rows}" if column == "*" else f"the number of {rows} with a value of “{column}”"
         return f"the {'total' if match[1] == 'SUM' else 'mean'} of “{column}”"
 
-    inner = re.fullmatch(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)", expression)
-    text = expression if inner is None else inner[1]
+    text = expression
+    while _wrapped(text):
+        text = text[1:-1]
     text = re.sub(r'\b(COUNT|SUM|AVG)\((\*|"[^"]+"|[^()"]+)\)', words, text)
     return text.replace(" / ", " ÷ ").replace(" * ", " × ").replace(" - ", " − ")
+
+
+def _wrapped(text: str) -> bool:
+    """Say whether one pair of parentheses holds the whole text."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return letter == ")" and place == len(text) - 1
+    return False
 
 
 def noise(facts: Mapping[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def entry(sequence, kind, *, loss=0, delta=0, **changed):
         "kind": kind,
         "when": f"2026-01-01T09:00:{sequence:02d}Z",
         "who": "anna",
-        "purpose": "statistics",
+        "purpose": None,
         "request": None,
         "event": None,
         "cost": accounting.Cost(loss, delta),

@@ -7,7 +7,7 @@ import pytest
 
 from discreet import accounting, events
 from discreet.errors import InvalidInput
-from discreet.explain import words
+from discreet.explain import questions, words
 from discreet.explain.registry import MISSING, flat, missing
 from discreet.ledger import Raise, Share
 from discreet.profiles import posterior
@@ -270,3 +270,28 @@ def test_a_sql_release_is_told_in_plain_words(make):
 )
 def test_every_mechanism_has_words(event, part):
     assert part in "; ".join(words.mechanisms(event))
+
+
+def test_the_purpose_in_the_ledger_is_the_title(make):
+    item = make.release("wards", facts={"sql": "SELECT 1"})
+    entries = make.charged(item)
+    entries[1].purpose = "How many people each ward treats"
+    report = make.report([item], entries=entries)
+    assert report.facts["releases"][0]["title"] == "How many people each ward treats"
+    assert report.facts["budget"]["parts"][0]["label"] == "How many people each ward treats"
+    entries[1].purpose = "SELECT 1"  # what an ad-hoc query says
+    assert make.report([item], entries=entries).facts["releases"][0]["title"] == "Wards"
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("COUNT(*)", "the number of rows"),
+        ("COUNT(bmi)", "the number of rows with a value of “bmi”"),
+        ('SUM("a b")', "the total of “a b”"),
+        ("((100 * SUM(x)) / COUNT(*))", "(100 × the total of “x”) ÷ the number of rows"),
+        ("(SUM(x) + SUM(y)) / (COUNT(*))", "(the total of “x” + the total of “y”) ÷ (the number of rows)"),
+    ],
+)
+def test_expressions_in_words(expression, text):
+    assert questions._plain(expression, "rows") == text
