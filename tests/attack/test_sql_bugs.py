@@ -19,7 +19,7 @@ from discreet import Domain, PrivacyUnit, errors
 from discreet.errors import DataFailure
 from discreet.ledger import Ledger
 from discreet.mechanisms import Rng
-from discreet.sql import bind, bound, stages
+from discreet.sql import bind, bound, build, stages
 from discreet.sql.allocate import Noise
 from discreet.sql.engines import duckdb as engine
 from tests.property.test_sql_neighbours import EXTREME, exact
@@ -53,8 +53,8 @@ def bounded(tmp_path: Path) -> None:
 
 def null_stays_null(tmp_path: Path) -> None:
     rows = pa.table({"id": [1, 2, 3], "age": [None, 50, None]})
-    question = plan("SELECT AVG(age) AS m FROM t", unit=UNIT, domain=DOMAIN, source=rows).question
-    found = bind._dense(engine.run(question, rows, "t"), question)
+    asked = plan("SELECT AVG(age) AS m FROM t", unit=UNIT, domain=DOMAIN, source=rows)
+    found = bind._dense(engine.run(asked.question, asked.statement, rows), asked.question)
     counts = [int(values[0]) for part, values in found.items() if part.kind == "values"]
     assert counts == [1], "NULL was counted as a value"
 
@@ -119,9 +119,9 @@ def no_sniffed_types(tmp_path: Path) -> None:
     for i, last in enumerate(("1.5", "x")):
         path = tmp_path / f"{i}.csv"
         path.write_text("id,code\n" + "".join(f"{person},1.50\n" for person in range(30)) + f"99,{last}\n")
-        question = plan("SELECT code, COUNT(*) FROM t GROUP BY code", unit=UNIT, domain=domain, source=path).question
-        found = bind._dense(engine.run(question, path, "t"), question)
-        answers.append([int(value) for value in found[question.primitives[0]]])
+        asked = plan("SELECT code, COUNT(*) FROM t GROUP BY code", unit=UNIT, domain=domain, source=path)
+        found = bind._dense(engine.run(asked.question, asked.statement, path), asked.question)
+        answers.append([int(value) for value in found[asked.question.primitives[0]]])
     moved = sum(abs(a - b) for a, b in zip(*answers, strict=True))
     assert moved <= 2, "one person changed the type of a column"
 
@@ -183,8 +183,8 @@ def no_clamp(patch):
     from sqlglot import exp
 
     def steps(value, name, column):
-        scaled = exp.Mul(this=stages._cast(value, "DOUBLE"), expression=stages._double(1 / float(column.resolution)))
-        return stages._cast(exp.Round(this=scaled), "BIGINT")
+        scaled = exp.Mul(this=build.cast(value, "DOUBLE"), expression=build.double(1 / float(column.resolution)))
+        return build.cast(exp.Round(this=scaled), "BIGINT")
 
     patch.setattr(stages, "_steps", steps)
     patch.setattr(stages, "_narrow", lambda most: "HUGEINT")
@@ -195,8 +195,8 @@ def least_and_greatest(patch):
 
     def steps(value, name, column):
         low, high, _ = bound.grid(name, column)
-        inner = exp.Anonymous(this="GREATEST", expressions=[value, stages._int(low)])
-        return exp.Anonymous(this="LEAST", expressions=[inner, stages._int(high)])
+        inner = exp.Anonymous(this="GREATEST", expressions=[value, build.integer(low)])
+        return exp.Anonymous(this="LEAST", expressions=[inner, build.integer(high)])
 
     patch.setattr(stages, "_steps", steps)
 

@@ -44,7 +44,7 @@ class QueryPlan:
         forecasts: The expected error of each output column.
         identity: Plain data that names the question; hashed into the request.
         facts: What the release leaves for `explain`.
-        table: The dataset's name.
+        statement: The engine's SQL; written before the charge, so that nothing can be refused after it.
     """
 
     select: Select
@@ -55,7 +55,7 @@ class QueryPlan:
     forecasts: tuple[Forecast, ...]
     identity: Mapping[str, Any]
     facts: Mapping[str, Any]
-    table: str
+    statement: str
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Compute exact integers, add noise to each, and work out the answer from those alone.
@@ -70,7 +70,7 @@ class QueryPlan:
         Assumes: DuckDB computes what the plan says (self-tested at start).
         Not protected: running time, memory, and files DuckDB spills to a private folder.
         """
-        found = duckdb.run(self.question, source, self.table)
+        found = duckdb.run(self.question, self.statement, source)
         exact = _dense(found, self.question)
         del found
         noisy = {part: noise.add(exact[part], rng) for part, noise in self.noises.items()}
@@ -101,7 +101,7 @@ def bind(
     question = Question(
         dataset.domain, dataset.unit, bounds, select.keys, parts, select.where, salt(dataset.name, dataset.version)
     )
-    duckdb.text(question)  # whatever cannot be written as engine SQL is refused now, before the charge
+    statement = duckdb.text(question, dataset.name if kind == "connection" else duckdb.SOURCE)
     guesses = Guesses.of(guess, dataset.domain, select.outputs)
     sensitivities = [bounds.sensitivity(part) for part in parts]
     law: Law = "discrete_laplace" if measure.kind == "pure" else "discrete_gaussian"
@@ -120,7 +120,7 @@ def bind(
         forecasts=forecasts(noises, guesses),
         identity=_identity(select, question, noises),
         facts=facts,
-        table=dataset.name,
+        statement=statement,
     )
 
 

@@ -8,13 +8,13 @@ and every step is defined for every input, so that no row can make it fail.
 from __future__ import annotations
 
 import datetime
-import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from discreet.domains import Column, Domain, Key
 from discreet.sql.bound import Bounds, Primitive, grid
+from discreet.sql.build import aliased, case, cast, chained, double, engine_type, integer, missing, name_of, select
 from discreet.sql.nodes import Compare, Const, In, IsNull, Logic, Not, Predicate, Ref
 from discreet.units import PrivacyUnit
 
@@ -85,12 +85,12 @@ def engine_query(question: Question, source: Any) -> Any:
     """
     from sqlglot import exp
 
-    typed = exp.select(*[_as(_read(name, question), f"c{i}") for i, name in enumerate(question.columns)]).from_(source)
-    query = exp.select(*map(_name, question.key_names))
+    typed = select([aliased(_read(name, question), f"c{i}") for i, name in enumerate(question.columns)], source)
+    columns = [*map(name_of, question.key_names)]
     for j in range(len(question.primitives)):
-        high = exp.IntDiv(this=_name(f"t{j}"), expression=_int(SPLIT))
-        low = exp.Mod(this=_name(f"t{j}"), expression=_int(SPLIT))
-        query = query.select(_as(_cast(high, "BIGINT"), f"h{j}"), _as(_cast(low, "BIGINT"), f"l{j}"))
+        high = exp.IntDiv(this=name_of(f"t{j}"), expression=integer(SPLIT))
+        low = exp.Mod(this=name_of(f"t{j}"), expression=integer(SPLIT))
+        columns += [aliased(cast(high, "BIGINT"), f"h{j}"), aliased(cast(low, "BIGINT"), f"l{j}")]
     stages = {
         "typed": typed,
         "kept": _kept(question),
@@ -98,9 +98,7 @@ def engine_query(question: Question, source: Any) -> Any:
         "bounded": _bounded(question),
         "total": _totals(question),
     }
-    for name, stage in stages.items():
-        query = query.with_(name, as_=stage)
-    return query.from_("total")
+    return select(columns, "total", stages=stages)
 
 
 # ---------------------------------------------------------------------- rows: read, filter, clamp
@@ -111,31 +109,32 @@ def _read(name: str, question: Question) -> Any:
     from sqlglot import exp
 
     kind = question.domain[name].type
-    value = exp.TryCast(this=exp.column(name, quoted=True), to=exp.DataType.build(SQL_TYPES[kind], dialect="duckdb"))
+    value = exp.TryCast(this=exp.Column(this=exp.to_identifier(name, quoted=True)), to=engine_type(SQL_TYPES[kind]))
     if kind != "float":
         return value
-    return exp.Case().when(exp.func("isfinite", value, dialect="duckdb"), value)
+    return case((exp.Anonymous(this="isfinite", expressions=[value]), value.copy()))
 
 
 def _kept(question: Question) -> Any:
     """Return the rows that count: a person, declared keys, and the WHERE; values in grid steps."""
     from sqlglot import exp
 
-    query = exp.select().from_("typed")
+    columns: list[Any] = []
+    where: list[Any] = []
     for i, name in enumerate(question.persons):
-        query = query.select(_as(_column(name, question), f"u{i}"))
-        query = query.where(_column(name, question).is_(exp.null()).not_())
+        columns.append(aliased(_column(name, question), f"u{i}"))
+        where.append(exp.Not(this=missing(_column(name, question))))
     for i, name in enumerate(question.keys):
-        query = query.select(_as(_key_value(name, question), f"k{i}"))
-        query = query.where(_declared(_column(name, question), question.domain[name]))
+        columns.append(aliased(_key_value(name, question), f"k{i}"))
+        where.append(exp.Paren(this=_declared(_column(name, question), question.domain[name])))
     for i, name in enumerate(question.counted):
         value = _column(name, question)
         if name in question.summed:
             value = _steps(value, name, question.domain[name])
-        query = query.select(_as(value, f"v{i}"))
+        columns.append(aliased(value, f"v{i}"))
     if question.where is not None:
-        query = query.where(_predicate(question.where, question))
-    return query if query.expressions else query.select(_as(_int(1), "one"))
+        where.append(exp.Paren(this=_predicate(question.where, question)))
+    return select(columns or [aliased(integer(1), "one")], "typed", where=where)
 
 
 def _key_value(name: str, question: Question) -> Any:
@@ -149,7 +148,7 @@ def _key_value(name: str, question: Question) -> Any:
     keys = [abs(key) for key in column.keys or () if isinstance(key, int)]
     if column.type != "integer" or not keys:
         return _column(name, question)
-    return exp.TryCast(this=_column(name, question), to=exp.DataType.build(_narrow(max(keys)), dialect="duckdb"))
+    return exp.TryCast(this=_column(name, question), to=engine_type(_narrow(max(keys))))
 
 
 def _steps(value: Any, name: str, column: Column) -> Any:
@@ -158,15 +157,18 @@ def _steps(value: Any, name: str, column: Column) -> Any:
 
     low, high, step = grid(name, column)
     if column.type == "integer" and step == 1:
-        rounded, least, most = value, _int(low), _int(high)
+        rounded, least, most = value, integer(low), integer(high)
     else:
-        scaled = exp.Mul(this=_cast(value, "DOUBLE"), expression=_double(1 / float(step)))
-        rounded, least, most = exp.Round(this=scaled), _double(float(low)), _double(float(high))
+        scaled = exp.Mul(this=cast(value, "DOUBLE"), expression=double(1 / float(step)))
+        rounded, least, most = exp.Round(this=scaled), double(float(low)), double(float(high))
     # CASE, not LEAST and GREATEST: those skip NULL and would turn it into a bound.
-    case = exp.Case().when(value.copy().is_(exp.null()), exp.null())
-    case = case.when(exp.LTE(this=rounded, expression=least), least.copy())
-    case = case.when(exp.GTE(this=rounded.copy(), expression=most), most.copy())
-    return _cast(case.else_(rounded.copy()), _narrow(max(abs(low), abs(high))))
+    clamped = case(
+        (missing(value.copy()), exp.Null()),
+        (exp.LTE(this=rounded, expression=least), least.copy()),
+        (exp.GTE(this=rounded.copy(), expression=most), most.copy()),
+        default=rounded.copy(),
+    )
+    return cast(clamped, _narrow(max(abs(low), abs(high))))
 
 
 def _declared(value: Any, column: Column) -> Any:
@@ -176,13 +178,13 @@ def _declared(value: Any, column: Column) -> Any:
     keys = [key for key in column.keys or () if key is not None]
     known: Any = None
     if keys and column.type == "integer" and max(keys) - min(keys) == len(keys) - 1:  # type: ignore[operator]
-        known = exp.Between(this=value, low=_int(min(keys)), high=_int(max(keys)))  # type: ignore[arg-type]
+        known = exp.Between(this=value, low=integer(min(keys)), high=integer(max(keys)))  # type: ignore[arg-type]
     elif keys:
         known = exp.In(this=value, expressions=[_key(key) for key in keys])
     if None not in (column.keys or ()):
         return known
-    missing = value.copy().is_(exp.null())
-    return missing if known is None else exp.or_(known, missing)
+    absent = missing(value.copy())
+    return absent if known is None else exp.Or(this=known, expression=absent)
 
 
 # -------------------------------------------------------------- persons: bound, then sum to groups
@@ -192,14 +194,13 @@ def _measured(question: Question) -> Any:
     """Return, per person and group, the row count n, and of each counted column its count and sum."""
     from sqlglot import exp
 
-    names = [_name(name) for name in (*question.person_names, *question.key_names)]
-    query = exp.select(*names).from_("kept")
-    query = query.select(_as(exp.Count(this=exp.Star(), big_int=True), "n"))
+    names = [*question.person_names, *question.key_names]
+    columns = [*map(name_of, names), aliased(exp.Count(this=exp.Star(), big_int=True), "n")]
     for i, name in enumerate(question.counted):
-        query = query.select(_as(exp.Count(this=_name(f"v{i}"), big_int=True), f"n{i}"))
+        columns.append(aliased(exp.Count(this=name_of(f"v{i}"), big_int=True), f"n{i}"))
         if name in question.summed:
-            query = query.select(_as(exp.Sum(this=_name(f"v{i}")), f"s{i}"))
-    return query.group_by(*[name.copy() for name in names]) if names else query
+            columns.append(aliased(exp.Sum(this=name_of(f"v{i}")), f"s{i}"))
+    return select(columns, "kept", group=[*map(name_of, names)])
 
 
 def _bounded(question: Question) -> Any:
@@ -210,25 +211,25 @@ def _bounded(question: Question) -> Any:
     from sqlglot import exp
 
     rows = question.bounds.rows if question.persons else None
-    query = exp.select(*map(_name, question.key_names)).from_("person")
+    columns = [*map(name_of, question.key_names)]
     for name in ("n", *(f"n{i}" for i in range(len(question.counted)))):
-        value = _name(name)
+        value = name_of(name)
         if rows is not None:
-            value = exp.Case().when(exp.GT(this=value, expression=_int(rows)), _int(rows)).else_(value.copy())
-            value = _cast(value, _narrow(rows))
-        query = query.select(_as(value, name))
+            value = case((exp.GT(this=value, expression=integer(rows)), integer(rows)), default=value.copy())
+            value = cast(value, _narrow(rows))
+        columns.append(aliased(value, name))
     for i, name in enumerate(question.counted):
         if name not in question.summed:
             continue
-        value, count = _name(f"s{i}"), _name(f"n{i}")
+        value, count = name_of(f"s{i}"), name_of(f"n{i}")
         if rows is not None:
             low, high, _ = grid(name, question.domain[name])
-            product = exp.paren(exp.Mul(this=_cast(value, "HUGEINT"), expression=_int(rows)))
+            product = exp.Paren(this=exp.Mul(this=cast(value, "HUGEINT"), expression=integer(rows)))
             scaled = exp.IntDiv(this=product, expression=count)
-            value = exp.Case().when(exp.GT(this=count.copy(), expression=_int(rows)), scaled).else_(value.copy())
-            value = _cast(value, _narrow(rows * max(abs(low), abs(high))))
-        query = query.select(_as(value, f"s{i}"))
-    return query.qualify(_sampled(question)) if question.bounds.sampled else query
+            value = case((exp.GT(this=count.copy(), expression=integer(rows)), scaled), default=value.copy())
+            value = cast(value, _narrow(rows * max(abs(low), abs(high))))
+        columns.append(aliased(value, f"s{i}"))
+    return select(columns, "person", qualify=_sampled(question) if question.bounds.sampled else None)
 
 
 def _narrow(most: int) -> str:
@@ -243,25 +244,24 @@ def _totals(question: Question) -> Any:
     """Return, per group, each primitive t0, t1, … as an exact 128-bit integer."""
     from sqlglot import exp
 
-    names = [_name(name) for name in question.key_names]
-    query = exp.select(*names).from_("bounded")
+    columns = [*map(name_of, question.key_names)]
     for j, item in enumerate(question.primitives):
         i = None if item.column is None else question.counted.index(item.column)
         count = _sum("n" if i is None else f"n{i}")
         value = count if item.kind in ("rows", "values") else _sum(f"s{i}")
         if item.kind == "centred":  # linear, so it may be worked out from the totals
             value = exp.Sub(
-                this=exp.Mul(this=value, expression=_int(item.factor)),
-                expression=exp.Mul(this=count, expression=_int(item.shift)),
+                this=exp.Mul(this=value, expression=integer(item.factor)),
+                expression=exp.Mul(this=count, expression=integer(item.shift)),
             )
-        query = query.select(_as(value, f"t{j}"))
-    return query.group_by(*[name.copy() for name in names]) if names else query
+        columns.append(aliased(value, f"t{j}"))
+    return select(columns, "bounded", group=[*map(name_of, question.key_names)])
 
 
 def _sum(name: str) -> Any:
     from sqlglot import exp
 
-    return exp.Coalesce(this=exp.Sum(this=_cast(_name(name), "HUGEINT")), expressions=[_int(0)])
+    return exp.Coalesce(this=exp.Sum(this=cast(name_of(name), "HUGEINT")), expressions=[integer(0)])
 
 
 def _sampled(question: Question) -> Any:
@@ -273,22 +273,22 @@ def _sampled(question: Question) -> Any:
     from sqlglot import exp
 
     names = (*question.person_names, *question.key_names)
-    order = [exp.Ordered(this=chance([_name(name) for name in names], question.salt), nulls_first=False)]
-    order += [exp.Ordered(this=_name(key), nulls_first=False) for key in question.key_names]
+    order = [exp.Ordered(this=chance([name_of(name) for name in names], question.salt), nulls_first=False)]
+    order += [exp.Ordered(this=name_of(key), nulls_first=False) for key in question.key_names]
     number = exp.Window(
         this=exp.RowNumber(),
-        partition_by=[_name(person) for person in question.person_names],
+        partition_by=[name_of(person) for person in question.person_names],
         order=exp.Order(expressions=order),
     )
-    return exp.LTE(this=number, expression=_int(question.bounds.groups))
+    return exp.LTE(this=number, expression=integer(question.bounds.groups))
 
 
 def chance(values: list[Any], salt: int) -> Any:
     """Return the 32-bit public hash by which groups are chosen; narrow, so that sorting is fast."""
     from sqlglot import exp
 
-    hashed = exp.Anonymous(this="hash", expressions=[*values, _int(salt)])
-    return _cast(exp.Mod(this=hashed, expression=_int(SPLIT)), "UINTEGER")
+    hashed = exp.Anonymous(this="hash", expressions=[*values, integer(salt)])
+    return cast(exp.Mod(this=hashed, expression=integer(SPLIT)), "UINTEGER")
 
 
 # -------------------------------------------------------------------------- predicates, literals
@@ -298,18 +298,18 @@ def _predicate(node: Predicate, question: Question) -> Any:
     from sqlglot import exp
 
     if isinstance(node, Logic):
-        join = exp.and_ if node.operator == "AND" else exp.or_
-        return exp.paren(join(*[_predicate(term, question) for term in node.terms]))
+        join = exp.And if node.operator == "AND" else exp.Or
+        return exp.Paren(this=chained(join, [_predicate(term, question) for term in node.terms]))
     if isinstance(node, Not):
-        return exp.Not(this=exp.paren(_predicate(node.term, question)))
+        return exp.Not(this=exp.Paren(this=_predicate(node.term, question)))
     if isinstance(node, IsNull):
-        return exp.paren(_column(node.column.name, question).is_(exp.null()))
+        return exp.Paren(this=missing(_column(node.column.name, question)))
     if isinstance(node, In):
         values = [_const(item, question.domain[node.column.name]) for item in node.values]
         return exp.In(this=_column(node.column.name, question), expressions=values)
     kinds = {"=": exp.EQ, "<>": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
     left, right = (_operand(side, node, question) for side in (node.left, node.right))
-    return exp.paren(kinds[node.operator](this=left, expression=right))
+    return exp.Paren(this=kinds[node.operator](this=left, expression=right))
 
 
 def _operand(side: Ref | Const, node: Compare, question: Question) -> Any:
@@ -323,7 +323,7 @@ def _operand(side: Ref | Const, node: Compare, question: Question) -> Any:
 def _const(item: Const, column: Column) -> Any:
     value = item.value
     if isinstance(value, Decimal) or (column.type == "float" and isinstance(value, int)):
-        return _double(float(value))
+        return double(float(value))
     return _key(value)
 
 
@@ -333,9 +333,9 @@ def _key(value: Key) -> Any:
     if isinstance(value, bool):
         return exp.Boolean(this=value)
     if isinstance(value, int):
-        return _int(value)
+        return integer(value)
     if isinstance(value, datetime.date):
-        return _cast(exp.Literal.string(value.isoformat()), "DATE")
+        return cast(exp.Literal.string(value.isoformat()), "DATE")
     return exp.Literal.string(value)
 
 
@@ -353,39 +353,7 @@ def _columns(node: Predicate | None) -> tuple[str, ...]:
 
 
 def _column(name: str, question: Question) -> Any:
-    return _name(f"c{question.columns.index(name)}")
-
-
-def _name(name: str) -> Any:
-    from sqlglot import exp
-
-    return exp.column(name)
-
-
-def _as(value: Any, name: str) -> Any:
-    from sqlglot import exp
-
-    return exp.alias_(value, name)
-
-
-def _int(value: int) -> Any:
-    from sqlglot import exp
-
-    return exp.Literal.number(value) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(-value)))
-
-
-def _double(value: float) -> Any:
-    """Return a double literal; through text, which DuckDB reads exactly."""
-    from sqlglot import exp
-
-    assert math.isfinite(value)
-    return _cast(exp.Literal.string(repr(value)), "DOUBLE")
-
-
-def _cast(value: Any, to: str) -> Any:
-    from sqlglot import exp
-
-    return exp.cast(value, to, dialect="duckdb")
+    return name_of(f"c{question.columns.index(name)}")
 
 
 def salt(name: str, version: str) -> int:

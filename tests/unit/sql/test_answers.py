@@ -27,7 +27,7 @@ EXACT = {"epsilon": 40.0, "delta": 1e-6}  # so much budget that the noise of a c
 def exact(text, source=ROWS, **given):
     """Return the exact integers of a query by primitive label: what the noise is added to."""
     bound = plan(text, source=source, **given)
-    found = _dense(engine.run(bound.question, source, "t"), bound.question)
+    found = _dense(engine.run(bound.question, bound.statement, source), bound.question)
     return {part.label: [int(value) for value in values] for part, values in found.items()}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "duckdb"
 FILES = (".parquet", ".csv")
+SOURCE = "source"
 SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -75,8 +76,13 @@ def version() -> str:
     return str(_duckdb().__version__)
 
 
-def text(question: Question, table: str = "source") -> str:
-    """Return the engine's query as text, with the source under the name `table`."""
+def text(question: Question, table: str = SOURCE) -> str:
+    """Return the engine's query as text.
+
+    Args:
+        question: What to compute.
+        table: The source's name: the dataset's where the source is a connection, else ours.
+    """
     from sqlglot import ErrorLevel, exp
 
     source = exp.Table(this=exp.to_identifier(table, quoted=True))
@@ -84,36 +90,36 @@ def text(question: Question, table: str = "source") -> str:
     return str(query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=False, comments=False))
 
 
-def run(question: Question, source: Any, table: str) -> pyarrow.Table:
+def run(question: Question, statement: str, source: Any) -> pyarrow.Table:
     """Return one row per group found, with columns k0, k1, … and h0, l0, h1, l1, … .
 
     Args:
         question: What to compute.
+        statement: The same as engine SQL, from `text`.
         source: The private source.
-        table: The name of the table, where the source is a connection.
     """
     from discreet.sql.engines.canary import check
 
     check()
-    with _opened(source, table, question) as (connection, name):
-        return connection.sql(text(question, name)).to_arrow_table()
+    with _opened(source, question) as connection:
+        return connection.sql(statement).to_arrow_table()
 
 
 @contextmanager
-def _opened(source: Any, table: str, question: Question) -> Iterator[tuple[Any, str]]:
-    """Yield a connection on which the source is a table or view, and that table's name."""
+def _opened(source: Any, question: Question) -> Iterator[Any]:
+    """Yield a connection on which the source is a table or view."""
     what = kind(source)
     if what == "connection":
-        yield source, table
+        yield source
         return
     with tempfile.TemporaryDirectory(prefix="discreet-") as scratch:
         path = str(source.resolve()) if what == "file" else None
         with connect(scratch, path) as connection:
             if what == "file":
-                connection.execute(f"CREATE VIEW source AS {_scan(source, str(path), question)}")
+                connection.execute(f"CREATE VIEW {SOURCE} AS {_scan(source, str(path), question)}")
             else:
-                connection.register("source", source.to_arrow() if what == "polars" else source)
-            yield connection, "source"
+                connection.register(SOURCE, source.to_arrow() if what == "polars" else source)
+            yield connection
 
 
 def connect(scratch: str | None = None, path: str | None = None) -> Any:
