@@ -125,16 +125,19 @@ def _search(value: Callable[[float], float], start: float) -> float:
 def rdp_epsilon(order: float, loss: float, delta: float) -> float:
     """Return an ε such that a Rényi divergence of at most `loss` at `order` implies (ε, δ)-DP.
 
-    Guarantee: upper bound.
+    Guarantee: upper bound; the exact optimum for one order, up to rounding.
     Evidence: proven, docs/proofs/rdp_conversion.md.
     Assumes: nothing.
     Not protected: one order alone is loose; curves take the best of many.
-    References: Balle et al. 2020, Theorem 21; Canonne, Kamath, Steinke 2020, Proposition 12.
+    References: Canonne, Kamath, Steinke 2020, Proposition 12; Asoodeh et al. 2021.
     """
     check_order(order)
     check_rho(loss)
     check_delta(delta)
-    return 0.0 if loss == 0 else max(0.0, up(loss + penalty(order - 1, delta)))
+    if loss == 0:
+        return 0.0
+    closed = max(0.0, up(loss + penalty(order - 1, delta)))
+    return _least(lambda epsilon: two_point(order, epsilon, delta) > loss, closed)
 
 
 def rdp_loss(order: float, epsilon: float, delta: float) -> float:
@@ -142,7 +145,8 @@ def rdp_loss(order: float, epsilon: float, delta: float) -> float:
     check_order(order)
     check_epsilon(epsilon)
     check_delta(delta)
-    return max(0.0, down(epsilon - penalty(order - 1, delta), epsilon))
+    closed = down(epsilon - penalty(order - 1, delta), epsilon)
+    return max(0.0, closed, math.nextafter(two_point(order, epsilon, delta), 0.0))
 
 
 def rdp_delta(order: float, loss: float, epsilon: float) -> float:
@@ -152,9 +156,82 @@ def rdp_delta(order: float, loss: float, epsilon: float) -> float:
     check_epsilon(epsilon)
     if loss == 0:
         return 0.0
+    closed = closed_delta(order, loss, epsilon)
+    if closed < 1e-290:
+        return closed
+    return _least(lambda delta: two_point(order, epsilon, delta) > loss, min(closed, 1 - 1e-9)) if closed > 0 else 0.0
+
+
+def closed_delta(order: float, loss: float, epsilon: float) -> float:
+    """Return the closed form of `rdp_delta`, quick and slightly looser; rounded up."""
     c = order - 1
     size = (1 + c) * (abs(math.log(c)) + math.log1p(c)) + c * (loss + epsilon)
     return min(1.0, up(math.exp(min(0.0, log_kappa(c) + c * (loss - epsilon) + _SLACK * size))))
+
+
+def closed_epsilon(order: float, loss: float, delta: float) -> float:
+    """Return the closed form of `rdp_epsilon`, quick and slightly looser; rounded up."""
+    return max(0.0, up(loss + penalty(order - 1, delta)))
+
+
+def two_point(order: float, epsilon: float, delta: float) -> float:
+    """Return a lower bound of the Rényi divergence of any pair that breaks (ε, δ)-DP; -inf if none is found.
+
+    The pair that breaks it most cheaply lives on two points. Its divergence is convex in q = Q(S), so
+    chords around the best q found bound the minimum from below.
+    """
+    end = (1 - delta) * math.exp(-epsilon)
+    if not end > 1e-300:
+        return -math.inf
+
+    def log_f(q: float) -> float:
+        p = min(delta + math.exp(epsilon) * q, 1.0)
+        first = order * math.log(p) + (1 - order) * math.log(q)
+        if p >= 1:
+            return first
+        second = order * math.log1p(-p) + (1 - order) * math.log1p(-q)
+        high, low = max(first, second), min(first, second)
+        return high + math.log1p(math.exp(low - high))
+
+    low, high = math.log(end) - 60.0 - 2 * epsilon, math.log(end)
+    ratio = (math.sqrt(5) - 1) / 2
+    a, b = high - ratio * (high - low), low + ratio * (high - low)
+    at_a, at_b = log_f(math.exp(a)), log_f(math.exp(b))
+    for _ in range(56):
+        if at_a < at_b:
+            high, b, at_b = b, a, at_a
+            a = high - ratio * (high - low)
+            at_a = log_f(math.exp(a))
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + ratio * (high - low)
+            at_b = log_f(math.exp(b))
+    best = math.exp((low + high) / 2)
+    middle = log_f(best)
+    size = order * (abs(math.log(delta + math.exp(epsilon) * best)) + abs(math.log(best)) + 1) * _SLACK
+    for step in (1e-4, 1e-3, 1e-2, 1e-1):  # the nearest neighbours that rounding can tell from the middle
+        left, right = best * (1 - step), best * (1 + step)
+        if right >= end:
+            break
+        sides = min(log_f(left), log_f(right)) - middle, max(log_f(left), log_f(right)) - middle
+        if sides[0] > 2 * size:
+            chord = math.expm1(sides[1] + 2 * size) * (1 + step)
+            return (middle + math.log1p(-min(chord, 0.5)) - 2 * size) / (order - 1)
+    return -math.inf
+
+
+def _least(holds: Callable[[float], bool], known: float) -> float:
+    """Return about the least value in (0, known] that holds, given that `known` does; always one that holds."""
+    low, high = 0.0, known
+    for _ in range(60):
+        middle = (low + high) / 2 if low > 0 else high / 8
+        if high - low < 1e-9 * high or middle <= 0:
+            break
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 # --------------------------------------------------------------------------------- the same checks

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from discreet import events
-from discreet.accounting.conversions import rdp_delta, rdp_epsilon, up, zcdp_delta, zcdp_epsilon
+from discreet.accounting.conversions import (
+    closed_delta,
+    closed_epsilon,
+    rdp_delta,
+    rdp_epsilon,
+    up,
+    zcdp_delta,
+    zcdp_epsilon,
+)
 from discreet.accounting.filters import above
 from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon
 from discreet.accounting.losses import loss
@@ -167,15 +175,16 @@ class RenyiProfile(PrivacyProfile):
 
     def delta(self, epsilon: float) -> float:
         """Return δ(ε), rounded up."""
-        best = min(rdp_delta(order, value, epsilon) for order, value in self.points)
-        return min(1.0, up(self.delta0 + best))
+        order, value = min(self.points, key=lambda point: closed_delta(*point, epsilon))
+        return min(1.0, up(self.delta0 + rdp_delta(order, value, epsilon)))
 
     def epsilon(self, delta: float) -> float:
         """Return ε(δ), rounded up."""
         rest = math.nextafter(delta - self.delta0, 0.0)
         if rest <= 0:
             return math.inf
-        return min(rdp_epsilon(order, value, rest) for order, value in self.points)
+        order, value = min(self.points, key=lambda point: closed_epsilon(*point, rest))
+        return rdp_epsilon(order, value, rest)
 
 
 @dataclass(frozen=True, slots=True)
