@@ -30,7 +30,8 @@ def sentence(release: Release) -> str:
     unit = release.guarantee.unit
     rows = "people" if unit.enforced and unit.max_rows == 1 else "rows"
     asked = [_plain(str(column["expression"]), rows) for column in columns]
-    if len(asked) > 1:  # the names lead from the sentence to the chart and the table
+    named = all(f"“{clean(column['name'])}”" in words for column, words in zip(columns, asked, strict=True))
+    if len(asked) > 1 and not named:  # the names lead from the sentence to the chart and the table
         asked = [f"“{clean(column['name'])}” is {words}" for column, words in zip(columns, asked, strict=True)]
     what = " and ".join((", ".join(asked[:-1]), asked[-1])) if len(asked) > 1 else "".join(asked)
     grouped = facts.get("keys") or ()  # its order is lost in storage; the table's is not
