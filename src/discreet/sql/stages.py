@@ -50,6 +50,11 @@ class Question:
         return tuple(item for item in (self.unit.column, self.unit.per) if item) if self.unit.enforced else ()
 
     @property
+    def rows_counted(self) -> bool:
+        """Whether rows are counted, whatever they hold."""
+        return any(item.kind == "rows" for item in self.primitives)
+
+    @property
     def person_names(self) -> list[str]:
         """The engine's names of the person's columns."""
         return [f"u{i}" for i in range(len(self.persons))]
@@ -195,7 +200,9 @@ def _measured(question: Question) -> Any:
     from sqlglot import exp
 
     names = [*question.person_names, *question.key_names]
-    columns = [*map(name_of, names), aliased(exp.Count(this=exp.Star(), big_int=True), "n")]
+    columns = [*map(name_of, names)]
+    if question.rows_counted:
+        columns.append(aliased(exp.Count(this=exp.Star(), big_int=True), "n"))
     for i, name in enumerate(question.counted):
         columns.append(aliased(exp.Count(this=name_of(f"v{i}"), big_int=True), f"n{i}"))
         if name in question.summed:
@@ -212,7 +219,8 @@ def _bounded(question: Question) -> Any:
 
     rows = question.bounds.rows if question.persons else None
     columns = [*map(name_of, question.key_names)]
-    for name in ("n", *(f"n{i}" for i in range(len(question.counted)))):
+    counts = ["n"] if question.rows_counted else []
+    for name in (*counts, *(f"n{i}" for i in range(len(question.counted)))):
         value = name_of(name)
         if rows is not None:
             value = case((exp.GT(this=value, expression=integer(rows)), integer(rows)), default=value.copy())
