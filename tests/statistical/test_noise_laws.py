@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from discreet import events
 from discreet.mechanisms import Rng, discrete_gaussian, discrete_laplace, inversion
 from discreet.testing import gof, noise_law, two_sample
+from discreet.testing.fit import binomials
 
 SCALES = [Fraction(3, 10), Fraction(1), Fraction(10), Fraction(1000), Fraction(10**6)]
 DRAWS = 400_000
@@ -73,6 +75,27 @@ def test_the_largest_scales():
         large = draw(wide)
         assert two_sample(large >> 20, draw(narrow)).accepted
         assert two_sample(large & 1023, RNG.words(DRAWS) & 1023).accepted
+
+
+def odd_places(draw):
+    """How many of many draws sit in the second place of their stratum of two, and the exact chance of that."""
+    scale = Fraction(64) if draw is laplace else Fraction(128)
+    draws = 24_000_000
+    samples = draw(scale, draws)
+    odd = int(np.count_nonzero((samples ^ samples >> 63) & 1))
+    x = np.arange(-20_000, 20_001)
+    rate = 1 / 64 if draw is laplace else 1 / (2 * 128**2)
+    weights = np.exp(-rate * np.abs(x) ** (1.0 if draw is laplace else 2.0))
+    chance = weights[((x ^ x >> 63) & 1) == 1].sum() / weights.sum()
+    return binomials(np.array([odd]), np.array([draws]), np.array([chance]))
+
+
+@pytest.mark.parametrize("draw", [laplace, gaussian])
+def test_places_within_a_stratum_are_as_uneven_as_they_should_be(draw, monkeypatch):
+    """Acceptance matters little to the whole law (0.2 to 0.4 % here), so it is tested by itself."""
+    assert odd_places(draw).accepted
+    monkeypatch.setattr(inversion.Table, "_accept", lambda _, place, *__: np.ones(place.size, dtype=np.bool_))
+    assert not odd_places(draw).accepted
 
 
 FORCED = [

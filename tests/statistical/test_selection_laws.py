@@ -42,6 +42,12 @@ def test_selection_has_its_exact_law(kind, scores):
 
 
 @pytest.mark.parametrize("kind", SELECTIONS)
+def test_selection_has_its_exact_law_at_a_large_epsilon(kind):
+    """Where noise takes few values, its law near 0 shows (folding |x| instead of geometric noise would pass above)."""
+    check_selection(kind(epsilon=3.0, sensitivity=1), [0, 1, 1], sensitivity=1, draws=25_000)
+
+
+@pytest.mark.parametrize("kind", SELECTIONS)
 def test_monotone_doubles_the_rate(kind):
     check_selection(kind(epsilon=0.7, sensitivity=2, monotone=True), [0, 3, 5], sensitivity=2, monotone=True)
 
@@ -103,6 +109,14 @@ def test_forced_exact_coins_have_the_same_law(monkeypatch):
 def test_uniform_integers(k):
     edges = np.arange(k - 1)
     assert gof(uniform_integers(200_000, k, Rng()), Cells(edges, np.full(k, 1 / k))).accepted
+
+
+def test_uniform_integers_of_a_range_that_does_not_divide_the_words():
+    """A plain remainder would favour the lower third by a fifth."""
+    k = 3 * 2**60
+    lower = uniform_integers(100_000, k, Rng()) < k // 3
+    assert gof(lower, Cells(np.array([0]), np.array([2 / 3, 1 / 3]))).accepted
+    assert not gof(lower, Cells(np.array([0]), np.array([10 / 16, 6 / 16]))).accepted
 
 
 @pytest.mark.parametrize(("epsilon", "k"), [(0.1, 2), (1.5, 4), (3.0, 10), (40.0, 3)])
