@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from discreet.errors import InvalidInput
@@ -19,9 +20,7 @@ from discreet.units import PrivacyUnit
 Evidence = Literal["proven", "cited", "measured"]
 
 
-def round_up(value: float) -> float:
-    """Return the next float above `value`: one rounding step against us."""
-    return math.nextafter(value, math.inf)
+MARGIN = 1 + 1e-13  # far above what a handful of float operations can round away
 
 
 class PrivacyProfile(ABC):
@@ -51,10 +50,10 @@ class PrivacyProfile(ABC):
         if not 0 <= a <= 1:
             raise InvalidInput(f"false_positive_rate must lie in [0, 1], got {a!r}.")
         best = 1.0
-        for epsilon, delta in self._points():
+        for epsilon, delta in _points(self):
             odds = math.exp(min(epsilon, 700.0))
             best = min(best, odds * a + delta, 1 - max(0.0, 1 - delta - a) / odds)
-        return min(1.0, round_up(max(best, a)))
+        return min(1.0, max(best, a) * MARGIN)
 
     def advantage(self) -> float:
         """Return the highest difference of true- and false-positive rate of any attacker.
@@ -62,14 +61,16 @@ class PrivacyProfile(ABC):
         At most (e^ε - 1 + 2δ) / (e^ε + 1) for every (ε, δ); the value δ(0) is the case ε = 0.
         """
         best = 1.0
-        for epsilon, delta in self._points():
+        for epsilon, delta in _points(self):
             best = min(best, math.tanh(epsilon / 2) + 2 * delta / (1 + math.exp(min(epsilon, 700.0))))
-        return min(1.0, round_up(best))
+        return min(1.0, best * MARGIN)
 
-    def _points(self) -> list[tuple[float, float]]:
-        """Return (ε, δ(ε)) on a grid that is fine where people ask."""
-        grid = [0.0] + [10 ** (k / 20) for k in range(-80, 41)]
-        return [(epsilon, self.delta(epsilon)) for epsilon in grid]
+
+@lru_cache(maxsize=64)
+def _points(profile: PrivacyProfile) -> tuple[tuple[float, float], ...]:
+    """Return (ε, δ(ε)) on a grid that is fine where people ask; kept, for several risks use it."""
+    grid = [0.0] + [10 ** (k / 20) for k in range(-80, 41)]
+    return tuple((epsilon, profile.delta(epsilon)) for epsilon in grid)
 
 
 def posterior(epsilon: float, prior: float) -> float:

@@ -193,7 +193,7 @@ def two_point(order: float, epsilon: float, delta: float) -> float:
         high, low = max(first, second), min(first, second)
         return high + math.log1p(math.exp(low - high))
 
-    low, high = math.log(end) - 60.0 - 2 * epsilon, math.log(end)
+    low, high = max(math.log(end) - 60.0 - 2 * epsilon, -700.0), math.log(end)
     ratio = (math.sqrt(5) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = log_f(math.exp(a)), log_f(math.exp(b))
@@ -209,13 +209,13 @@ def two_point(order: float, epsilon: float, delta: float) -> float:
     best = math.exp((low + high) / 2)
     middle = log_f(best)
     size = order * (abs(math.log(delta + math.exp(epsilon) * best)) + abs(math.log(best)) + 1) * _SLACK
-    for step in (1e-4, 1e-3, 1e-2, 1e-1):  # the nearest neighbours that rounding can tell from the middle
-        left, right = best * (1 - step), best * (1 + step)
-        if right >= end:
-            break
+    for k in range(12):  # the nearest neighbours that rounding can tell from the middle
+        away = min(1e-6 * 3**k * best, (end - best) / 2)
+        left, right = best - away, best + away
         sides = min(log_f(left), log_f(right)) - middle, max(log_f(left), log_f(right)) - middle
         if sides[0] > 2 * size:
-            chord = math.expm1(sides[1] + 2 * size) * (1 + step)
+            # Both neighbours are equally far, so each chord falls by what it rose: away·(1 + 1e-9).
+            chord = math.expm1(sides[1] + 2 * size) * (1 + 1e-9)
             return (middle + math.log1p(-min(chord, 0.5)) - 2 * size) / (order - 1)
     return -math.inf
 

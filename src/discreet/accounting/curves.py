@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import NormalDist
 
 from discreet import events
 from discreet.accounting.conversions import (
@@ -144,6 +145,19 @@ class GaussianProfile(PrivacyProfile):
         """Return ε(δ), rounded up."""
         return gaussian_epsilon(self.mu, delta) if delta > 0 else math.inf
 
+    def true_positive_rate(self, false_positive_rate: float) -> float:
+        """Return Φ(Φ⁻¹(rate) + mu), rounded up: the exact trade-off curve."""
+        super(GaussianProfile, self).true_positive_rate(false_positive_rate)  # checks the rate
+        if false_positive_rate in (0.0, 1.0):
+            return float(false_positive_rate)
+        normal = NormalDist()
+        quantile = normal.inv_cdf(false_positive_rate)
+        return min(1.0, normal.cdf(quantile + self.mu) * (1 + 1e-12 * (1 + quantile**2)))
+
+    def advantage(self) -> float:
+        """Return 2Φ(mu / 2) - 1, rounded up."""
+        return min(1.0, up(math.erf(self.mu / math.sqrt(8))))
+
 
 @dataclass(frozen=True, slots=True)
 class ZCDPProfile(PrivacyProfile):
@@ -175,7 +189,7 @@ class RenyiProfile(PrivacyProfile):
 
     def delta(self, epsilon: float) -> float:
         """Return δ(ε), rounded up."""
-        order, value = min(self.points, key=lambda point: closed_delta(*point, epsilon))
+        order, value = min(self.points, key=lambda point: closed_delta(point[0], point[1], epsilon))
         return min(1.0, up(self.delta0 + rdp_delta(order, value, epsilon)))
 
     def epsilon(self, delta: float) -> float:
@@ -183,7 +197,7 @@ class RenyiProfile(PrivacyProfile):
         rest = math.nextafter(delta - self.delta0, 0.0)
         if rest <= 0:
             return math.inf
-        order, value = min(self.points, key=lambda point: closed_epsilon(*point, rest))
+        order, value = min(self.points, key=lambda point: closed_epsilon(point[0], point[1], rest))
         return rdp_epsilon(order, value, rest)
 
 

@@ -40,7 +40,8 @@ def capacity(measure: Measure, *, epsilon: float, delta: float, delta_atoms: flo
 
     Args:
         measure: Of the account.
-        epsilon, delta: What all charges together keep.
+        epsilon: What all charges together keep.
+        delta: The probability beyond it.
         delta_atoms: The part of delta for events with a δ of their own; the rest converts the loss.
 
     Guarantee: (epsilon, delta)-DP for adaptively chosen events whose costs stay inside.
@@ -50,6 +51,8 @@ def capacity(measure: Measure, *, epsilon: float, delta: float, delta_atoms: flo
     """
     if isinstance(delta_atoms, bool) or not isinstance(delta_atoms, int | float) or not 0 <= delta_atoms <= delta:
         raise InvalidInput(f"delta_atoms must lie in [0, delta], got {delta_atoms!r}.")
+    if not 0 <= delta < 1:
+        raise InvalidInput(f"delta must lie in [0, 1), got {delta!r}.")
     if measure.kind != "pure" and not delta_atoms < delta:
         raise InvalidInput(f"a {measure} account needs delta above delta_atoms, to convert its loss.")
     rest = 0.0 if measure.kind == "pure" else math.nextafter(delta - delta_atoms, 0.0)

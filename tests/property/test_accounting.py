@@ -1,0 +1,135 @@
+"""What must hold of every account, whatever the events."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from discreet import events as e
+from discreet.accounting import COST_UNIT, DELTA_UNIT, Cost, Measure, budget, capacity, cost, loss, profile, statement
+from discreet.errors import UnsupportedEvent
+
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking would take minutes here
+losses = st.floats(1e-9, 20.0)
+deltas = st.floats(1e-15, 0.4)
+rationals = st.fractions(Fraction(1, 1000), Fraction(1000), max_denominator=10**6)
+orders = st.floats(1.001, 500.0)
+measures = st.one_of(
+    st.just(Measure("pure")), st.just(Measure("zcdp")), orders.map(lambda order: Measure("renyi", order))
+)
+singles = st.one_of(
+    losses.map(e.Pure),
+    st.builds(e.DiscreteLaplace, rationals, rationals),
+    st.builds(e.DiscreteGaussian, rationals, rationals),
+    losses.map(e.ExponentialMechanism),
+    losses.map(e.PermuteAndFlip),
+    losses.map(e.ZCDP),
+    st.builds(e.Approximate, losses, deltas),
+    st.builds(e.Gaussian, st.floats(0.05, 100.0)),
+    st.builds(e.Laplace, st.floats(0.05, 100.0)),
+    st.builds(e.KeySelection, losses, deltas, st.integers(1, 9)),
+    st.builds(e.RandomizedResponse, losses, st.integers(2, 9)),
+    st.builds(lambda q, x: e.PoissonSampled(q, e.Relation.ADD_REMOVE, e.Pure(x)), st.floats(1e-6, 1.0), losses),
+)
+trees = st.recursive(
+    singles,
+    lambda inner: st.one_of(
+        st.builds(e.Repeated, st.integers(1, 1000), inner),
+        st.lists(inner, max_size=4).map(lambda parts: e.Composed(tuple(parts))),
+    ),
+    max_leaves=6,
+)
+
+
+def price(event, measure):
+    try:
+        return cost(event, measure)
+    except UnsupportedEvent:
+        return None
+
+
+@given(trees)
+def test_codec_round_trip(event):
+    assert e.from_json(e.to_json(event)) == event
+    assert e.to_json(e.from_json(e.to_json(event))) == e.to_json(event)
+
+
+@given(trees, trees, measures)
+def test_composition_adds_and_does_not_mind_the_order(a, b, measure):
+    one, two = price(a, measure), price(b, measure)
+    both, reverse = price(e.Composed((a, b)), measure), price(e.Composed((b, a)), measure)
+    assert both == reverse
+    if one is None or two is None:
+        assert both is None
+        return
+    assert one <= both
+    assert two <= both
+    # rounded up once instead of twice: never more than the sum, never two units less
+    assert both <= one + two
+    assert (one + two).loss - both.loss <= 2
+
+
+@given(trees, st.integers(1, 500), measures)
+def test_repeating_is_composing(event, count, measure):
+    once = price(event, measure)
+    again = price(e.Repeated(count, event), measure)
+    assert (once is None) == (again is None)
+    if once is not None and again is not None:
+        exact = loss(event, measure)
+        assert again.loss * COST_UNIT >= count * exact.loss
+        assert again.delta * DELTA_UNIT >= count * exact.delta
+        assert again.loss * COST_UNIT - count * exact.loss < COST_UNIT
+
+
+@given(rationals, rationals)
+def test_exact_mechanisms_cost_their_exact_ceiling(sensitivity, scale):
+    laplace = cost(e.DiscreteLaplace(sensitivity, scale), Measure("pure"))
+    assert laplace == Cost(math.ceil(sensitivity / scale * 2**40))
+    gaussian = cost(e.DiscreteGaussian(sensitivity, scale), Measure("zcdp"))
+    assert gaussian == Cost(math.ceil(sensitivity / (2 * scale) * 2**40))
+
+
+@given(losses, deltas, measures)
+@settings(deadline=None, max_examples=40, phases=QUICK)
+def test_a_full_filter_states_no_more_than_its_budget(epsilon, delta, measure):
+    atoms = delta / 2
+    units = budget(measure, epsilon=epsilon, delta=delta)
+    assert statement(measure, Cost(units), delta=delta * (1 + 1e-12)) <= epsilon * (1 + 1e-6) or units == 0
+    if budget(measure, epsilon=epsilon, delta=math.nextafter(delta - atoms, 0)) > 0:
+        full = capacity(measure, epsilon=epsilon, delta=delta, delta_atoms=atoms)
+        stated = statement(measure, full, delta=delta)
+        assert stated <= epsilon * (1 + 1e-6)
+
+
+@given(st.integers(0, 2**45), st.integers(0, 2**45), deltas, measures)
+@settings(deadline=None, max_examples=40, phases=QUICK)
+def test_statements_grow_with_what_was_spent(less, more, delta, measure):
+    less, more = sorted((less, more))
+    assert statement(measure, Cost(less), delta=delta) <= statement(measure, Cost(more), delta=delta) * (1 + 1e-6)
+
+
+@given(trees, deltas)
+@settings(deadline=None, max_examples=25, phases=QUICK)
+def test_profiles_are_curves(event, delta):
+    curve = profile_of(event)
+    if curve is None:
+        return
+    epsilon = curve.epsilon(delta)
+    assert epsilon >= 0
+    if math.isfinite(epsilon) and epsilon < 600:
+        assert curve.delta(epsilon) <= delta * (1 + 1e-5)
+    assert curve.delta(0.5) >= curve.delta(1.0) * (1 - 1e-9)
+    rates = [curve.true_positive_rate(rate) for rate in (0.0, 0.001, 0.01, 0.5, 1.0)]
+    assert rates == sorted(rates)
+    assert all(rate >= fpr for rate, fpr in zip(rates, (0.0, 0.001, 0.01, 0.5, 1.0), strict=True))
+    assert curve.true_positive_rate(0.01) - 0.01 <= curve.advantage() + 1e-9
+
+
+def profile_of(event):
+    try:
+        return profile(event)
+    except UnsupportedEvent:
+        return None

@@ -1,0 +1,129 @@
+"""Costs, filters and profiles: exact values, and refusals."""
+
+import math
+from fractions import Fraction
+
+import pytest
+
+from discreet import accounting as a
+from discreet import events as e
+from discreet.errors import InvalidInput, UnsupportedEvent
+
+PURE, ZCDP, RENYI = a.Measure("pure"), a.Measure("zcdp"), a.Measure("renyi", 8.0)
+
+
+@pytest.mark.parametrize(
+    ("event", "measure", "loss"),
+    [
+        (e.Pure(0.5), PURE, Fraction(1, 2)),
+        (e.DiscreteLaplace(Fraction(3), Fraction(4)), PURE, Fraction(3, 4)),
+        (e.DiscreteGaussian(Fraction(3), Fraction(6)), ZCDP, Fraction(1, 4)),
+        (e.DiscreteGaussian(Fraction(3), Fraction(6)), RENYI, Fraction(2)),
+        (e.Gaussian(2.0), ZCDP, Fraction(1, 8)),
+        (e.ExponentialMechanism(0.5), PURE, Fraction(1, 2)),
+        (e.ExponentialMechanism(0.5), ZCDP, Fraction(1, 32)),
+        (e.Repeated(4, e.ZCDP(0.25)), ZCDP, Fraction(1)),
+        (e.Composed(()), PURE, Fraction(0)),
+        (e.RDP((4.0, 16.0), (0.5, 1.0)), RENYI, Fraction(1)),
+    ],
+)
+def test_exact_losses(event, measure, loss):
+    assert a.loss(event, measure).loss == loss
+    assert a.cost(event, measure).loss == math.ceil(loss * 2**40)
+
+
+def test_only_the_softmax_mechanism_is_charged_as_bounded_range():
+    for event in (e.PermuteAndFlip(0.5), e.NoisyMax(0.5)):
+        assert a.loss(event, ZCDP).loss > Fraction(1, 32) * 3
+
+
+def test_deltas_go_to_their_own_column():
+    event = e.Composed((e.Approximate(0.5, 1e-7), e.Repeated(3, e.KeySelection(0.1, 1e-8, 2))))
+    cost = a.cost(event, ZCDP)
+    assert cost.delta == math.ceil((Fraction(1e-7) + 3 * Fraction(1e-8)) * 2**60)
+
+
+@pytest.mark.parametrize(
+    ("event", "measure"),
+    [
+        (e.Gaussian(1.0), PURE),
+        (e.DiscreteGaussian(Fraction(1), Fraction(1)), PURE),
+        (e.ZCDP(0.1), PURE),
+        (e.RDP((2.0,), (0.1,)), ZCDP),
+        (e.RDP((2.0,), (0.1,)), RENYI),
+        (e.PoissonSampled(0.1, e.Relation.ADD_REMOVE, e.Gaussian(1.0)), ZCDP),
+        (e.PoissonSampled(0.1, e.Relation.REPLACE_ONE, e.Pure(1.0)), PURE),
+        (e.TruncatedPoissonSampled(0.1, 100, 20, e.Relation.ZERO_OUT, e.Pure(1.0)), PURE),
+        (e.FixedSizeSampled(100, 20, e.Relation.REPLACE_ONE, e.Pure(1.0)), PURE),
+        (e.NonPrivate(), ZCDP),
+        (e.Composed((e.Pure(0.1), e.NonPrivate())), ZCDP),
+    ],
+)
+def test_what_is_unknown_is_refused(event, measure):
+    with pytest.raises(UnsupportedEvent):
+        a.cost(event, measure)
+
+
+def test_sampling_amplifies_pure_epsilon():
+    amplified = a.loss(e.PoissonSampled(0.01, e.Relation.ADD_REMOVE, e.Pure(1.0)), PURE).loss
+    exact = math.log1p(0.01 * math.expm1(1.0))
+    assert exact <= float(amplified) <= exact * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("measure", [PURE, ZCDP, RENYI])
+def test_measures_are_read_as_written(measure):
+    assert a.Measure.parse(str(measure)) == measure
+
+
+@pytest.mark.parametrize("text", ["", "rdp", "renyi", "renyi(1)", "renyi(-2)", "renyi(2", "renyi(1e9)", "Zcdp", None])
+def test_wrong_measures_are_refused(text):
+    with pytest.raises(InvalidInput):
+        a.Measure.parse(text)
+
+
+def test_the_default_order_is_good_for_its_budget():
+    measure = a.Measure.renyi_for(1.0, 1e-6)
+    mine = a.budget(measure, epsilon=1.0, delta=1e-6) / measure.order
+    assert mine >= a.budget(ZCDP, epsilon=1.0, delta=1e-6) * 0.999
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epsilon": -1.0, "delta": 1e-6, "delta_atoms": 0.0},
+        {"epsilon": math.nan, "delta": 1e-6, "delta_atoms": 0.0},
+        {"epsilon": 1.0, "delta": 0.0, "delta_atoms": 0.0},
+        {"epsilon": 1.0, "delta": 1.0, "delta_atoms": 0.0},
+        {"epsilon": 1.0, "delta": 1e-6, "delta_atoms": 1e-6},
+        {"epsilon": 1.0, "delta": 1e-6, "delta_atoms": 1e-5},
+        {"epsilon": 0.0, "delta": 1e-6, "delta_atoms": 0.0},
+    ],
+)
+def test_wrong_budgets_are_refused(wrong):
+    with pytest.raises(InvalidInput):
+        a.capacity(ZCDP, **wrong)
+
+
+def test_statements_at_the_edges():
+    assert a.statement(ZCDP, a.Cost(), delta=1e-6) == 0
+    assert a.statement(ZCDP, a.Cost(1, 2**60), delta=1e-6) == math.inf
+    assert a.statement(PURE, a.Cost(2**40), delta=0.0) == 1.0
+    assert a.statement(PURE, a.Cost(1, 1), delta=0.0) == math.inf
+
+
+def test_profiles_of_what_is_known_exactly():
+    pair = a.profile(e.Composed((e.Gaussian(1.0), e.Repeated(3, e.Gaussian(1.0)))))
+    assert pair.epsilon(1e-5) == pytest.approx(a.gaussian_epsilon(2.0, 1e-5), rel=1e-12)
+    worst = a.profile(e.Pure(1.0))
+    assert worst.delta(0.0) == pytest.approx(math.tanh(0.5), rel=1e-9)
+    assert worst.epsilon(0.0) == 1.0
+    assert worst.advantage() == pytest.approx(math.tanh(0.5), rel=1e-9)
+    with pytest.raises(UnsupportedEvent):
+        a.profile(e.NonPrivate())
+
+
+def test_a_mixed_history_is_bounded_by_each_of_its_bounds():
+    history = e.Composed((e.Repeated(20, e.DiscreteLaplace(Fraction(1), Fraction(20))), e.Approximate(0.5, 1e-9)))
+    curve = a.profile(history)
+    assert curve.epsilon(1e-6) <= 1.5 + 1e-9
+    assert curve.epsilon(1e-10) == math.inf

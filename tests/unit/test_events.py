@@ -1,0 +1,88 @@
+"""Events: a closed set, checked fields, and files that stay readable."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from discreet import events as e
+from discreet.errors import InvalidInput
+
+GOLDEN = (Path(__file__).parent / "golden" / "events_v1.jsonl").read_text(encoding="utf-8").splitlines()
+ADD, ONE = e.Relation.ADD_REMOVE, e.Relation.REPLACE_ONE
+
+
+def test_every_kind_has_a_golden_line():
+    assert {e.from_json(line).kind for line in GOLDEN} == set(e.KINDS)
+
+
+@pytest.mark.parametrize("line", GOLDEN)
+def test_old_files_are_read_and_written_unchanged(line):
+    assert e.to_json(e.from_json(line)) == line
+
+
+def test_one_and_one_point_zero_are_one_event():
+    assert e.to_json(e.Pure(1)) == e.to_json(e.Pure(1.0))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: e.Pure(-1.0),
+        lambda: e.Pure(float("nan")),
+        lambda: e.Pure(float("inf")),
+        lambda: e.Pure(True),
+        lambda: e.Pure("1"),
+        lambda: e.Gaussian(0.0),
+        lambda: e.DiscreteLaplace(1, Fraction(1)),
+        lambda: e.DiscreteLaplace(Fraction(1), Fraction(0)),
+        lambda: e.DiscreteGaussian(Fraction(-1), Fraction(1)),
+        lambda: e.RandomizedResponse(1.0, 1),
+        lambda: e.KeySelection(1.0, 1.0, 1),
+        lambda: e.Approximate(1.0, -1e-9),
+        lambda: e.RDP((), ()),
+        lambda: e.RDP((2.0,), (1.0, 2.0)),
+        lambda: e.RDP((1.0,), (1.0,)),
+        lambda: e.RDP((3.0, 2.0), (1.0, 1.0)),
+        lambda: e.PoissonSampled(0.0, ADD, e.Pure(1.0)),
+        lambda: e.PoissonSampled(1.1, ADD, e.Pure(1.0)),
+        lambda: e.PoissonSampled(0.1, "add_remove", e.Pure(1.0)),
+        lambda: e.PoissonSampled(0.1, ADD, "pure"),
+        lambda: e.TruncatedPoissonSampled(0.1, 100, 20, ADD, e.Pure(1.0)),
+        lambda: e.FixedSizeSampled(100, 20, ADD, e.Pure(1.0)),
+        lambda: e.FixedSizeSampled(10, 20, ONE, e.Pure(1.0)),
+        lambda: e.Repeated(0, e.Pure(1.0)),
+        lambda: e.Repeated(1.0, e.Pure(1.0)),
+        lambda: e.Composed([e.Pure(1.0)]),
+        lambda: e.Composed((e.Pure(1.0), None)),
+    ],
+)
+def test_wrong_events_are_refused(build):
+    with pytest.raises(InvalidInput):
+        build()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"kind":"pure","epsilon":1}',
+        '{"v":2,"kind":"pure","epsilon":1}',
+        '{"v":1,"kind":"os.system","command":"ls"}',
+        '{"v":1,"kind":"pure"}',
+        '{"v":1,"kind":"pure","epsilon":1,"delta":0}',
+        '{"v":1,"kind":"pure","epsilon":"1"}',
+        '{"v":1,"kind":"pure","epsilon":NaN}',
+        '{"v":1,"kind":"pure","epsilon":1' + "0" * 400 + "}",
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"1/0","scale":"1/1"}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"1e999999999","scale":"1/1"}',
+        '{"v":1,"kind":"repeated","count":2,"event":{"kind":"nothing"}}',
+        '{"v":1,"kind":"composed","events":"pure"}',
+    ],
+)
+def test_damaged_files_are_refused(text):
+    with pytest.raises(InvalidInput):
+        e.from_json(text)
