@@ -41,6 +41,7 @@ def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
         "owner": None if opening is None else opening.who,
         "raises": raises,
         "chosen_after": any(item.seen > 0 for item in facts.raises),
+        "proved": not any(item.seen > 0 for item in facts.raises),
         "head": facts.head,
     }
 
