@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from discreet.cli import doctor, ledger, projects, queries
-from discreet.cli.output import fail
+from discreet.cli.output import fail, say
 from discreet.errors import BudgetExceeded, DiscreetError
 
 FAILURE, USAGE, EXCEEDED, INTERRUPTED = 1, 2, 3, 130
@@ -32,9 +32,9 @@ for group in (projects, queries, doctor):
 app.add_typer(ledger.app, name="ledger")
 
 
-def _version(shown: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _version(shown: bool) -> None:
     if shown:
-        print(f"discreet {version('discreet')}")
+        say(f"discreet {version('discreet')}")
         raise typer.Exit
 
 

@@ -75,7 +75,7 @@ def show(
     population: Annotated[str | None, typer.Option(help="Only this account.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show budgets, what was spent, and every entry."""
+    """Show budgets, what was spent, and on what. With --json every entry in full."""
     ledger, _ = _open_book(book)
     names = ledger.populations() if population is None else [population]
     accounts = [(ledger.account(name), ledger.entries(name)) for name in names]
@@ -83,7 +83,7 @@ def show(
         show_json(
             {
                 "accounts": [
-                    _account(account) | {"entries": [_entry(entry) for entry in entries]}
+                    _account(account) | {"entries": [entry.to_dict() for entry in entries]}
                     for account, entries in accounts
                 ]
             }
@@ -100,20 +100,27 @@ def _show_account(account: Account, entries: list[Entry]) -> None:
     say(f"  one more release could have at most ε = {number(facts['left_epsilon'])}")
     for item in account.raises:
         late = f", chosen after {item.seen} releases" if item.seen else ""
-        say(f"  raised to ε = {number(item.epsilon)} on {item.when}{late}")
+        say(f"  raised to ε = {number(item.epsilon)} on {_minute(item.when)}{late}")
     for name, share in account.shares.items():
         share_left = _left(account, name)
         say(f"  share of {name}: ε = {number(share.epsilon)}; one more release could have ε = {number(share_left)}")
-    rows = [
-        (e.sequence, e.when, e.kind, e.analyst or e.who, e.purpose or e.request or "", _percent(e, account))
-        for e in entries
-    ]
-    show_table("", ("entry", "when", "kind", "who", "what", "of the budget"), rows, right=("entry", "of the budget"))
-    say(f"  head {account.head}")
+    answered = {entry.request for entry in entries if entry.kind == "release"}
+    say("")
+    rows = [_row(entry, account, answered) for entry in entries if entry.kind != "release"]
+    show_table("", ("entry", "when (UTC)", "what", "who", "why", "budget"), rows, right=("entry", "budget"))
+    say(f"head {account.head}")
 
 
-def _percent(entry: Entry, account: Account) -> str:
-    return f"{100 * entry.cost.loss / account.capacity.loss:.2f} %" if entry.kind == "charge" else ""
+def _row(entry: Entry, account: Account, answered: set[str | None]) -> tuple[object, ...]:
+    what, part = str(entry.kind), ""
+    if entry.kind == "charge":
+        what = "released" if entry.request in answered else "charged"
+        part = f"{100 * entry.cost.loss / account.capacity.loss:.2f} %"
+    return entry.sequence, _minute(entry.when), what, entry.analyst or entry.who, entry.purpose or "", part
+
+
+def _minute(when: str) -> str:
+    return when[:16].replace("T", " ")
 
 
 @app.command("raise")
@@ -216,7 +223,3 @@ def _account(account: Account) -> dict[str, Any]:
         "public_key": account.public_key,
         "head": account.head,
     }
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return entry.to_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -14,6 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from discreet.errors import DiscreetError
+
+if TYPE_CHECKING:
+    from discreet.sql import Forecast
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
@@ -35,14 +38,16 @@ def show_json(data: Any) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """Print a table; the columns named in `right` are set flush right."""
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    """Print a table and a blank line; the columns named in `right` are set flush right."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*[Text(str(item)) for item in row])
     out = console()
     out.print(table)
+    out.print()
 
 
 def say(text: str) -> None:
@@ -76,8 +81,27 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Show a number, or a dash where it is not known."""
-    return "–" if value is None else f"{value:.{digits}g}"
+    """Show a number to so many digits, large ones in whole and grouped, or a dash where it is not known."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 10**15 else f"{value:.{digits}g}"
+
+
+FORECAST = ("column", "standard error", "95 % ±", "relative", "of the guess")
+
+
+def forecast(columns: Iterable[Forecast]) -> list[tuple[str, ...]]:
+    """Return the cells under `FORECAST` of each column's expected error."""
+    return [
+        (
+            item.name,
+            number(item.standard_error),
+            number(item.half_width),
+            percent(item.relative),
+            number(item.guess),
+        )
+        for item in columns
+    ]
 
 
 def percent(value: float | None) -> str:

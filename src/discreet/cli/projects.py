@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from discreet import events
-from discreet.cli.output import Json, Yes, confirm, errors, number, percent, say, show_json, show_table
+from discreet.cli.output import FORECAST, Json, Yes, confirm, errors, forecast, number, say, show_json, show_table
 from discreet.errors import InvalidInput
 from discreet.profiles import show_delta
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
 STATES = {
-    "new": "will be charged",
-    "released": "released, re-used for nothing",
-    "charged": "charged, never released: raise attempt",
-    "refused": "budget exceeded",
+    "new": "will be charged and released",
+    "released": "stands already, is re-used and costs nothing",
+    "charged": "was charged and never released (a crash); to ask again, raise its attempt",
+    "refused": "the account will not hold it when its turn comes",
 }
+ID = 12  # as much of a request's id as a person needs to find its folder
 
 SKELETON = """# What is private, who is protected, and what is to be published.
 version = 1
@@ -97,47 +98,52 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     if as_json:
         show_json({"releases": [_step(step) for step in steps]})
         return
-    for step in steps:
-        _show_step(step)
+    _show_errors(steps)
+    _show_noise(steps)
     show_table(
         "What a run would do, in order",
-        ("release", "state", "account", "ε of the release", "ε left after it"),
+        ("release", "why", "state", "ε", "ε left"),
         [
             (
                 step.release.name,
-                STATES[step.state],
-                step.population,
+                step.release.purpose or step.plan.facts["sentence"],
+                step.state,
                 number(step.plan.guarantee.epsilon),
                 number(step.left),
             )
             for step in steps
         ],
-        right=("ε of the release", "ε left after it"),
+        right=("ε", "ε left"),
     )
-    say("ε left: the largest ε that one more release could have at the account's δ.")
+    for state in dict.fromkeys(step.state for step in steps):
+        say(f"{state}: {STATES[state]}.")
+    say("ε left: the largest ε that one more release could have, at the account's δ.")
     say("Nothing was spent and no data was read.")
 
 
-def _show_step(step: Step) -> None:
-    facts = step.plan.facts
-    say(f"{step.release.name}: {step.release.purpose or facts['sentence']}")
-    say(f"  {step.plan.guarantee}")
-    for noise in facts["noise"]:
-        say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
+def _show_errors(steps: list[Step]) -> None:
     show_table(
-        "",
-        ("column", "standard error", "95 % half width", "guess", "relative"),
+        "Expected errors",
+        ("release", *FORECAST),
         [
-            (
-                item.name,
-                number(item.standard_error),
-                number(item.half_width),
-                number(item.guess),
-                percent(item.relative),
-            )
-            for item in step.plan.forecasts
+            ("" if place else step.release.name, *cells)
+            for step in steps
+            for place, cells in enumerate(forecast(step.plan.forecasts))
         ],
-        right=("standard error", "95 % half width", "guess", "relative"),
+        right=FORECAST[1:],
+    )
+
+
+def _show_noise(steps: list[Step]) -> None:
+    show_table(
+        "Noise",
+        ("release", "added to", "law", "deviation"),
+        [
+            ("" if place else step.release.name, item["of"], item["mechanism"], number(item["standard_deviation"]))
+            for step in steps
+            for place, item in enumerate(step.plan.facts["noise"])
+        ],
+        right=("deviation",),
     )
 
 
@@ -204,20 +210,24 @@ def _show_done(done: list[Done]) -> None:
         return
     show_table(
         "Released",
-        ("release", "guarantee", "", "request"),
+        ("release", "rows", "ε", "δ", "state", "request"),
         [
             (
                 item.release.name,
-                f"ε = {number(item.release.guarantee.epsilon)}, δ = {show_delta(item.release.guarantee.delta)}",
+                item.release.value.num_rows,
+                number(item.release.guarantee.epsilon),
+                show_delta(item.release.guarantee.delta),
                 "re-used, nothing spent" if item.reused else "charged",
-                item.place.name,
+                item.place.name[:ID],
             )
             for item in done
         ],
+        right=("rows", "ε", "δ"),
     )
-    say(f"Each stands in {done[0].place.parent.parent}/<release>/<request>/.")
     fresh = sum(not item.reused for item in done)
-    say(f"{fresh} charged, {len(done) - fresh} re-used.")
+    say(
+        f"{fresh} charged, {len(done) - fresh} re-used. Each stands in {done[0].place.parents[1]}/<release>/<request>…/"
+    )
 
 
 def _done(item: Done) -> dict[str, Any]:

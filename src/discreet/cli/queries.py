@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import Json, Yes, confirm, number, percent, say, show_json, show_table
+from discreet.cli.output import FORECAST, Json, Yes, confirm, forecast, number, say, show_json, show_table
 from discreet.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -140,21 +140,8 @@ def _show_cost(price: QueryCost) -> None:
     say(f"  {price.plan.guarantee}, charged to {price.population!r} ({price.measure})")
     for noise in price.plan.facts["noise"]:
         say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
-    show_table(
-        "",
-        ("column", "standard error", "95 % half width", "guess", "relative"),
-        [
-            (
-                item.name,
-                number(item.standard_error),
-                number(item.half_width),
-                number(item.guess),
-                percent(item.relative),
-            )
-            for item in price.columns
-        ],
-        right=("standard error", "95 % half width", "guess", "relative"),
-    )
+    say("")
+    show_table("", FORECAST, forecast(price.columns), right=FORECAST[1:])
     if price.left is None:
         say(f"{price.population!r} does not hold this.")
     else:

@@ -99,22 +99,20 @@ class Project:
     def open(self, owner: OwnerKey) -> list[Account]:
         """Open the accounts that the file declares and the ledger does not have yet."""
         known = set(self._open_accounts())
-        opened = []
-        for population in self.settings.populations.values():
-            if population.name not in known:
-                opened.append(
-                    self.ledger.open(
-                        population.name,
-                        unit=population.unit,
-                        measure=population.measure,
-                        epsilon=population.epsilon,
-                        delta=population.delta,
-                        delta_atoms=population.delta_atoms,
-                        ceiling=population.ceiling,
-                        owner=owner,
-                    )
-                )
-        return opened
+        return [
+            self.ledger.open(
+                population.name,
+                unit=population.unit,
+                measure=population.measure,
+                epsilon=population.epsilon,
+                delta=population.delta,
+                delta_atoms=population.delta_atoms,
+                ceiling=population.ceiling,
+                owner=owner,
+            )
+            for population in self.settings.populations.values()
+            if population.name not in known
+        ]
 
     def _open_accounts(self) -> list[str]:
         try:
