@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     project: Annotated[
-        Path | None, typer.Argument(metavar="[PROJECT]", help="Also check a project's file and ledger.")
+        Path | None, typer.Argument(metavar="PROJECT", help="Also check a project's file and ledger.")
     ] = None,
     *,
     as_json: Json = False,

@@ -175,7 +175,11 @@ def verify(book: Book, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def export(book: Book) -> None:
+def export(
+    book: Book,
+    *,
+    _: Annotated[bool, typer.Option("--json", help="Accepted here too; the output is JSON always.")] = True,
+) -> None:
     """Print every entry of every account as one JSON object."""
     ledger, _ = _open_book(book)
     show_json({"entries": ledger.export()})
