@@ -2,6 +2,8 @@
 
 from hypothesis import settings
 
+from tests.postgres import postgres, postgres_server  # noqa: F401 - fixtures for every test
+
 # No deadline: the machine is shared, and a slow example is no counter-example. Fresh examples each
 # run; the blob that repeats a failing one is printed.
 settings.register_profile("discreet", deadline=None, print_blob=True)

@@ -19,12 +19,20 @@ class Raise:
     Args:
         epsilon: The new budget.
         when: UTC time.
-        seen: How many releases had been made by then; above 0 it was chosen after release.
+        seen: How many answers may have been seen by then: the charges made. Above 0 the raise was
+            chosen after release (a charge whose release is not recorded may have been seen, too).
+        spent: What had been spent by then; the statement made at opening stays true for it.
     """
 
     epsilon: float
     when: str
     seen: int
+    spent: Cost = Cost()
+
+    @property
+    def chosen_after_release(self) -> bool:
+        """Whether what had been released may have influenced the new budget."""
+        return self.seen > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Account:
         shares: Analysts' shares.
         head: Hash of the newest entry.
         length: Number of entries.
+        testing: Whether it was opened by a ledger of discreet.testing; its releases protect nobody.
     """
 
     population: str
@@ -81,10 +90,14 @@ class Account:
     shares: Mapping[str, Share] = field(default_factory=lambda: MappingProxyType({}))
     head: str = ""
     length: int = 0
+    testing: bool = False
 
     @classmethod
     def fold(cls, entries: Iterable[Entry]) -> Account:
-        """Return the account after `entries`: its open row first, raises and shares, any charges."""
+        """Return the account after `entries`: its open row first, later ones in order, gaps allowed.
+
+        Every row holds the account's running total, and an analyst's charge that of their share.
+        """
         account: Account | None = None
         for entry in entries:
             account = _opened(entry) if account is None else account.after(entry)
@@ -93,26 +106,24 @@ class Account:
 
     def after(self, entry: Entry) -> Account:
         """Return the account after one more entry."""
-        now = replace(self, head=entry.hash, length=entry.sequence + 1)
-        body = entry.body
+        body, now = entry.body, self.at(entry)
         if entry.kind == "raise":
-            more = Raise(body["epsilon"], entry.when, body["seen"])
+            more = Raise(body["epsilon"], entry.when, body["seen"], entry.spent)
             return replace(now, epsilon=more.epsilon, capacity=Cost(*body["capacity"]), raises=(*self.raises, more))
         if entry.kind == "share":
             name = body["analyst"]
             spent = self.shares[name].spent if name in self.shares else Cost()
-            share = Share(body["epsilon"], Cost(*body["capacity"]), spent)
-            return replace(now, shares=MappingProxyType({**self.shares, name: share}))
-        if entry.kind == "charge":
-            shares = dict(self.shares)
-            if entry.analyst is not None:
-                shares[entry.analyst] = replace(shares[entry.analyst], spent=Cost(*body["share_spent"]))
-            return replace(now, spent=entry.spent, shares=MappingProxyType(shares))
-        return now
+            return _with_share(now, name, Share(body["epsilon"], Cost(*body["capacity"]), spent))
+        return now if entry.analyst is None else now.sharing(entry)
 
     def at(self, last: Entry) -> Account:
-        """Return the account with `last` as its newest entry."""
-        return replace(self, head=last.hash, length=last.sequence + 1)
+        """Return the account with `last` as its newest entry, which holds its total."""
+        return replace(self, head=last.hash, length=last.sequence + 1, spent=last.spent)
+
+    def sharing(self, charge: Entry) -> Account:
+        """Return the account with an analyst's total as of their newest charge."""
+        name = str(charge.analyst)
+        return _with_share(self, name, replace(self.shares[name], spent=Cost(*charge.body["share_spent"])))
 
     def capacity_for(self, epsilon: float) -> Cost:
         """Return what a budget of `epsilon` at this account's delta is in its measure."""
@@ -143,6 +154,10 @@ class Account:
         return self.shares[analyst]
 
 
+def _with_share(account: Account, name: str, share: Share) -> Account:
+    return replace(account, shares=MappingProxyType({**account.shares, name: share}))
+
+
 def _opened(entry: Entry) -> Account:
     body = entry.body
     return Account(
@@ -159,4 +174,5 @@ def _opened(entry: Entry) -> Account:
         public_key=body["public_key"],
         head=entry.hash,
         length=1,
+        testing=body.get("testing", False),
     )

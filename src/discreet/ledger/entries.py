@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,18 +36,24 @@ class Entry:
     signature: str | None = None
 
     @classmethod
-    def of(cls, text: str, hash: str, signature: str | None) -> Entry:  # noqa: A002 - the column's name
-        """Read a stored row.
+    def of(cls, row: Sequence[Any]) -> Entry:
+        """Read a stored row: population, sequence, kind, request, analyst, body, hash, signature.
 
         Raises:
-            LedgerDamaged: the text is not what its hash says.
+            LedgerDamaged: the body is not what its hash says, or the columns not what the body says.
         """
-        if hashlib.sha256(text.encode()).hexdigest() != hash:
-            raise damaged("a row does not match its hash")
+        *columns, text, digest, signature = row
+        place = f"entry {columns[1]} of {columns[0]!r}"
+        if not isinstance(text, str) or hash_of(text) != digest:
+            raise damaged(f"{place} does not match its hash")
         try:
-            return cls(json.loads(text), hash, signature)
-        except ValueError:
-            raise damaged("a row is not readable") from None
+            body = json.loads(text)
+            told = [body["population"], body["sequence"], body["kind"], body.get("request"), body.get("analyst")]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise damaged(f"{place} is not readable") from None
+        if told != columns or body.get("v") != VERSION:
+            raise damaged(f"the columns of {place} do not match its body")
+        return cls(body, digest, signature)
 
     @property
     def population(self) -> str:
@@ -111,7 +117,7 @@ class Entry:
 
     @property
     def spent(self) -> Cost:
-        """The account's total after a charge."""
+        """The account's total after this row."""
         return Cost(*self.body.get("spent", (0, 0)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,13 +126,13 @@ class Entry:
 
 
 def text_of(body: Mapping[str, Any]) -> str:
-    """Return the canonical text of a body."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Return the canonical text of a body: sorted keys, no spaces, ASCII."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash_of(text: str) -> str:
     """Return the hash of a canonical text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def damaged(what: str) -> LedgerDamaged:

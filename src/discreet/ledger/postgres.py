@@ -2,123 +2,196 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from discreet.errors import InvalidInput, LedgerDamaged, missing_extra
 from discreet.ledger.entries import damaged
-from discreet.ledger.rows import SCHEMA_VERSION, TABLES, Rows, check_version
-from discreet.ledger.sqlite import unavailable
+from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
+from discreet.ledger.rows import KEPT, POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
 
+if TYPE_CHECKING:
+    import psycopg
+
+TRIGGER = "discreet_append_only"
+REFUSE = "RAISE EXCEPTION 'the ledger is append-only'"
 GUARD = (
-    """CREATE FUNCTION discreet_append_only() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$""",
+    f"CREATE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {REFUSE}; END $$",
     *(
-        f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        "FOR EACH STATEMENT EXECUTE FUNCTION discreet_append_only()"
-        for table in ("entries", "populations")
+        f"CREATE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER}()"
+        for table in KEPT
     ),
 )
-LOCK = 0x646973637265  # any constant: serialises the creation of the schema
+CREATION = 0x646973637265  # any constant: the lock under which tables are made
+WAIT = 30  # seconds to wait for another writer
+DURABLE = {"fsync": ("on",), "synchronous_commit": ("on", "remote_apply")}  # remote_apply waits for more, never less
 
 
 class PostgresStore:
-    """Rows in a PostgreSQL database. Each transaction has a connection of its own."""
+    """Rows in a PostgreSQL database.
+
+    A connection is kept between transactions, for connecting costs more than charging. It is used
+    by one thread at a time and never by a forked child; one that has died is replaced before
+    anything is spent on it.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._idle: list[tuple[int, psycopg.Connection]] = []
+        self._inherited: list[psycopg.Connection] = []  # a parent's: closing them here would end its sessions
+        weakref.finalize(self, _close, self._idle)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]  # never the password
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
-    def exists(self) -> bool:
-        """Return whether there is a ledger at all."""
-        with self._connection() as connection:
-            return _has_tables(connection)
-
     @contextmanager
     def reading(self) -> Iterator[Rows]:
         """Open a consistent view of the rows."""
-        with self._connection() as connection:
-            self._begin(connection)
+        with self._connection(LOOK) as connection:
+            self._begin(connection, "REPEATABLE READ READ ONLY")
             yield Rows(_executor(connection))
-            connection.rollback()
+            connection.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self, population: str) -> Iterator[Rows]:
+    def writing(self, population: str, intent: Intent) -> Iterator[Rows]:
         """Open a transaction that is alone with one account; durable once it has been left."""
         import psycopg
 
-        with self._connection() as connection:
-            self._begin(connection)
-            connection.execute("SELECT 1 FROM populations WHERE name = %s FOR UPDATE", (population,))
-            # A new snapshot after the lock: READ COMMITTED sees what the last holder committed.
+        with self._connection(intent) as connection:
+            self._begin(connection, "READ COMMITTED")
+            # Each later statement has a snapshot of its own: it sees what the last holder committed.
+            _executor(connection)(f"SELECT 1 FROM {POPULATIONS} WHERE name = ? FOR UPDATE", (population,))
+            yield Rows(_executor(connection))
             try:
-                yield Rows(_executor(connection))
-            except BaseException:
-                connection.rollback()
-                raise
-            try:
-                connection.commit()
+                done = connection.execute("COMMIT").statusmessage
             except psycopg.Error as error:
-                raise unavailable(self, error, landed=True) from None
+                raise unavailable(self, error, intent, landed=True) from None
+            if done != "COMMIT":
+                raise unavailable(self, RuntimeError("the server rolled back"), intent, landed=False)
 
     def create(self) -> None:
-        """Create the tables, unless they are there."""
-        with self._connection() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-            if not _has_tables(connection):
-                for statement in (*TABLES, *GUARD):
-                    connection.execute(statement)
-                connection.execute("INSERT INTO discreet_schema VALUES (%s)", (SCHEMA_VERSION,))
-            connection.commit()
+        """Create the tables unless they are there; bring those of an earlier version forward."""
+        with self._connection(TERMS) as connection:
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATION,))
+            execute = _executor(connection)
+            migrate(execute, version_of(execute) if _has_tables(connection) else 0, GUARD)
+            connection.execute("COMMIT")
 
-    def _begin(self, connection: Any) -> None:
+    def check(self) -> None:
+        """Check what `verify` cannot see in the rows: that the triggers stand.
+
+        Raises:
+            LedgerDamaged: one is missing or switched off.
+        """
+        with self._connection(LOOK) as connection:
+            found = _executor(connection)(
+                "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = ? AND tgenabled IN ('O', 'A')",
+                (TRIGGER,),
+            )
+            if not {str(row[0]).rpartition(".")[2] for row in found}.issuperset(KEPT):
+                raise damaged(f"{self} lacks a trigger that forbids changes")
+
+    def _begin(self, connection: psycopg.Connection, level: str) -> None:
         if not _has_tables(connection):
             raise InvalidInput(f"there is no ledger at {self}.", remedy="Open an account first: ledger.open(…).")
-        versions = connection.execute("SELECT version FROM discreet_schema").fetchall()
-        check_version(versions[0][0] if versions else 0)
+        connection.execute(f"BEGIN ISOLATION LEVEL {level}")
+        check_version(_executor(connection))
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _connection(self, intent: Intent) -> Iterator[psycopg.Connection]:
         try:
             import psycopg
         except ImportError:
             raise missing_extra("postgres", "psycopg") from None
         try:
-            with psycopg.connect(self.url, connect_timeout=10) as connection:
-                connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-                self._check_durable(connection)
+            connection = self._take()
+            try:
                 yield connection
+            except BaseException:
+                with suppress(psycopg.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._give(connection)
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-            raise damaged(f"{self} lacks a table of the ledger") from None
-        except psycopg.errors.RaiseException:
-            raise LedgerDamaged("the ledger is append-only; a row was about to be changed.") from None
+            raise damaged(f"{self} lacks a table or a column of the ledger") from None
+        except (psycopg.errors.RaiseException, psycopg.errors.IntegrityError):
+            raise LedgerDamaged(
+                "the ledger is append-only; a row was about to be changed.",
+                state=intent.failed,
+                remedy="Check the ledger with `discreet ledger verify`.",
+            ) from None
         except psycopg.Error as error:
-            raise unavailable(self, error, landed=False) from None
+            raise unavailable(self, error, intent, landed=False) from None
 
-    def _check_durable(self, connection: Any) -> None:
-        for setting in ("synchronous_commit", "fsync"):
-            value = connection.execute(f"SHOW {setting}").fetchone()[0]
-            strong = ("on", "remote_apply") if setting == "synchronous_commit" else ("on",)
+    def _take(self) -> psycopg.Connection:
+        """Return a connection that answers, on a server that keeps what it commits."""
+        import psycopg
+
+        while self._idle:
+            process, kept = self._idle.pop()
+            if process != os.getpid():
+                self._inherited.append(kept)
+                continue
+            try:
+                self._check_durable(kept)
+            except psycopg.Error:
+                kept.close()
+            else:
+                return kept
+        new = psycopg.connect(self.url, connect_timeout=10, autocommit=True, prepare_threshold=None)
+        try:
+            new.execute(f"SET lock_timeout = '{WAIT}s'")
+            self._check_durable(new)
+        except BaseException:
+            new.close()
+            raise
+        return new
+
+    def _give(self, connection: psycopg.Connection) -> None:
+        """Keep a connection that is at rest; close any other."""
+        from psycopg.pq import TransactionStatus
+
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            self._idle.append((os.getpid(), connection))
+        else:
+            connection.close()
+
+    def _check_durable(self, connection: psycopg.Connection) -> None:
+        settings = ", ".join(f"current_setting('{name}')" for name in DURABLE)
+        row = connection.execute(f"SELECT {settings}").fetchone()
+        assert row is not None
+        for (name, strong), value in zip(DURABLE.items(), row, strict=True):
             if value not in strong:
+                connection.close()
                 raise InvalidInput(
-                    f"the PostgreSQL server has {setting}={value}: a charge could be lost in a crash.",
-                    remedy=f"Set {setting}=on for this database.",
+                    f"the PostgreSQL server has {name}={value}: a charge could be lost in a crash.",
+                    remedy=f"Set {name}=on for this database.",
                 )
 
 
-def _has_tables(connection: Any) -> bool:
-    return bool(connection.execute("SELECT to_regclass('discreet_schema') IS NOT NULL").fetchone()[0])
+def _has_tables(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (SCHEMA,)).fetchone()
+    return row is not None and bool(row[0])
 
 
-def _executor(connection: Any) -> Any:
-    def execute(statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        cursor = connection.execute(statement.replace("?", "%s"), values)
-        return iter(cursor.fetchall() if cursor.description else ())
+def _executor(connection: psycopg.Connection) -> Execute:
+    def execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        cursor = connection.execute(statement.replace("?", "%s"), values or None)
+        return cursor.fetchall() if cursor.description else []
 
     return execute
+
+
+def _close(idle: list[tuple[int, psycopg.Connection]]) -> None:
+    for process, connection in idle:
+        if process == os.getpid():
+            connection.close()

@@ -1,116 +1,144 @@
-"""The ledger's rows in SQL: one schema and one set of statements for both databases."""
+"""The ledger's rows in SQL: one schema and one set of statements for both databases.
+
+`VERSIONS` holds the statements that lead from each schema version to the next, the first from
+nothing. Migrations go forward only: a version is never edited, a new one is added at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from discreet.errors import LedgerDamaged
-from discreet.ledger.entries import Entry
+from discreet.ledger.entries import Entry, damaged
 
-SCHEMA_VERSION = 1
+SCHEMA = "discreet_schema"
+POPULATIONS = "discreet_populations"
+ENTRIES = "discreet_entries"
+KEPT = (SCHEMA, POPULATIONS, ENTRIES)  # tables whose rows are never changed or removed
 
-TABLES = (
-    "CREATE TABLE discreet_schema (version INTEGER NOT NULL)",
-    "CREATE TABLE populations (name TEXT PRIMARY KEY)",
-    """CREATE TABLE entries (
-        population TEXT NOT NULL REFERENCES populations (name),
-        sequence BIGINT NOT NULL,
-        kind TEXT NOT NULL,
-        request TEXT,
-        analyst TEXT,
-        body TEXT NOT NULL,
-        hash TEXT NOT NULL,
-        signature TEXT,
-        PRIMARY KEY (population, sequence)
-    )""",
-    "CREATE UNIQUE INDEX one_of_each_request ON entries (population, request, kind)",
-    "CREATE INDEX by_kind ON entries (population, kind, sequence)",
-    "CREATE INDEX by_analyst ON entries (population, analyst, sequence)",
+VERSIONS: tuple[tuple[str, ...], ...] = (
+    (
+        f"CREATE TABLE {SCHEMA} (version INTEGER NOT NULL)",
+        f"CREATE TABLE {POPULATIONS} (name TEXT PRIMARY KEY)",
+        f"""CREATE TABLE {ENTRIES} (
+            population TEXT NOT NULL REFERENCES {POPULATIONS} (name),
+            sequence BIGINT NOT NULL,
+            kind TEXT NOT NULL,
+            request TEXT,
+            analyst TEXT,
+            body TEXT NOT NULL,
+            hash TEXT NOT NULL,
+            signature TEXT,
+            PRIMARY KEY (population, sequence)
+        )""",
+        f"CREATE UNIQUE INDEX discreet_one_of_each_request ON {ENTRIES} (population, request, kind)",
+        f"CREATE INDEX discreet_by_kind ON {ENTRIES} (population, kind, sequence)",
+        f"CREATE INDEX discreet_by_analyst ON {ENTRIES} (population, analyst, sequence)",
+    ),
 )
 
-Execute = Callable[[str, Sequence[Any]], Iterator[tuple[Any, ...]]]
-COLUMNS = "body, hash, signature"
+Execute = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
+COLUMNS = "population, sequence, kind, request, analyst, body, hash, signature"
+OWNERS = "('open', 'raise', 'share')"
 
 
 class Rows:
     """The entries, inside one transaction.
 
     Args:
-        execute: Runs one statement with `?` placeholders and yields its rows.
+        execute: Runs one statement with `?` placeholders and returns its rows.
     """
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
 
     def _entries(self, where: str, *values: Any) -> list[Entry]:
-        return [Entry.of(*row) for row in self._execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values)]
+        return [Entry.of(row) for row in self._execute(f"SELECT {COLUMNS} FROM {ENTRIES} WHERE {where}", values)]
+
+    def _one(self, where: str, *values: Any) -> Entry | None:
+        found = self._entries(f"{where} LIMIT 1", *values)
+        return found[0] if found else None
 
     def populations(self) -> list[str]:
-        """Return the names of all accounts."""
-        return [row[0] for row in self._execute("SELECT name FROM populations ORDER BY name", ())]
+        """Return the names of all accounts, those of stray entries too."""
+        query = f"SELECT name FROM {POPULATIONS} UNION SELECT population FROM {ENTRIES}"
+        return sorted(row[0] for row in self._execute(query, ()))
 
     def owners(self, population: str) -> list[Entry]:
         """Return the owner's entries (open, raise, share), oldest first."""
-        return self._entries("population = ? AND kind IN ('open', 'raise', 'share') ORDER BY sequence", population)
+        return self._entries(f"population = ? AND kind IN {OWNERS} ORDER BY sequence", population)
 
     def last(self, population: str) -> Entry | None:
-        """Return the newest entry."""
-        return _one(self._entries("population = ? ORDER BY sequence DESC LIMIT 1", population))
-
-    def last_charge(self, population: str) -> Entry | None:
-        """Return the newest charge; it holds the account's total."""
-        return _one(self._entries("population = ? AND kind = 'charge' ORDER BY sequence DESC LIMIT 1", population))
+        """Return the newest entry; it holds the account's total."""
+        return self._one("population = ? ORDER BY sequence DESC", population)
 
     def last_charge_by(self, population: str, analyst: str) -> Entry | None:
         """Return an analyst's newest charge; it holds the share's total."""
-        return _one(
-            self._entries(
-                "population = ? AND analyst = ? AND kind = 'charge' ORDER BY sequence DESC LIMIT 1", population, analyst
-            )
+        return self._one(
+            "population = ? AND analyst = ? AND kind = 'charge' ORDER BY sequence DESC", population, analyst
         )
 
     def find(self, population: str, request: str, kind: str) -> Entry | None:
         """Return the charge or the release of a request."""
-        return _one(self._entries("population = ? AND request = ? AND kind = ?", population, request, kind))
+        return self._one("population = ? AND request = ? AND kind = ?", population, request, kind)
 
-    def released(self, population: str) -> int:
-        """Return how many releases were made."""
-        query = "SELECT COUNT(*) FROM entries WHERE population = ? AND kind = 'release'"
+    def charges(self, population: str) -> int:
+        """Return how many charges were made."""
+        query = f"SELECT COUNT(*) FROM {ENTRIES} WHERE population = ? AND kind = 'charge'"
         return int(next(iter(self._execute(query, (population,))))[0])
 
     def all(self, population: str) -> list[Entry]:
         """Return every entry, oldest first."""
         return self._entries("population = ? ORDER BY sequence", population)
 
-    def add_population(self, name: str) -> None:
-        """Add the row whose lock serialises an account."""
-        list(self._execute("INSERT INTO populations (name) VALUES (?)", (name,)))
+    def add_population(self, name: str) -> bool:
+        """Add the row whose lock serialises an account; False if it is there already."""
+        query = f"INSERT INTO {POPULATIONS} (name) VALUES (?) ON CONFLICT DO NOTHING RETURNING name"
+        return bool(list(self._execute(query, (name,))))
 
     def append(self, entry: Entry, text: str) -> None:
         """Add one entry."""
-        values = (
-            entry.population,
-            entry.sequence,
-            entry.kind,
-            entry.request,
-            entry.analyst,
-            text,
-            entry.hash,
-            entry.signature,
-        )
-        columns = f"population, sequence, kind, request, analyst, {COLUMNS}"
-        list(self._execute(f"INSERT INTO entries ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values))
+        head = (entry.population, entry.sequence, entry.kind, entry.request, entry.analyst)
+        values = (*head, text, entry.hash, entry.signature)
+        self._execute(f"INSERT INTO {ENTRIES} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def check_version(version: int) -> None:
-    """Refuse a schema that this discreet does not know."""
-    if version != SCHEMA_VERSION:
+def migrate(execute: Execute, version: int, guard: Sequence[str]) -> None:
+    """Bring the tables from `version` (0: none) to the newest; `guard` forbids changes from then on."""
+    for number, statements in enumerate(VERSIONS, start=1):
+        if number > version:
+            for statement in statements if version or number > 1 else (*statements, *guard):
+                execute(statement, ())
+            execute(f"INSERT INTO {SCHEMA} VALUES (?)", (number,))
+
+
+def version_of(execute: Execute) -> int:
+    """Return the schema's version: the highest row.
+
+    Raises:
+        LedgerDamaged: there is none, or a later discreet wrote it.
+    """
+    found = next(iter(execute(f"SELECT MAX(version) FROM {SCHEMA}", ())))[0]
+    if not isinstance(found, int) or found < 1:
+        raise damaged("its schema has no version")
+    if found > len(VERSIONS):
         raise LedgerDamaged(
-            f"the ledger has schema version {version}; this discreet knows version {SCHEMA_VERSION}.",
+            f"the ledger has schema version {found}; this discreet knows versions up to {len(VERSIONS)}.",
             remedy="Use the version of discreet that wrote it, or a later one.",
         )
+    return found
 
 
-def _one(entries: list[Entry]) -> Entry | None:
-    return entries[0] if entries else None
+def check_version(execute: Execute) -> None:
+    """Refuse to work on tables of another version.
+
+    Raises:
+        LedgerDamaged: they are of a later version, or of an earlier one that was not migrated.
+    """
+    found = version_of(execute)
+    if found < len(VERSIONS):
+        raise LedgerDamaged(
+            f"the ledger has schema version {found}; this discreet works on version {len(VERSIONS)}.",
+            remedy="Let the owner bring it forward: opening any account does. There is no way back.",
+        )

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from discreet.errors import InvalidInput, LedgerDamaged, LedgerUnavailable
+from discreet.errors import InvalidInput, LedgerDamaged
 from discreet.ledger.entries import damaged
-from discreet.ledger.rows import SCHEMA_VERSION, TABLES, Rows, check_version
+from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
+from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of
 
 WAIT = 30.0  # seconds to wait for another writer
 
-TRIGGERS = tuple(
-    f"""CREATE TRIGGER no_{verb.lower()}_{table} BEFORE {verb} ON {table}
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"""
-    for table in ("entries", "populations")
-    for verb in ("UPDATE", "DELETE")
+REFUSE = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+NEXT = f"(SELECT COALESCE(MAX(sequence) + 1, 0) FROM {ENTRIES} WHERE population = NEW.population)"
+SAME = f"(SELECT 1 FROM {ENTRIES} WHERE population = NEW.population AND request = NEW.request AND kind = NEW.kind)"
+TRIGGERS = (
+    *(
+        f"CREATE TRIGGER no_{verb.lower()}_{table} BEFORE {verb} ON {table} {REFUSE}"
+        for table in KEPT
+        for verb in ("UPDATE", "DELETE")
+    ),
+    # INSERT OR REPLACE would remove a row without firing its DELETE trigger.
+    f"CREATE TRIGGER no_replace BEFORE INSERT ON {ENTRIES} WHEN NEW.sequence IS NOT {NEXT} OR EXISTS {SAME} {REFUSE}",
 )
 
 
 class SQLiteStore:
-    """Rows in a SQLite file. Each transaction opens and closes its own connection, so that nothing
-    is shared between threads or inherited over a fork."""
+    """Rows in a SQLite file.
+
+    Each transaction opens and closes its own connection, so that nothing is shared between threads,
+    inherited over a fork, or written to a file that was replaced.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,97 +45,150 @@ class SQLiteStore:
     def __str__(self) -> str:
         return str(self.path)
 
-    def exists(self) -> bool:
-        """Return whether there is a ledger at all."""
-        return self.path.exists() and self.path.stat().st_size > 0
-
     @contextmanager
     def reading(self) -> Iterator[Rows]:
         """Open a consistent view of the rows."""
-        with self._connection("BEGIN") as connection:
-            yield Rows(_executor(connection))
-            connection.execute("ROLLBACK")
+        with self._connection(LOOK) as connection:
+            connection.execute("BEGIN")
+            execute = _executor(connection)
+            check_version(execute)
+            yield Rows(execute)
 
     @contextmanager
-    def writing(self, population: str) -> Iterator[Rows]:
+    def writing(self, population: str, intent: Intent) -> Iterator[Rows]:  # noqa: ARG002 - one lock for all accounts
         """Open a transaction that is alone with the ledger; durable once it has been left."""
-        with self._connection("BEGIN IMMEDIATE") as connection:
+        with self._connection(intent) as connection:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield Rows(_executor(connection))
+                execute = _executor(connection)
+                check_version(execute)
+                yield Rows(execute)
             except BaseException:
-                connection.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
+                    connection.execute("ROLLBACK")
                 raise
             try:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise unavailable(self.path, error, landed=True) from None
+                raise unavailable(self, error, intent, landed=True) from None
 
     def create(self) -> None:
-        """Create the tables, unless they are there."""
-        if self.exists():
-            return
-        if not self.path.parent.is_dir():
-            raise InvalidInput(f"the folder {self.path.parent} does not exist.", remedy="Create it first.")
-        with _errors(self.path):
-            connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
+        """Create the tables unless they are there; bring those of an earlier version forward.
+
+        A new ledger is made aside and then linked to its name: nobody ever sees half of one.
+        """
+        if not self._there():
+            self._make()
+        with self._connection(TERMS) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            execute = _executor(connection)
+            migrate(execute, version_of(execute), TRIGGERS)
+            connection.execute("COMMIT")
+
+    def check(self) -> None:
+        """Check what `verify` cannot see in the rows: the file's own structure, and its triggers.
+
+        Raises:
+            LedgerDamaged: an index contradicts its table, or a trigger is missing.
+        """
+        with self._connection(LOOK) as connection:
+            found = connection.execute("PRAGMA integrity_check").fetchone()[0]
+            if found != "ok":
+                raise damaged(f"{self.path} fails SQLite's integrity check ({str(found).splitlines()[0]})")
+            kept = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")}
+            if not kept.issuperset(TRIGGERS):
+                raise damaged(f"{self.path} lacks a trigger that forbids changes")
+
+    def _there(self) -> bool:
+        """Return whether there is a ledger; refuse what only looks as if there were none."""
+        try:
+            if self.path.is_dir():
+                raise InvalidInput(f"{self.path} is a folder.", remedy="Give the path of the ledger's file.")
+            if self.path.exists():
+                if self.path.stat().st_size == 0:
+                    raise damaged(f"{self.path} is empty (cut off, or never a ledger)")
+                return True
+        except OSError as error:
+            raise unavailable(self, error, LOOK, landed=False) from None
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists():
+            raise damaged(f"{self.path} is missing, but its log {log.name} is still there")
+        return False
+
+    def _make(self) -> None:
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise InvalidInput(f"the folder {folder} does not exist.", remedy="Create it first.")
+        try:
+            with _errors(self, TERMS), tempfile.TemporaryDirectory(prefix=".new-ledger-", dir=folder) as aside:
+                new = Path(aside) / "ledger"
+                with closing(_connect(new, create=True)) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                    connection.execute("BEGIN IMMEDIATE")
+                    migrate(_executor(connection), 0, TRIGGERS)
+                    connection.execute("COMMIT")
+                with suppress(FileExistsError):  # somebody else was faster
+                    os.link(new, self.path)
+            handle = os.open(folder, os.O_RDONLY)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("BEGIN IMMEDIATE")
-                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchall():
-                    for statement in (*TABLES, *TRIGGERS):
-                        connection.execute(statement)
-                    connection.execute("INSERT INTO discreet_schema VALUES (?)", (SCHEMA_VERSION,))
-                connection.execute("COMMIT")
+                os.fsync(handle)  # the name must survive a power cut, too
             finally:
-                connection.close()
+                os.close(handle)
+        except OSError as error:
+            raise unavailable(self, error, TERMS, landed=False) from None
 
     @contextmanager
-    def _connection(self, begin: str) -> Iterator[sqlite3.Connection]:
-        if not self.exists():
+    def _connection(self, intent: Intent) -> Iterator[sqlite3.Connection]:
+        if not self._there():
             raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
-        with _errors(self.path):
-            connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA foreign_keys=ON")
-                connection.execute(begin)
-                versions = connection.execute("SELECT version FROM discreet_schema").fetchall()
-                check_version(versions[0][0] if versions else 0)
-                yield connection
-            finally:
-                connection.close()
+        with _errors(self, intent), closing(_connect(self.path)) as connection:
+            yield connection
 
 
-def _executor(connection: sqlite3.Connection) -> Any:
-    def execute(statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        return iter(connection.execute(statement, values).fetchall())
+def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    where = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(where, uri=True, timeout=WAIT, isolation_level=None)
+    try:
+        connection.text_factory = _text
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _text(raw: bytes) -> str:
+    """Decode a damaged text too, into one that fails its hash."""
+    return raw.decode(errors="replace")
+
+
+def _executor(connection: sqlite3.Connection) -> Execute:
+    def execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(statement, values).fetchall()
 
     return execute
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def _errors(store: SQLiteStore, intent: Intent) -> Iterator[None]:
     """Turn SQLite's errors into ours; before the commit nothing can have landed."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            raise damaged(f"{path} holds no ledger tables") from None
-        raise unavailable(path, error, landed=False) from None
-    except sqlite3.DatabaseError as error:
-        if "append-only" in str(error):
-            raise LedgerDamaged("the ledger is append-only; a row was about to be changed.") from None
-        raise damaged(f"{path} is not a readable SQLite database ({error})") from None
+    except sqlite3.Error as error:
+        raise _ours(store, error, intent) from None
 
 
-def unavailable(place: object, error: Exception, *, landed: bool) -> LedgerUnavailable:
-    """Return the error for a database that did not answer."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return LedgerUnavailable(
-        f"the ledger at {place} could not be used: {reason}.",
-        state=(
-            "The charge may have landed. No data was read." if landed else "Nothing was spent and no data was read."
-        ),
-        remedy="Ask again with the same request: if the charge landed, it is found." if landed else "Try again later.",
-    )
+def _ours(store: SQLiteStore, error: sqlite3.Error, intent: Intent) -> Exception:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if "append-only" in str(error):
+        return LedgerDamaged(
+            "the ledger is append-only; a row was about to be changed.",
+            state=intent.failed,
+            remedy="Check the ledger with `discreet ledger verify`.",
+        )
+    if "no such table" in str(error) or "no such column" in str(error):
+        return damaged(f"{store.path} lacks the ledger's tables")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR")):
+        return damaged(f"{store.path} is not a sound SQLite database ({error})")
+    return unavailable(store, error, intent, landed=False)

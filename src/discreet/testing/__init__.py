@@ -1,4 +1,4 @@
-"""For tests: a repeatable generator, tests of fit with power, and what every mechanism must pass.
+"""For tests: a repeatable generator, a throw-away ledger, tests of fit with power, what mechanisms must pass.
 
 Nothing here is safe for real data: the fixed generator is not secure, and a real ledger refuses it.
 """
@@ -18,6 +18,7 @@ from discreet.testing.conformance import (
 )
 from discreet.testing.fit import Cells, Fit, gof, two_sample
 from discreet.testing.laws import keep_law, noise_law, selection_law
+from discreet.testing.ledger import ScratchLedger
 from discreet.testing.rng import FixedRng
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Fit",
     "FixedRng",
     "Nonconforming",
+    "ScratchLedger",
     "check_fork",
     "check_fresh",
     "check_independent",

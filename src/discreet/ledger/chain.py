@@ -1,0 +1,102 @@
+"""The chain of one account: read its state, add an entry. Always inside one transaction."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from discreet.accounting import Cost
+from discreet.errors import InvalidInput
+from discreet.ledger.account import Account
+from discreet.ledger.entries import GENESIS, VERSION, Entry, Kind, damaged, hash_of, text_of
+from discreet.ledger.keys import OwnerKey, signed
+from discreet.ledger.rows import Rows
+
+
+def load(rows: Rows, population: str, *, analysts: tuple[str, ...] | None = None) -> Account:
+    """Return an account from its owner's entries and its newest ones.
+
+    Args:
+        rows: The open transaction.
+        population: Its name.
+        analysts: Whose shares' totals are needed; None for all.
+
+    Raises:
+        InvalidInput: there is none.
+        LedgerDamaged: an owner's entry does not bear the owner's signature. No budget that somebody
+            else wrote into the database is ever spent.
+    """
+    owners = rows.owners(population)
+    if not owners:
+        raise InvalidInput(
+            f"the ledger has no account {population!r}.",
+            remedy="Open it first: discreet ledger open, or ledger.open(…).",
+        )
+    if owners[0].kind != "open" or owners[0].sequence != 0:
+        raise damaged(f"the account {population!r} has no opening")
+    for entry in owners:
+        if not _signed(str(owners[0].body["public_key"]), entry.hash, entry.signature):
+            raise damaged(f"entry {entry.sequence} of {population!r}: the owner's signature is wrong")
+    account = Account.fold(owners)
+    wanted = account.shares if analysts is None else [name for name in analysts if name in account.shares]
+    for name in wanted:
+        charge = rows.last_charge_by(population, name)
+        if charge is not None:
+            account = account.sharing(charge)
+    last = rows.last(population)
+    assert last is not None
+    return account.at(last)
+
+
+_signed = lru_cache(maxsize=1024)(signed)  # a signature is checked once in each process
+
+
+def extend(
+    rows: Rows,
+    population: str,
+    account: Account | None,
+    kind: Kind,
+    facts: Mapping[str, Any],
+    *,
+    spent: Cost,
+    owner: OwnerKey | None = None,
+) -> Entry:
+    """Add an entry to the end of the chain.
+
+    Args:
+        rows: The open transaction.
+        population: Whose chain.
+        account: The account as it is; None to open it.
+        kind: Of the entry.
+        facts: What it says beside.
+        spent: The account's total after it.
+        owner: Signs it, if it is the owner's.
+    """
+    body = {
+        "v": VERSION,
+        "population": population,
+        "sequence": 0 if account is None else account.length,
+        "kind": kind,
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "who": _who(),
+        "previous": GENESIS if account is None else account.head,
+        "spent": [spent.loss, spent.delta],
+        **facts,
+    }
+    text = text_of(body)
+    digest = hash_of(text)
+    entry = Entry(json.loads(text), digest, None if owner is None else owner.sign(digest))
+    rows.append(entry, text)
+    return entry
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,167 @@
+"""A throw-away PostgreSQL server on loopback, one for a whole pytest session, however many workers it has.
+
+Nothing of it is left behind: its cluster lies in a folder of its own, and the last worker to leave stops it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "60",
+    "shared_buffers": "16MB",
+    "timezone": "UTC",
+}
+
+
+def program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs; the newest installed one."""
+    found = glob.glob(f"/usr/lib/postgresql/*/bin/{name}")
+    if found:
+        return max(found, key=lambda path: int(Path(path).parents[1].name))
+    inside = shutil.which(name)
+    if inside is None:
+        pytest.fail(f"PostgreSQL's {name} was not found: install the package 'postgresql' (scripts/test does).")
+    return inside
+
+
+class Server:
+    """A running server. PostgreSQL refuses to run as root: then an unprivileged user owns it."""
+
+    def __init__(self, folder: Path, **changes: str) -> None:
+        self.folder = folder
+        self.user = _nobody() if os.getuid() == 0 else None
+        for directory in (folder, *folder.parents):
+            if str(directory).startswith(tempfile.gettempdir() + "/"):
+                directory.chmod(0o755)  # pytest makes its folders 0700; the server's user must pass
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        if self.user is not None:
+            shutil.chown(data, self.user, None)
+        self.port = _free_port()
+        self._run("initdb", "--pgdata", data, "--username=tester", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": ""} | changes
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [program("postgres"), "-D", str(data), *flags], stdout=self.log, stderr=self.log, user=self.user, cwd="/"
+        )
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """Where the server answers."""
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash would, and wait."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+        self.log.close()
+
+    def _run(self, name: str, *arguments: object) -> None:
+        command = [program(name), *map(str, arguments)]
+        subprocess.run(command, check=True, capture_output=True, user=self.user, cwd="/")
+
+    def _wait(self) -> None:
+        import psycopg
+
+        until = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > until or self.process.poll() is not None:
+                    pytest.fail("PostgreSQL did not start:\n" + (self.folder / "log").read_text())
+                time.sleep(0.05)
+            else:
+                return
+
+
+def _nobody() -> str:
+    import pwd
+
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_database(server: str) -> str:
+    """Make an empty database on the server and return its URL."""
+    import psycopg
+
+    name = f"book_{os.getpid()}_{time.monotonic_ns()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    return server.rpartition("/")[0] + "/" + name
+
+
+@contextmanager
+def shared_server(folder: Path) -> Iterator[str]:
+    """Yield the URL of the server that everybody with this folder shares; the last one out stops it."""
+    note, lock = folder / "postgres.json", folder / "postgres.lock"
+    server: Server | None = None
+
+    def change(by: int) -> dict[str, object]:
+        facts = json.loads(note.read_text())
+        note.write_text(json.dumps(facts | {"users": facts["users"] + by}))
+        return facts
+
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not note.exists():
+            server = Server(Path(tempfile.mkdtemp(prefix="postgres-", dir=folder)))
+            note.write_text(json.dumps({"url": server.url, "users": 0}))
+        url = str(change(+1)["url"])
+    try:
+        yield url
+    finally:
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            change(-1)
+        while server is not None:  # who started it stops it, after the others
+            with lock.open("w") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                if json.loads(note.read_text())["users"] == 0:
+                    note.unlink()
+                    break
+            time.sleep(0.05)
+        if server is not None:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """The URL of a PostgreSQL server on loopback that this session started."""
+    own = tmp_path_factory.getbasetemp()
+    with shared_server(own if worker_id == "master" else own.parent) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """The URL of an empty database of its own."""
+    return new_database(postgres_server)
