@@ -5,11 +5,11 @@ import re
 from fractions import Fraction
 
 import pytest
+from tests.clinic import answer, clinic
+from tests.docs.pages import DOCS
 
 from discreet import events
 from discreet.cli.app import run
-from tests.clinic import answer, clinic
-from tests.docs.pages import DOCS
 
 PAGE = (DOCS / "reference" / "json.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^#{2,3} (.+?)\n(.*?)(?=^#{1,3} |\Z)", re.MULTILINE | re.DOTALL)
