@@ -58,24 +58,27 @@ class Server:
             shutil.chown(data, self.user, None)
         self.port = _free_port()
         self._run("initdb", "--pgdata", data, "--username=tester", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": ""} | changes
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(
-            [program("postgres"), "-D", str(data), *flags], stdout=self.log, stderr=self.log, user=self.user, cwd="/"
-        )
-        self._wait()
+        self.command = [program("postgres"), "-D", str(data), *flags]
+        self.start()
 
     @property
     def url(self) -> str:
         """Where the server answers."""
         return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
 
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, user=self.user, cwd="/")
+        self._wait()
+
     def stop(self) -> None:
         """Stop it at once, as a crash would, and wait."""
-        self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(30)
-        self.log.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
 
     def _run(self, name: str, *arguments: object) -> None:
         command = [program(name), *map(str, arguments)]
@@ -88,7 +91,7 @@ class Server:
         while True:
             try:
                 psycopg.connect(self.url, connect_timeout=2).close()
-            except psycopg.OperationalError:
+            except psycopg.OperationalError:  # not yet
                 if time.monotonic() > until or self.process.poll() is not None:
                     pytest.fail("PostgreSQL did not start:\n" + (self.folder / "log").read_text())
                 time.sleep(0.05)

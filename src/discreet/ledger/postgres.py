@@ -147,7 +147,7 @@ class PostgresStore:
                 kept.close()
             else:
                 return kept
-        new = psycopg.connect(self.url, connect_timeout=10, autocommit=True, prepare_threshold=None)
+        new = psycopg.connect(self.url, connect_timeout=10, autocommit=True)
         try:
             new.execute(f"SET lock_timeout = '{WAIT}s'")
             self._check_durable(new)
