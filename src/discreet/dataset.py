@@ -189,7 +189,10 @@ class Dataset:
     def request(self, plan: Plan, *, name: str, attempt: int = 1) -> str:
         """Return the id of the question: the hash of everything that shapes its answer's law."""
         if isinstance(attempt, bool) or not isinstance(attempt, int) or attempt < 1:
-            raise InvalidInput(f"attempt must be a whole number of at least 1, got {attempt!r}.")
+            raise InvalidInput(
+                f"attempt must be a whole number of at least 1, got {attempt!r}.",
+                remedy="Leave it out, or give 2 to ask again what was charged and never released.",
+            )
         question = {
             "v": 1,
             "release": check_name(name),

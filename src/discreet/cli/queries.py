@@ -125,13 +125,13 @@ def _pairs(option: str, items: list[str] | None) -> dict[str, float] | None:
         return None
     found = {}
     for item in items:
-        name, _, value = item.rpartition("=")
+        name, sign, value = item.rpartition("=")
         try:
             found[name] = float(value)
         except ValueError:
-            raise InvalidInput(
-                f"{option} takes COLUMN=NUMBER, got {item!r}.", remedy=f"For example {option} n=400"
-            ) from None
+            sign = ""
+        if not sign:
+            raise InvalidInput(f"{option} takes COLUMN=NUMBER, got {item!r}.", remedy=f"For example {option} n=400")
     return found
 
 

@@ -16,13 +16,18 @@ from discreet.units import PrivacyUnit
 def check_name(label: str, name: Any) -> None:
     """Refuse what does not print well as the name of a population or an analyst."""
     if not isinstance(name, str) or not name.strip() or len(name) > 200 or not name.isprintable():
-        raise InvalidInput(f"{label} must be a printable name of 1 to 200 characters, got {name!r}.")
+        raise InvalidInput(
+            f"{label} must be a printable name of 1 to 200 characters, got {name!r}.", remedy="Choose another name."
+        )
 
 
 def check_text(label: str, text: Any) -> None:
     """Refuse what a database cannot hold as a text."""
     if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > 2000 or not _encodes(text):
-        raise InvalidInput(f"{label} must be a text of 1 to 2000 characters, got {type(text).__name__}.")
+        found = f"a text of {len(text)}" if isinstance(text, str) else type(text).__name__
+        raise InvalidInput(
+            f"{label} must be a printable text of 1 to 2000 characters, got {found}.", remedy="Say it in a sentence."
+        )
 
 
 def _encodes(text: str) -> bool:
@@ -44,7 +49,7 @@ def check_digest(digest: Any) -> None:
 def check_epsilon(label: str, epsilon: Any) -> None:
     """Refuse a budget that is no budget."""
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon <= 1000:
-        raise InvalidInput(f"{label} must lie in (0, 1000], got {epsilon!r}.")
+        raise InvalidInput(f"{label} must lie in (0, 1000], got {epsilon!r}.", remedy=f"For example {label} = 1.0.")
 
 
 def check_terms(unit: Any, measure: Measure, epsilon: float, delta: Any, ceiling: Any) -> None:
@@ -52,13 +57,15 @@ def check_terms(unit: Any, measure: Measure, epsilon: float, delta: Any, ceiling
     if not isinstance(unit, PrivacyUnit):
         raise InvalidInput(f"unit must be a PrivacyUnit, got {type(unit).__name__}.")
     if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < 1 or not math.isfinite(delta):
-        raise InvalidInput(f"delta must lie in [0, 1), got {delta!r}.")
+        raise InvalidInput(f"delta must lie in [0, 1), got {delta!r}.", remedy="For example delta = 1e-6.")
     if delta == 0 and measure.kind != "pure":
         raise InvalidInput(f"a {measure} account needs delta above 0.", remedy="Give a delta, or open a pure account.")
     if ceiling is not None:
         check_epsilon("ceiling", ceiling)
         if ceiling < epsilon:
-            raise InvalidInput(f"the ceiling must be at least epsilon, got {ceiling!r}.")
+            raise InvalidInput(
+                f"the ceiling must be at least epsilon, got {ceiling!r}.", remedy="Leave it out, or raise it."
+            )
 
 
 def check_key(owner: Any, account: Account | None = None) -> None:

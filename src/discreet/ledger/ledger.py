@@ -132,9 +132,15 @@ class Ledger:
             account = self._account(rows, population)
             checks.check_key(owner, account)
             if not epsilon > account.epsilon:
-                raise InvalidInput(f"the budget is ε = {account.epsilon:g}; a raise must be larger, got {epsilon!r}.")
+                raise InvalidInput(
+                    f"the budget is ε = {account.epsilon:g}; a raise must be larger, got {epsilon!r}.",
+                    remedy="A budget is never lowered: what was promised to analysts stands. Spend less of it.",
+                )
             if account.ceiling is not None and epsilon > account.ceiling:
-                raise InvalidInput(f"the ceiling fixed at opening is ε = {account.ceiling:g}; got {epsilon!r}.")
+                raise InvalidInput(
+                    f"the ceiling fixed at opening is ε = {account.ceiling:g}; got {epsilon!r}.",
+                    remedy="The ceiling is fixed for ever: raise to it at most.",
+                )
             room, seen = account.capacity_for(epsilon), rows.charges(population)
             facts = {
                 "epsilon": epsilon,

@@ -219,7 +219,10 @@ def _numbers(label: str, given: Mapping[str, float] | None) -> dict[str, float]:
         raise InvalidInput(f"{label} must map output columns to numbers, got {given!r}.")
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidInput(f"the {label} of {name!r} must be a finite number, got {value!r}.")
+            raise InvalidInput(
+                f"the {label} of {name!r} must be a finite number, got {value!r}.",
+                remedy="Leave it out, or give a number.",
+            )
     return {str(name): float(value) for name, value in given.items()}
 
 
