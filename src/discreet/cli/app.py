@@ -14,15 +14,14 @@ import typer
 from typer.exceptions import TyperException
 
 from discreet.cli import doctor, ledger, projects, queries
-from discreet.cli.output import fail, say
+from discreet.cli.output import fail, help_if_alone, say
 from discreet.errors import BudgetExceeded, DiscreetError
 
-FAILURE, USAGE, EXCEEDED, INTERRUPTED = 1, 2, 3, 130
+FAILURE, EXCEEDED, INTERRUPTED = 1, 3, 130
 
 app = typer.Typer(
     name="discreet",
     help="Differential privacy from end to end: plan, run and explain private releases.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -38,11 +37,13 @@ def _version(shown: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
+    *,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    pass
+    help_if_alone(context)
 
 
 def main() -> None:

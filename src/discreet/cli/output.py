@@ -18,6 +18,8 @@ from discreet.errors import DiscreetError
 if TYPE_CHECKING:
     from discreet.sql import Forecast
 
+USAGE = 2  # the exit code of a wrong use of the command line
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
 
@@ -53,6 +55,13 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 def say(text: str) -> None:
     """Print a line of text."""
     console().print(Text(text))
+
+
+def help_if_alone(context: typer.Context) -> None:
+    """Show a group's help, as a wrong use, where no command of it was given."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(USAGE)
 
 
 def fail(error: DiscreetError, arguments: Sequence[str], *, kind: str | None = None) -> None:

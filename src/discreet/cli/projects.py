@@ -191,9 +191,9 @@ def run(
         costs = ", ".join(f"{step.release.name} (ε = {number(step.plan.guarantee.epsilon)})" for step in new)
         confirm(f"This charges {len(new)} release(s): {costs}. Go on?", yes=yes)
     done: list[Done] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns, shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()), errors()
     try:
-        with Progress(*columns, console=errors(), transient=True, disable=as_json) as bar:
+        with Progress(*columns, console=shown, transient=True, disable=as_json or not shown.is_terminal) as bar:
             task = bar.add_task("releases", total=len(steps))
             for item in read.run(only):
                 done.append(item)

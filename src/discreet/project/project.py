@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from discreet import accounting
-from discreet.errors import InvalidInput
+from discreet.errors import DiscreetError, InvalidInput
 from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
 from discreet.project.read import Planned, Settings, read, table_of
 from discreet.release import Release, Shelf
@@ -151,16 +151,22 @@ class Project:
         accounts: dict[str, Account] = {}
         steps = []
         for release in self.settings.releases:
-            dataset = self.dataset(release.table)
+            dataset, plan = self._bind(release)
             name = dataset.population
             if name not in accounts:
                 accounts[name] = self.ledger.account(name)
                 left[name] = accounts[name].left()
-            steps.append(self._step(release, dataset, accounts[name], left))
+            steps.append(self._step(release, dataset, plan, accounts[name], left))
         return steps
 
-    def _step(self, release: Planned, dataset: Dataset, account: Account, left: dict[str, accounting.Cost]) -> Step:
-        plan = self._bind(release, dataset)
+    def _step(
+        self,
+        release: Planned,
+        dataset: Dataset,
+        plan: QueryPlan,
+        account: Account,
+        left: dict[str, accounting.Cost],
+    ) -> Step:
         self.ledger.check(dataset.population, dataset.unit)
         request = dataset.request(plan, name=release.name, attempt=release.attempt)
         earlier = self.ledger.request(dataset.population, request)
@@ -177,12 +183,13 @@ class Project:
         after = remaining_epsilon(account, room=left[dataset.population])
         return Step(release, state, plan, cost, dataset.population, after, request)
 
-    def _bind(self, release: Planned, dataset: Dataset) -> QueryPlan:
+    def _bind(self, release: Planned) -> tuple[Dataset, QueryPlan]:
+        """Return the dataset that a release reads, and its bound query; an error names the release."""
         from discreet import sql
-        from discreet.errors import DiscreetError
 
         try:
-            return sql.plan(
+            dataset = self.dataset_of(release.sql)
+            return dataset, sql.plan(
                 dataset,
                 release.sql,
                 epsilon=release.epsilon,
@@ -209,31 +216,38 @@ class Project:
             InvalidInput: a release was charged and never released, or there is no such release.
             DataFailure: the work on the rows failed; the charge stands, and so do those before it.
         """
-        from discreet import sql
-
         names = [release.name for release in self.settings.releases]
         if only is not None and only not in names:
             raise InvalidInput(f"there is no release {only!r}.", remedy=f"Declared: {', '.join(names) or 'none'}.")
-        plans = [(release, self._bind(release, self.dataset(release.table))) for release in self.settings.releases]
-        for release, plan in plans:
-            if only is not None and release.name != only:
-                continue
-            dataset = self.dataset(release.table)
+        bound = [(release, *self._bind(release)) for release in self.settings.releases]
+        todo = [item for item in bound if only is None or item[0].name == only]
+        for place, (release, dataset, plan) in enumerate(todo):
             request = dataset.request(plan, name=release.name, attempt=release.attempt)
-            earlier = self.ledger.request(dataset.population, request)
-            done = sql.query(
-                dataset,
-                release.sql,
-                epsilon=release.epsilon,
-                delta=release.delta,
-                weights=release.weights,
-                guess=release.guess,
-                name=release.name,
-                purpose=release.purpose or release.name,
-                attempt=release.attempt,
-            )
-            reused = earlier is not None and earlier.kind == "release"
-            yield Done(done, reused, self.shelf.place(release.name, request))
+            try:
+                earlier = self.ledger.request(dataset.population, request)
+                done = self._ask(release, dataset)
+            except DiscreetError as error:
+                stopped = _stopped(error, release.name, place, len(todo))
+            else:
+                reused = earlier is not None and earlier.kind == "release"
+                yield Done(done, reused, self.shelf.place(release.name, request))
+                continue
+            raise stopped  # outside of the handler, so that nothing hangs on to it
+
+    def _ask(self, release: Planned, dataset: Dataset) -> Release:
+        from discreet import sql
+
+        return sql.query(
+            dataset,
+            release.sql,
+            epsilon=release.epsilon,
+            delta=release.delta,
+            weights=release.weights,
+            guess=release.guess,
+            name=release.name,
+            purpose=release.purpose or release.name,
+            attempt=release.attempt,
+        )
 
     def releases(self, population: str) -> list[Release]:
         """Return every release that the ledger knows of a population and the shelf still has, oldest first."""
@@ -278,6 +292,14 @@ class Project:
             }
             written += [_write(folder / file, text) for file, text in texts.items()]
         return written
+
+
+def _stopped(error: DiscreetError, name: str, before: int, total: int) -> DiscreetError:
+    """Return the error with the place where the run stopped."""
+    if total == 1:
+        return error
+    stand = "nothing was released before it" if before == 0 else f"the {before} before it of {total} stand"
+    return type(error)(error.what, state=f"{error.state} The run stopped at {name!r}; {stand}.", remedy=error.remedy)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -51,7 +51,6 @@ class Planned:
     """[[release]]: one question, asked once."""
 
     name: str
-    table: str
     sql: str
     epsilon: float
     delta: float | None = None
@@ -131,7 +130,7 @@ def _settings(path: Path, data: dict[str, Any]) -> Settings:
     for name, facts in _table(data, "table").items():
         with _at(f"[table.{name}]"):
             tables[name] = _a_table(path.parent, name, facts, populations)
-    releases = tuple(_releases(data.get("release", []), tables))
+    releases = tuple(_releases(data.get("release", [])))
     return Settings(path, ledger, about, populations, tables, releases)
 
 
@@ -193,30 +192,28 @@ def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Popu
     )
 
 
-def _releases(items: Any, tables: Mapping[str, Table]) -> Iterator[Planned]:
+def _releases(items: Any) -> Iterator[Planned]:
     if not isinstance(items, list):
         raise InvalidInput("write releases as [[release]], with two brackets.")
     seen: set[str] = set()
     for place, facts in enumerate(items, 1):
         label = facts.get("name", f"number {place}") if isinstance(facts, dict) else f"number {place}"
         with _at(f"[[release]] {label}"):
-            release = _release(facts, tables)
+            release = _release(facts)
             if release.name in seen:
                 raise InvalidInput(f"the name {release.name!r} stands twice.", remedy="Give each release its own name.")
             seen.add(release.name)
             yield release
 
 
-def _release(facts: Any, tables: Mapping[str, Table]) -> Planned:
+def _release(facts: Any) -> Planned:
     _mapping(facts)
-    _keys(facts, {"name", "kind", "table", "sql", "epsilon", "delta", "weights", "guess", "purpose", "attempt"})
+    _keys(facts, {"name", "kind", "sql", "epsilon", "delta", "weights", "guess", "purpose", "attempt"})
     if facts.get("kind", "sql") != "sql":
         raise InvalidInput(f'kind must be "sql", got {facts["kind"]!r}.')
-    sql = _get(facts, "sql", str)
     return Planned(
         name=check_name(_get(facts, "name", str)),
-        table=_get(facts, "table", str, None) or table_of(sql, tables),
-        sql=sql,
+        sql=_get(facts, "sql", str),
         epsilon=_get(facts, "epsilon", float),
         delta=_get(facts, "delta", float, None),
         weights=_numbers(facts, "weights"),
@@ -239,7 +236,10 @@ def table_of(sql: str, tables: Mapping[str, Table]) -> str:
     for declared in tables:
         if declared.lower() == name.lower():
             return declared
-    raise InvalidInput(f"the query reads {name!r}, which is not a declared table.{_near(name, tables)}")
+    raise InvalidInput(
+        f"the query reads {name!r}, which is not a declared table.{_near(name, tables)}",
+        remedy=f"Declared: {', '.join(tables) or 'none'}.",
+    )
 
 
 # ------------------------------------------------------------------------------------- the pieces
@@ -251,7 +251,8 @@ def _at(place: str) -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        located = InvalidInput(f"{place}: {error.what}", state=error.state, remedy=error.remedy)
+        remedy = error.remedy or "Correct it there; every key is explained in the reference of discreet.toml."
+        located = InvalidInput(f"{place}: {error.what}", state=error.state, remedy=remedy)
     else:
         return
     raise located
