@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import Json, number, say, show_json, show_table
+from discreet.cli.output import Json, help_if_alone, number, say, show_json, show_table
 from discreet.errors import InvalidInput
 from discreet.profiles import show_delta
 
 if TYPE_CHECKING:
     from discreet.ledger import Account, Entry, Ledger, OwnerKey
 
-app = typer.Typer(help="The account book: what each population's budget is, and what was spent.", no_args_is_help=True)
+app = typer.Typer(help="The account book: what each population's budget is, and what was spent.")
+app.callback(invoke_without_command=True)(help_if_alone)
 
 Book = Annotated[str, typer.Argument(metavar="LEDGER", help="A project, a SQLite file or postgresql://…")]
 Population = Annotated[str, typer.Argument(help="The account.")]
@@ -181,8 +182,7 @@ def export(
     _: Annotated[bool, typer.Option("--json", help="Accepted here too; the output is JSON always.")] = True,
 ) -> None:
     """Print every entry of every account as one JSON object."""
-    ledger, _ = _open_book(book)
-    show_json({"entries": ledger.export()})
+    show_json({"entries": _open_book(book)[0].export()})
 
 
 def _terms(account: Account) -> str:
