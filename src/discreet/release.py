@@ -147,7 +147,9 @@ class Shelf:
 
         Raises:
             InvalidInput: the folder cannot be written.
+            MissingExtra: the package that writes it is not installed.
         """
+        _parquet()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from discreet.errors import BudgetExceeded
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
 from discreet.sql.bind import QueryPlan, bind
+from discreet.sql.engines import canary
 from discreet.sql.forecast import Forecast
 
 
@@ -154,6 +154,7 @@ def query(
         InvalidInput: an argument is wrong.
         BudgetExceeded: the account does not hold the cost.
         DataFailure: the work on the rows failed; the charge stands.
+        MissingExtra: the engine is not installed.
 
     Guarantee: the release is (epsilon, delta)-differentially private for the dataset's unit.
     Evidence: proven, docs/proofs/contribution_bounds.md and docs/proofs/budget_split.md.
@@ -161,11 +162,11 @@ def query(
     Not protected: running time and memory use.
     """
     bound = plan(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
-    canonical = str(bound.select)
+    canary.check()  # before the charge: an engine that is missing, or means something else, costs nothing
     return dataset.reveal(
         _Bound(bound),
-        name=f"query-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}" if name is None else name,
-        purpose=canonical[:500] if purpose is None else purpose,
+        name=bound.name if name is None else name,
+        purpose=str(bound.select)[:500] if purpose is None else purpose,
         attempt=attempt,
     )
 

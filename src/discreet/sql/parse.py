@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from discreet.domains import Domain
-from discreet.errors import UnsupportedQuery
+from discreet.errors import UnsupportedQuery, missing_extra
 from discreet.sql import predicates, released
 from discreet.sql.nodes import Output, Select
 from discreet.sql.refuse import SHAPE, extra_arguments, refuse, unsupported
@@ -64,13 +64,20 @@ def table_name(sql: str) -> str:
     Raises:
         UnsupportedQuery: the text is no single SELECT from a table.
     """
-    return str(_source(_tree(sql)).name)
+    tree = _tree(sql)
+    refusal = extra_arguments(tree, CLAUSES)
+    if refusal is not None:
+        raise refusal
+    return str(_source(tree).name)
 
 
 def _tree(sql: str) -> Any:
     """Return sqlglot's tree of the one statement, within limits that keep the parser safe."""
-    import sqlglot
-    from sqlglot import exp
+    try:
+        import sqlglot
+        from sqlglot import exp
+    except ImportError:
+        raise missing_extra("sql", "sqlglot") from None
 
     if not isinstance(sql, str) or not sql.strip():
         raise UnsupportedQuery("the query is empty.", remedy=SHAPE)
