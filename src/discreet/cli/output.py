@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*[Text(str(item)) for item in row])
+        table.add_row(*[item if isinstance(item, Text) else Text(str(item)) for item in row])
     out = console()
     out.print(table)
     out.print()
@@ -70,7 +71,7 @@ def fail(error: DiscreetError, arguments: Sequence[str], *, kind: str | None = N
     if "--json" in arguments:
         show_json({"error": {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}})
         return
-    print(f"{kind}: {error}", file=sys.stderr)
+    errors().print(Text.assemble((kind, "bold red"), f": {error}"), soft_wrap=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -94,6 +95,13 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if 10**digits <= abs(value) < 10**15 else f"{value:.{digits}g}"
+
+
+def rounded(value: float | None, error: float | None) -> str:
+    """Show a noisy number to the digits that its standard error leaves it: two of the error's."""
+    if value is None or error is None or not math.isfinite(error) or error <= 0:
+        return "–" if value is None else number(value, 6)
+    return f"{value:,.{max(0, 1 - math.floor(math.log10(error)))}f}"
 
 
 FORECAST = ("column", "standard error", "95 % ±", "relative", "of the guess")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import FORECAST, Json, Yes, confirm, forecast, number, say, show_json, show_table
+from discreet.cli.output import FORECAST, Json, Yes, confirm, forecast, number, rounded, say, show_json, show_table
 from discreet.errors import InvalidInput
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
+    from discreet.release import Release
     from discreet.sql import QueryCost
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
@@ -48,8 +49,11 @@ def query(
     from discreet import sql as sql_room
 
     dataset, asked = _ask(project, sql, epsilon, delta, weights, guess, analyst)
-    if not yes:
-        price = sql_room.cost(dataset, sql, **asked)
+    price = sql_room.cost(dataset, sql, **asked)
+    name = price.plan.name if name is None else name
+    earlier = dataset.ledger.request(dataset.population, dataset.request(price.plan, name=name, attempt=attempt))
+    reused = earlier is not None and earlier.kind == "release"
+    if not yes and not reused:
         if not as_json:
             _show_cost(price)
         confirm(f"This charges {price.plan.guarantee} to {price.population!r}. Go on?", yes=False)
@@ -58,6 +62,7 @@ def query(
         show_json(
             {
                 "name": release.name,
+                "reused": reused,
                 "value": release.value.to_pylist(),
                 "accuracy": dict(release.accuracy),
                 "guarantee": release.guarantee.to_dict(),
@@ -66,14 +71,28 @@ def query(
             }
         )
         return
-    rows = release.value.to_pylist()
-    columns = release.value.column_names
-    numeric = [column for column in columns if rows and isinstance(rows[0][column], int | float)]
-    show_table("", columns, [[_cell(row[column]) for column in columns] for row in rows], right=numeric)
-    say(f"{release.guarantee}; entry {release.entry['sequence']} of {release.entry['population']!r}.")
-    say("c_se is the standard error of the noise in c; [c_low, c_high] covers it with 95 %.")
+    _show_answer(release)
+    place = f"entry {release.entry['sequence']} of {release.entry['population']!r}"
+    say(f"Answered before, as {place}; nothing was spent." if reused else f"{release.guarantee}; {place}.")
     for note in release.facts["notes"]:
         say(f"  {note}")
+
+
+def _show_answer(release: Release) -> None:
+    """Print one line for each number: to the digits that the noise leaves it, its error and its interval."""
+    outputs = [name for name in release.value.column_names if name in release.accuracy]
+    derived = {f"{name}_{part}" for name in outputs for part in ("se", "low", "high")}
+    keys = [name for name in release.value.column_names if name not in derived.union(outputs)]
+    lines = []
+    for row in release.value.to_pylist():
+        group = ["NULL" if row[key] is None else str(row[key]) for key in keys]
+        for name in outputs:
+            error = row[f"{name}_se"]
+            value, low, high = (rounded(row[column], error) for column in (name, f"{name}_low", f"{name}_high"))
+            lines.append((*group, name, value, number(error, 2), f"{low} – {high}"))
+            group = [""] * len(keys)
+    names = ("column", "answer", "standard error", "95 % interval")
+    show_table("", (*keys, *names), lines, right=names[1:])
 
 
 def cost(
@@ -146,7 +165,3 @@ def _show_cost(price: QueryCost) -> None:
         say(f"{price.population!r} does not hold this.")
     else:
         say(f"Afterwards {price.population!r} could afford one more release of at most ε = {number(price.left)}.")
-
-
-def _cell(value: object) -> str:
-    return number(value, 6) if isinstance(value, float) else "NULL" if value is None else str(value)

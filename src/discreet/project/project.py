@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from discreet import accounting
-from discreet.errors import DiscreetError, InvalidInput
+from discreet.errors import DiscreetError, InvalidInput, MissingExtra
 from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
 from discreet.project.read import Planned, Settings, read, table_of
 from discreet.release import Release, Shelf
@@ -197,6 +197,8 @@ class Project:
                 weights=release.weights,
                 guess=release.guess,
             )
+        except MissingExtra:
+            raise
         except DiscreetError as error:
             named = type(error)(
                 f"{self.settings.path}: [[release]] {release.name}: {error.what}",
@@ -226,6 +228,8 @@ class Project:
             try:
                 earlier = self.ledger.request(dataset.population, request)
                 done = self._ask(release, dataset)
+            except MissingExtra:
+                raise
             except DiscreetError as error:
                 stopped = _stopped(error, release.name, place, len(todo))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,11 @@ class QueryPlan:
     identity: Mapping[str, Any]
     facts: Mapping[str, Any]
     statement: str
+
+    @property
+    def name(self) -> str:
+        """What a release of this query is called, unless its asker says otherwise."""
+        return f"query-{hashlib.sha256(str(self.select).encode()).hexdigest()[:8]}"
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Compute exact integers, add noise to each, and work out the answer from those alone.
