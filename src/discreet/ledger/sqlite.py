@@ -77,7 +77,7 @@ class SQLiteStore:
 
         A new ledger is made aside and then linked to its name: nobody ever sees half of one.
         """
-        if not self._there():
+        if not self._there(TERMS):
             self._make()
         with self._connection(TERMS) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -99,7 +99,7 @@ class SQLiteStore:
             if not kept.issuperset(TRIGGERS):
                 raise damaged(f"{self.path} lacks a trigger that forbids changes")
 
-    def _there(self) -> bool:
+    def _there(self, intent: Intent) -> bool:
         """Return whether there is a ledger; refuse what only looks as if there were none."""
         try:
             if self.path.is_dir():
@@ -109,7 +109,7 @@ class SQLiteStore:
                     raise damaged(f"{self.path} is empty (cut off, or never a ledger)")
                 return True
         except OSError as error:
-            raise unavailable(self, error, LOOK, landed=False) from None
+            raise unavailable(self, error, intent, landed=False) from None
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists():
             raise damaged(f"{self.path} is missing, but its log {log.name} is still there")
@@ -139,7 +139,7 @@ class SQLiteStore:
 
     @contextmanager
     def _connection(self, intent: Intent) -> Iterator[sqlite3.Connection]:
-        if not self._there():
+        if not self._there(intent):
             raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
         with _errors(self, intent), closing(_connect(self.path)) as connection:
             yield connection
@@ -177,6 +177,8 @@ def _errors(store: SQLiteStore, intent: Intent) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(store, error, intent) from None
+    except UnicodeDecodeError:  # SQLite quotes a damaged schema in its message
+        raise damaged(f"{store.path} holds an unreadable schema") from None
 
 
 def _ours(store: SQLiteStore, error: sqlite3.Error, intent: Intent) -> Exception:

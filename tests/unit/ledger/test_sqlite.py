@@ -1,0 +1,426 @@
+"""The ledger in a SQLite file: how it is kept, and every way in which the file can let us down."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+
+import pytest
+from tests.ledgers import DIGEST, open_pure, spend
+
+from discreet import Ledger
+from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, LedgerUnavailable
+from discreet.ledger import rows, sqlite
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path, book_key):
+    ledger = Ledger(path)
+    open_pure(ledger, book_key)
+    ledger.released(spend(ledger, "a"), DIGEST)
+    return ledger
+
+
+def by_hand(path, *statements):
+    """Change the file as somebody with a SQLite shell would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def without_triggers(path, *statements):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        kept = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    by_hand(path, *(f"DROP TRIGGER {name}" for name, _ in kept), *statements, *(sql for _, sql in kept))
+
+
+# ------------------------------------------------------------------------------------- how it is kept
+
+
+def test_the_file_is_in_wal_mode_and_writes_are_synchronous(ledger, path):
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with closing(sqlite._connect(path)) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert [item.name for item in path.parent.iterdir() if "ledger" in item.name] == ["ledger.db"]
+
+
+@pytest.mark.parametrize("table", rows.KEPT)
+@pytest.mark.parametrize("change", ["UPDATE {} SET {} = 'x'", "DELETE FROM {}"])
+def test_rows_are_neither_changed_nor_removed(ledger, path, table, change):
+    column = {rows.SCHEMA: "version", rows.POPULATIONS: "name", rows.ENTRIES: "body"}[table]
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        by_hand(path, change.format(table, column))
+
+
+@pytest.mark.parametrize("sequence", [0, 1, 2, 4, -1])
+def test_rows_are_not_replaced_and_only_added_at_the_end(ledger, path, sequence):
+    columns = "population, kind, request, analyst, body, hash, signature"
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        by_hand(
+            path,
+            f"INSERT OR REPLACE INTO {rows.ENTRIES} (sequence, {columns}) "
+            f"SELECT {sequence}, {columns} FROM {rows.ENTRIES} WHERE sequence = 1",
+        )
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):  # right place, but a request that stands
+        by_hand(
+            path,
+            f"INSERT OR REPLACE INTO {rows.ENTRIES} (sequence, {columns}) "
+            f"SELECT 3, {columns} FROM {rows.ENTRIES} WHERE sequence = 1",
+        )
+    ledger.verify()
+
+
+def test_a_failed_opening_leaves_no_file(path, book_key):
+    with pytest.raises(InvalidInput):
+        open_pure(Ledger(path), book_key, epsilon=-1)
+    assert not path.exists()
+
+
+# -------------------------------------------------------------------------------------- no ledger
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        ("missing/ledger.db", InvalidInput, "folder .*missing does not exist"),
+        (".", InvalidInput, "is a folder"),
+        ("file/ledger.db", (InvalidInput, LedgerUnavailable), "does not exist|Not a directory"),
+    ],
+)
+def test_a_place_that_cannot_hold_a_ledger(tmp_path, book_key, place, error, message):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(error, match=message):
+        open_pure(Ledger(tmp_path / place), book_key)
+
+
+@pytest.mark.parametrize("url", ["", "mysql://host/db", "sqlite:///ledger.db", "a\0b"])
+def test_a_url_of_something_else(url):
+    with pytest.raises(InvalidInput, match="no place for a ledger"):
+        Ledger(url)
+
+
+def test_a_missing_ledger_says_what_to_do(path):
+    with pytest.raises(InvalidInput, match=r"there is no ledger at .*ledger\.db\.[\s\S]*Open an account first"):
+        Ledger(path).account("patients")
+    assert not path.exists()
+
+
+def test_a_log_without_its_file_is_no_new_beginning(ledger, path, book_key):
+    shutil.copy(path, path.with_name("ledger.db-wal"))
+    path.unlink()
+    for use in (lambda: ledger.account("patients"), lambda: open_pure(ledger, book_key)):
+        with pytest.raises(LedgerDamaged, match=r"its log ledger\.db-wal is still there"):
+            use()
+
+
+# ---------------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"This is not a database, but it is long enough to look at." * 100])
+def test_what_is_no_database(path, book_key, content):
+    path.write_bytes(content)
+    for use in (lambda: open_pure(Ledger(path), book_key), Ledger(path).verify, lambda: spend(Ledger(path), "a")):
+        with pytest.raises(LedgerDamaged, match="the ledger is damaged"):
+            use()
+    assert path.read_bytes() == content
+
+
+def test_somebody_elses_database_is_left_alone(path, book_key):
+    by_hand(path, "CREATE TABLE visits (id INTEGER)")
+    with pytest.raises(LedgerDamaged, match="lacks the ledger's tables"):
+        open_pure(Ledger(path), book_key)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("visits",)]
+
+
+@pytest.mark.parametrize("keep", [1, 100, 4096, 10_000, 0.5, 0.9])
+def test_a_file_cut_off(ledger, path, keep):
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if keep >= 1 else int(keep * len(content))])
+    with pytest.raises(LedgerDamaged, match="damaged"):
+        ledger.verify()
+
+
+def test_flipped_bytes_are_found_or_mean_nothing(ledger, path, book_key):
+    """A byte anywhere: verify finds it, or the ledger still says exactly the same."""
+    for number in range(30):
+        spend(ledger, f"r{number}")
+    good, said = path.read_bytes(), ledger.export()
+    found = 0
+    chance = random.SystemRandom()
+    for _ in range(300):
+        place = chance.randrange(len(good))
+        bad = bytearray(good)
+        bad[place] ^= chance.randrange(1, 256)
+        path.write_bytes(bad)
+        try:
+            ledger.verify()
+        except (LedgerDamaged, LedgerUnavailable):
+            found += 1
+        else:
+            assert ledger.export() == said
+        for log in ("-wal", "-shm"):
+            path.with_name(path.name + log).unlink(missing_ok=True)
+    assert found >= 30  # half of the file is rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "UPDATE {} SET body = replace(body, '\"r1\"', '\"r2\"') WHERE sequence = 3",
+            "entry 3 .* does not match its hash",
+        ),
+        ("UPDATE {} SET body = x'00ff' WHERE sequence = 3", "entry 3 .* does not match its hash"),
+        ("UPDATE {} SET hash = upper(hash) WHERE sequence = 3", "entry 3 .* does not match its hash"),
+        ("UPDATE {} SET request = 'r9' WHERE sequence = 3", "columns of entry 3"),
+        ("UPDATE {} SET kind = 'note' WHERE sequence = 3", "columns of entry 3"),
+        ("UPDATE {} SET analyst = 'bo' WHERE sequence = 3", "columns of entry 3"),
+        ("UPDATE {} SET sequence = 99 WHERE sequence = 3", "columns of entry 99"),
+        ("UPDATE {} SET signature = upper(signature) || '0' WHERE sequence = 0", "the owner's signature is wrong"),
+        ("UPDATE {} SET signature = NULL WHERE sequence = 0", "the owner's signature is wrong"),
+        ("DELETE FROM {} WHERE sequence = 3", "entry 3 .* out of place"),
+        ("DELETE FROM {} WHERE sequence = 0", "has no opening"),
+        ("DELETE FROM {}", "has no opening"),
+        ("DROP TABLE {}", "lacks a trigger"),
+        ("UPDATE discreet_schema SET version = 0", "no version"),
+        ("UPDATE discreet_schema SET version = 'x'", "no version"),
+        ("DELETE FROM discreet_schema", "no version"),
+        ("UPDATE discreet_schema SET version = 99", "schema version 99; this discreet knows"),
+    ],
+)
+def test_rows_changed_by_hand_are_found(ledger, path, change, message):
+    spend(ledger, "r1")
+    spend(ledger, "r2")
+    if "DROP TABLE" in change:
+        by_hand(path, change.format(rows.ENTRIES))
+    else:
+        without_triggers(path, change.format(rows.ENTRIES))
+    with pytest.raises(LedgerDamaged, match=message):
+        ledger.verify()
+
+
+def test_a_charge_does_not_build_on_a_damaged_end(ledger, path):
+    without_triggers(path, f"UPDATE {rows.ENTRIES} SET body = replace(body, 'spent', 'Spent') WHERE sequence = 2")
+    with pytest.raises(LedgerDamaged, match="entry 2"):
+        spend(ledger, "b")
+
+
+def test_a_budget_without_the_owners_signature_is_not_spent(ledger, path, book_key):
+    """Somebody with the file, but without the key, writes a raise of the right shape."""
+    genuine = ledger.raise_budget("patients", epsilon=0.5, owner=book_key)
+    assert genuine.epsilon == 0.5
+    without_triggers(path, f"UPDATE {rows.ENTRIES} SET signature = '{'00' * 64}' WHERE kind = 'raise'")
+    with pytest.raises(LedgerDamaged, match="owner's signature"):
+        spend(ledger, "b")
+    with pytest.raises(LedgerDamaged, match="owner's signature"):
+        ledger.account("patients")
+
+
+def test_missing_triggers_are_found(ledger, path):
+    by_hand(path, f"DROP TRIGGER no_update_{rows.ENTRIES}")
+    with pytest.raises(LedgerDamaged, match="lacks a trigger"):
+        ledger.verify()
+
+
+def test_entries_of_an_account_that_is_not_listed_are_found(ledger, path):
+    without_triggers(path, f"DELETE FROM {rows.POPULATIONS}")
+    assert ledger.populations() == ["patients"]
+    without_triggers(path, f"UPDATE {rows.ENTRIES} SET hash = 'x'")
+    with pytest.raises(LedgerDamaged, match="entry 0"):
+        ledger.verify()
+
+
+# ---------------------------------------------------------------------------- out of reach
+
+
+def test_a_locked_ledger_says_that_nothing_was_spent(ledger, path, monkeypatch):
+    monkeypatch.setattr(sqlite, "WAIT", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnavailable, match=r"locked\.\n  Nothing was spent and no data was read"):
+            spend(ledger, "b")
+        assert ledger.account("patients").length == 3  # reading goes on
+        entry = ledger.entries("patients")[1]
+        with pytest.raises(LedgerUnavailable, match="The charge stands; its release is not recorded"):
+            ledger.released(entry, "00" * 32)
+    spend(ledger, "b")
+
+
+def test_a_full_disk_says_that_nothing_was_spent(ledger, path, book_key, monkeypatch):
+    """The database may not grow: as on a full disk, SQLite answers SQLITE_FULL."""
+    connect = sqlite._connect
+
+    def tight(*arguments, **more):
+        connection = connect(*arguments, **more)
+        connection.execute("PRAGMA max_page_count = 1")  # never below what is there
+        return connection
+
+    monkeypatch.setattr(sqlite, "_connect", tight)
+    error, number = None, 0
+    while error is None:
+        number += 1
+        try:
+            spend(ledger, f"r{number}", 0)
+        except LedgerUnavailable as caught:
+            error = caught
+    assert "full" in error.what
+    assert "Nothing was spent" in error.state
+    monkeypatch.undo()
+    assert ledger.request("patients", f"r{number}") is None
+    assert ledger.verify().entries == {"patients": 3 + number - 1}
+    spend(ledger, f"r{number}", 0)
+
+
+def test_a_log_that_cannot_grow_says_that_nothing_was_spent(ledger):
+    """The operating system refuses to write: the file may not grow beyond its size (a quota)."""
+    code = (
+        "import resource, signal, sys\n"
+        "from discreet import Ledger, events\n"
+        "from discreet.errors import LedgerUnavailable\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "ledger = Ledger(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try: ledger.charge('patients', events.Pure(0), purpose='t', request='b')\n"
+        "except LedgerUnavailable as error: print(error)\n"
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    done = subprocess.run([sys.executable, "-c", code, ledger.url], capture_output=True, text=True, check=True)
+    assert "could not be used" in done.stdout
+    told = "may have landed" in done.stdout
+    assert told or "Nothing was spent" in done.stdout
+    if not told:
+        assert ledger.request("patients", "b") is None
+    ledger.verify()
+
+
+# Root passes every permission: the child imports what it needs, then becomes nobody.
+BECOME_NOBODY = """
+import os, sys
+import cryptography.exceptions, cryptography.hazmat.primitives.asymmetric.ed25519
+from discreet import Ledger, events
+from discreet.errors import DiscreetError
+Ledger(sys.argv[1]).verify()
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+open(sys.argv[2], "w").close()
+sys.stdin.readline()
+def told(use):
+    try: use(Ledger(sys.argv[1]))
+    except DiscreetError as error: print(type(error).__name__, "|", str(error).replace(chr(10), "|"))
+    else: print("no error")
+told(lambda ledger: ledger.charge("patients", events.Pure(0), purpose="t", request="b"))
+told(lambda ledger: ledger.verify())
+"""
+
+
+def as_nobody(path, forbid):
+    """Let a child without root's rights charge and look, after `forbid` has been called."""
+    with tempfile.TemporaryDirectory() as aside:
+        os.chmod(aside, 0o777)
+        flag = os.path.join(aside, "ready")
+        child = subprocess.Popen(
+            [sys.executable, "-c", BECOME_NOBODY, path, flag], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        while not os.path.exists(flag) and child.poll() is None:
+            time.sleep(0.01)
+        forbid()
+        out, _ = child.communicate("go\n", timeout=60)
+    assert child.returncode == 0
+    return out.splitlines()
+
+
+def test_a_read_only_disk_says_that_nothing_was_spent(book_key):
+    """A folder that may not be written to: a charge is refused, and nothing is half done."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "ledger.db")
+        ledger = Ledger(path)
+        open_pure(ledger, book_key)
+
+        def forbid():
+            os.chmod(folder, 0o555)
+            os.chmod(path, 0o444)
+
+        charge, look = as_nobody(path, forbid)
+        os.chmod(folder, 0o755)
+        os.chmod(path, 0o644)
+        assert charge.startswith("LedgerUnavailable")
+        assert "Nothing was spent and no data was read" in charge
+        assert look.startswith("LedgerUnavailable")
+        assert "Nothing was changed" in look
+        assert ledger.verify().entries == {"patients": 1}
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755], ids=["folder", "file"])
+def test_a_file_nobody_may_read_says_that_nothing_was_spent(book_key, mode):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "ledger.db")
+        ledger = Ledger(path)
+        open_pure(ledger, book_key)
+        os.chmod(folder, mode)
+        charge, look = as_nobody(path, lambda: os.chmod(path, 0o000))
+        os.chmod(path, 0o644)
+        assert charge.startswith("LedgerUnavailable")
+        assert "Nothing was spent and no data was read" in charge
+        assert look.startswith("LedgerUnavailable")
+        assert ledger.verify().entries == {"patients": 1}
+
+
+def test_every_error_has_three_parts(ledger, path):
+    path.write_bytes(b"no database at all, and long enough that SQLite looks at it" * 20)
+    with pytest.raises(DiscreetError) as caught:
+        ledger.verify()
+    assert all((caught.value.what, caught.value.state, caught.value.remedy))
+
+
+# ---------------------------------------------------------------------------------- migrations
+
+
+def test_an_earlier_schema_is_brought_forward_by_the_owner_alone(ledger, path, book_key, monkeypatch):
+    monkeypatch.setattr(rows, "VERSIONS", (*rows.VERSIONS, ("CREATE TABLE discreet_notes (text TEXT)",)))
+    with pytest.raises(LedgerDamaged, match=r"schema version 1; this discreet works on version 2[\s\S]*owner"):
+        spend(ledger, "b")
+    open_pure(ledger, book_key, population="staff")
+    spend(ledger, "b")
+    assert ledger.verify().entries == {"patients": 4, "staff": 1}
+    monkeypatch.undo()
+    with pytest.raises(LedgerDamaged, match="schema version 2; this discreet knows versions up to 1"):
+        spend(ledger, "c")
+
+
+# --------------------------------------------------------------------------------------- speed
+
+
+def test_verification_is_quick(path, book_key):
+    """10,000 entries in about a second of one busy core; the bound leaves room for a slow machine."""
+    ledger = Ledger(path)
+    open_pure(ledger, book_key, units=10**5)
+    with ledger._store.writing("patients", sqlite.TERMS) as transaction:
+        from discreet.accounting import Cost
+        from discreet.ledger import chain
+
+        account = chain.load(transaction, "patients")
+        event = {"v": 1, "kind": "pure", "epsilon": 1 / 1024}
+        for number in range(10_000):
+            facts = {"purpose": "t", "request": f"r{number}", "event": event, "cost": [2**30, 0]}
+            spent = account.spent + Cost(2**30)
+            account = account.at(chain.extend(transaction, "patients", account, "charge", facts, spent=spent))
+    start = time.process_time()
+    assert ledger.verify().entries == {"patients": 10_001}
+    assert time.process_time() - start < 3
