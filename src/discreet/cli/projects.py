@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from discreet import events
+from discreet import accounting, events
 from discreet.cli.output import FORECAST, Json, Yes, confirm, errors, forecast, number, say, show_json, show_table
 from discreet.errors import InvalidInput
 from discreet.profiles import show_delta
 
 if TYPE_CHECKING:
+    from discreet.ledger import Account
     from discreet.project import Done, Step
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
@@ -22,6 +24,7 @@ STATES = {
     "charged": "was charged and never released (a crash); to ask again, raise its attempt",
     "refused": "the account will not hold it when its turn comes",
 }
+COLOURS = {"new": "green", "released": "dim", "charged": "yellow", "refused": "red"}
 ID = 12  # as much of a request's id as a person needs to find its folder
 
 SKELETON = """# What is private, who is protected, and what is to be published.
@@ -100,25 +103,48 @@ def plan(project: Place, *, as_json: Json = False) -> None:
         return
     _show_errors(steps)
     _show_noise(steps)
+    accounts = {name: read.ledger.account(name) for name in dict.fromkeys(step.population for step in steps)}
+    _show_steps(steps, accounts)
+    for state in dict.fromkeys(step.state for step in steps):
+        say(f"{state}: {STATES[state]}.")
+    say("ε left: the largest ε that one more release could have then, at the account's δ.")
+    stop = next((place for place, step in enumerate(steps) if step.state in ("charged", "refused")), len(steps))
+    if stop < len(steps):
+        say(f"A run stops at {steps[stop].release.name!r}; what stands after it is not reached.")
+    for account in accounts.values():
+        _show_budget(account, steps[:stop])
+    say("Nothing was spent and no data was read.")
+
+
+def _show_budget(account: Account, reached: list[Step]) -> None:
+    then = account.spent
+    for step in reached:
+        if step.population == account.population:
+            then += step.cost
+    spent, after = (
+        number(accounting.statement(account.measure, cost, delta=account.delta)) for cost in (account.spent, then)
+    )
+    say(f"{account.population}: ε = {number(account.epsilon)} at δ = {show_delta(account.delta)} {account.unit.label}")
+    say(f"  spent so far ε = {spent}, after a run ε = {after}")
+
+
+def _show_steps(steps: list[Step], accounts: dict[str, Account]) -> None:
     show_table(
         "What a run would do, in order",
-        ("release", "why", "state", "ε", "ε left"),
+        ("release", "why", "state", "ε", "budget", "ε left"),
         [
             (
                 step.release.name,
                 step.release.purpose or step.plan.facts["sentence"],
-                step.state,
+                Text(step.state, style=COLOURS[step.state]),
                 number(step.plan.guarantee.epsilon),
+                f"{100 * step.cost.loss / accounts[step.population].capacity.loss:.2f} %",
                 number(step.left),
             )
             for step in steps
         ],
-        right=("ε", "ε left"),
+        right=("ε", "budget", "ε left"),
     )
-    for state in dict.fromkeys(step.state for step in steps):
-        say(f"{state}: {STATES[state]}.")
-    say("ε left: the largest ε that one more release could have, at the account's δ.")
-    say("Nothing was spent and no data was read.")
 
 
 def _show_errors(steps: list[Step]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from discreet import accounting
-from discreet.errors import DiscreetError, InvalidInput, MissingExtra
+from discreet.errors import DiscreetError, InvalidInput, MissingExtra, UnsupportedEvent, UnsupportedQuery
 from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
 from discreet.project.read import Planned, Settings, read, table_of
 from discreet.release import Release, Shelf
@@ -197,9 +197,7 @@ class Project:
                 weights=release.weights,
                 guess=release.guess,
             )
-        except MissingExtra:
-            raise
-        except DiscreetError as error:
+        except (InvalidInput, UnsupportedQuery, UnsupportedEvent) as error:
             named = type(error)(
                 f"{self.settings.path}: [[release]] {release.name}: {error.what}",
                 state=error.state,
