@@ -20,6 +20,7 @@ from discreet.sql.allocate import Law, Noise, allocate
 from discreet.sql.bound import Bounds, Primitive, primitives
 from discreet.sql.engines import duckdb
 from discreet.sql.forecast import Forecast, Guesses, forecasts, shares
+from discreet.sql.narrow import narrowed
 from discreet.sql.nodes import Select
 from discreet.sql.parse import parse
 from discreet.sql.stages import Question, salt
@@ -101,11 +102,12 @@ def bind(
     select = parse(sql, table=dataset.name, domain=dataset.domain)
     measure = dataset.ledger.account(dataset.population).measure
     epsilon, delta = _asked(measure, epsilon, delta)
-    bounds = Bounds.of(dataset.unit, dataset.domain, select.keys)
+    domain = narrowed(dataset.domain, select.keys, select.where)
+    bounds = Bounds.of(dataset.unit, domain, select.keys)
     used = [one for item in select.outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
     parts = tuple(dict.fromkeys(part for one in used for part in primitives(one, dataset.domain)))
     question = Question(
-        dataset.domain, dataset.unit, bounds, select.keys, parts, select.where, salt(dataset.name, dataset.version)
+        domain, dataset.unit, bounds, select.keys, parts, select.where, salt(dataset.name, dataset.version)
     )
     statement = duckdb.text(question, dataset.name if kind == "connection" else duckdb.SOURCE)
     guesses = Guesses.of(guess, dataset.domain, select.outputs)

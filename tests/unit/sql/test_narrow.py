@@ -1,0 +1,63 @@
+"""A WHERE that names the values of a key leaves those groups alone; anything else leaves all."""
+
+from __future__ import annotations
+
+import pytest
+
+from discreet import sql
+from discreet.errors import InvalidInput
+from tests.sql_cases import DOMAIN, open_dataset, plan
+
+BY = "SELECT ward, floor, COUNT(*) AS n FROM t WHERE {} GROUP BY ward, floor"
+ALL = (("A", "B", None), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("where", "wards", "floors"),
+    [
+        ("ward = 'A'", ("A",), ALL[1]),
+        ("'A' = ward", ("A",), ALL[1]),
+        ("ward IN ('B', 'A', 'Z')", ("A", "B"), ALL[1]),
+        ("floor IN (3, 1) AND ward = 'B'", ("B",), (1, 3)),
+        ("age > 5 AND (floor = 2 AND smoker)", ALL[0], (2,)),
+        ("floor IN (1, 2) AND floor IN (2, 3)", ALL[0], (2,)),
+        ("ward = 'A' OR floor = 1", *ALL),
+        ("NOT (ward = 'A')", *ALL),
+        ("ward <> 'A'", *ALL),
+        ("ward IS NULL", *ALL),
+        ("floor >= 2", *ALL),
+        ("floor = 2.0", ALL[0], (2,)),
+        ("floor IN (1, 2.5)", *ALL),
+        ("age = 5", *ALL),
+    ],
+)
+def test_the_groups_that_are_left(where, wards, floors):
+    question = plan(BY.format(where)).question
+    assert (question.domain["ward"].keys, question.domain["floor"].keys) == (wards, floors)
+    assert question.bounds.cells == len(wards) * len(floors)
+
+
+def test_columns_that_are_no_keys_keep_theirs():
+    question = plan("SELECT floor, COUNT(*) AS n FROM t WHERE ward = 'A' GROUP BY floor").question
+    assert question.domain == DOMAIN
+
+
+def test_fewer_groups_mean_less_noise():
+    """A person may touch two groups of the whole answer, but only one of an answer that has one."""
+    whole, part = plan(BY.format("age > 5")), plan(BY.format("ward = 'A' AND floor = 1"))
+    assert (whole.question.bounds.groups, part.question.bounds.groups) == (2, 1)
+    assert part.forecasts[0].standard_error < whole.forecasts[0].standard_error
+
+
+@pytest.mark.parametrize("where", ["ward = 'Z'", "ward = 'A' AND ward = 'B'", "floor IN (7, 8)"])
+def test_no_group_left_is_refused(where):
+    with pytest.raises(InvalidInput, match=r"the WHERE leaves none of the declared groups of '(ward|floor)'") as error:
+        plan(BY.format(where))
+    assert error.value.remedy.startswith("Declared: ")
+
+
+def test_the_answer_holds_those_groups(tmp_path):
+    release = sql.query(open_dataset(tmp_path), BY.format("floor IN (3, 1) AND ward = 'A'"), epsilon=1.0, delta=1e-6)
+    assert release.value.select(["ward", "floor"]).to_pylist() == [{"ward": "A", "floor": 1}, {"ward": "A", "floor": 3}]
+    assert release.facts["groups_released"] == 2
+    assert release.facts["keys"] == {"ward": 1, "floor": 2}
