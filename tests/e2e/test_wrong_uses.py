@@ -385,25 +385,25 @@ BUDGETS = [
     Wrong(
         "a pure account with too much delta",
         ("ledger", "open", "{folder}"),
-        "delta must lie in [0, 1), got 1.5.",
+        "{toml}: [population.people]: delta must lie in [0, 1), got 1.5.",
         reopen(toml("delta = 1e-6", "delta = 1.5")),
     ),
     Wrong(
         "an account without delta",
         ("ledger", "open", "{folder}"),
-        "a zcdp account needs delta above 0.",
+        "{toml}: [population.people]: a zcdp account needs delta above 0.",
         reopen(toml("delta = 1e-6", "")),
     ),
     Wrong(
         "an account of epsilon 0",
         ("ledger", "open", "{folder}"),
-        "epsilon must lie in (0, 1000], got 0.0.",
+        "{toml}: [population.people]: epsilon must lie in (0, 1000], got 0.0.",
         reopen(toml("epsilon = 2.0", "epsilon = 0.0")),
     ),
     Wrong(
         "a ceiling below the budget",
         ("ledger", "open", "{folder}"),
-        "the ceiling must be at least epsilon, got 1.0.",
+        "{toml}: [population.people]: the ceiling must be at least epsilon, got 1.0.",
         reopen(toml("epsilon = 2.0", "epsilon = 2.0\nceiling = 1.0")),
     ),
 ]
@@ -601,7 +601,7 @@ LEDGER = [
     Wrong(
         "none",
         PLAN,
-        "{toml}: [[release]] people: there is no ledger at {folder}/ledger.db.",
+        "{toml}: [[release]] people: the account 'people' is not open in the ledger of {toml}.",
         lambda place: place.ledger.unlink(),
     ),
     Wrong("none to show", ("ledger", "show", "{folder}/nowhere.db"), "there is no ledger at {folder}/nowhere.db."),
@@ -628,7 +628,7 @@ LEDGER = [
     Wrong(
         "an account that is not open",
         PLAN,
-        "{toml}: [[release]] people: the ledger has no account 'others'.",
+        "{toml}: [[release]] people: the account 'others' is not open in the ledger of {toml}.",
         lambda place: place.toml.write_text(
             place.toml.read_text().replace("people]", "others]").replace('"people"\nmax', '"others"\nmax')
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check versions, extras, randomness, the SQL engine, and a project's file and ledger. Reads no private data."""
-    checks = [("python", True, sys.version.split()[0]), ("discreet", True, version("discreet")), _randomness()]
+    checks = [("python", True, sys.version.split()[0]), ("discreet", True, version("discreet")), _randomness(), _disk()]
     for extra, packages in EXTRAS.items():
         checks += [_package(extra, package) for package in packages]
     checks.append(_engine())
@@ -63,6 +64,17 @@ def _randomness() -> tuple[str, bool, str]:
     return "randomness", first != second, "the operating system's"
 
 
+def _disk() -> tuple[str, bool, str]:
+    try:
+        with tempfile.NamedTemporaryFile(prefix="discreet-") as file:
+            file.write(b"flush")
+            file.flush()
+            os.fsync(file.fileno())
+            return "disk", True, f"writes and flushes to {Path(file.name).parent}"
+    except OSError as error:
+        return "disk", False, f"temporary files cannot be written: {error.strerror}"
+
+
 def _engine() -> tuple[str, bool, str]:
     try:
         from discreet.sql.engines import canary, duckdb
@@ -88,8 +100,10 @@ def _project(path: Path) -> list[tuple[str, bool, str]]:
         found = project.ledger.verify()
     except DiscreetError as error:
         return [*checks, ("ledger", False, error.what)]
-    missing = sorted(set(project.settings.populations) - set(found.entries))
-    detail = (
-        f"accounts not open: {', '.join(missing)}" if missing else f"{sum(found.entries.values())} entries verified"
-    )
-    return [*checks, ("ledger", not missing, detail)]
+    checks.append(("ledger", True, f"{sum(found.entries.values())} entries verified"))
+    differences = project.differences()
+    for name in project.settings.populations:
+        wrong = [item for item in differences if repr(name) in item]
+        detail = "; ".join(wrong) or ("open, with the terms of the file" if name in found.entries else "not open")
+        checks.append((f"account {name}", name in found.entries and not wrong, detail))
+    return checks

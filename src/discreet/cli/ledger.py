@@ -100,7 +100,7 @@ def _show_account(account: Account, entries: list[Entry]) -> None:
     say(f"  spent ε = {number(facts['spent_epsilon'])} of {number(account.epsilon)} at δ = {show_delta(account.delta)}")
     say(f"  one more release could have at most ε = {number(facts['left_epsilon'])}")
     for item in account.raises:
-        late = f", chosen after {item.seen} releases" if item.seen else ""
+        late = f", chosen after {_releases(item.seen)}" if item.seen else ""
         say(f"  raised to ε = {number(item.epsilon)} on {_minute(item.when)}{late}")
     for name, share in account.shares.items():
         share_left = _left(account, name)
@@ -113,11 +113,20 @@ def _show_account(account: Account, entries: list[Entry]) -> None:
 
 
 def _row(entry: Entry, account: Account, answered: set[str | None]) -> tuple[object, ...]:
-    what, part = str(entry.kind), ""
+    what, who, why, part = str(entry.kind), entry.who, entry.purpose or "", ""
     if entry.kind == "charge":
         what = "released" if entry.request in answered else "charged"
+        who = entry.analyst or entry.who
         part = f"{100 * entry.cost.loss / account.capacity.loss:.2f} %"
-    return entry.sequence, _minute(entry.when), what, entry.analyst or entry.who, entry.purpose or "", part
+    elif entry.kind == "share":
+        why = f"for {entry.analyst}: ε = {number(entry.body['epsilon'])}"
+    else:
+        why = f"ε = {number(entry.body['epsilon'])}, δ = {show_delta(account.delta)}"
+    return entry.sequence, _minute(entry.when), what, who, why, part
+
+
+def _releases(count: int) -> str:
+    return f"{count} release{'s' if count > 1 else ''}"
 
 
 def _minute(when: str) -> str:
@@ -140,7 +149,7 @@ def raise_budget(
         show_json(_account(account))
         return
     seen = account.raises[-1].seen
-    late = f" It was chosen after {seen} releases, and every report will say so." if seen else ""
+    late = f" It was chosen after {_releases(seen)}, and every report will say so." if seen else ""
     say(f"{population!r} now has ε = {number(epsilon)} at δ = {show_delta(account.delta)}.{late}")
 
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.exceptions import TyperException
 
 from discreet.errors import DiscreetError
 
@@ -23,6 +24,12 @@ USAGE = 2  # the exit code of a wrong use of the command line
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
+
+
+class WrongUse(TyperException):
+    """A wrong use of the command line that typer cannot see."""
+
+    exit_code = USAGE
 
 
 def console() -> Console:
@@ -78,13 +85,13 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before spending.
 
     Raises:
-        typer.BadParameter: nobody is there to ask, and --yes was not given.
+        WrongUse: nobody is there to ask, and --yes was not given.
         typer.Exit: the answer was no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("this spends budget and nobody is there to ask; add --yes.")
+        raise WrongUse("this spends budget and nobody is there to ask; add --yes.")
     if not typer.confirm(question, err=True):
         say("Nothing was spent.")
         raise typer.Exit(1)
@@ -119,6 +126,14 @@ def forecast(columns: Iterable[Forecast]) -> list[tuple[str, ...]]:
         )
         for item in columns
     ]
+
+
+def forecast_notes(columns: Iterable[Forecast]) -> list[str]:
+    """Return what to say about a dash in the table."""
+    unknown = [item.name for item in columns if item.standard_error is None]
+    return (
+        [f"The error of {', '.join(unknown)} depends on the answers: give guesses to forecast it."] if unknown else []
+    )
 
 
 def percent(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from discreet.project import Done, Step
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
+Audience = Literal["person", "policy", "engineer"]
 STATES = {
     "new": "will be charged and released",
     "released": "stands already, is re-used and costs nothing",
@@ -113,6 +114,8 @@ def plan(project: Place, *, as_json: Json = False) -> None:
         say(f"A run stops at {steps[stop].release.name!r}; what stands after it is not reached.")
     for account in accounts.values():
         _show_budget(account, steps[:stop])
+    for difference in read.differences():
+        say(f"Note: {difference}.")
     say("Nothing was spent and no data was read.")
 
 
@@ -270,7 +273,7 @@ def _done(item: Done) -> dict[str, Any]:
 def explain(
     project: Place,
     *,
-    audience: Annotated[str | None, typer.Option(help="person, policy or engineer; by default all three.")] = None,
+    audience: Annotated[Audience | None, typer.Option(help="For whom; by default all three.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to write; by default report/.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import FORECAST, Json, Yes, confirm, forecast, number, rounded, say, show_json, show_table
+from discreet.cli.output import (
+    FORECAST,
+    Json,
+    Yes,
+    confirm,
+    forecast,
+    forecast_notes,
+    number,
+    rounded,
+    say,
+    show_json,
+    show_table,
+)
 from discreet.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -161,6 +173,8 @@ def _show_cost(price: QueryCost) -> None:
         say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
     say("")
     show_table("", FORECAST, forecast(price.columns), right=FORECAST[1:])
+    for note in forecast_notes(price.columns):
+        say(note)
     if price.left is None:
         say(f"{price.population!r} does not hold this.")
     else:

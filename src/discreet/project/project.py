@@ -120,11 +120,41 @@ class Project:
         except InvalidInput:  # no ledger yet
             return []
 
+    def differences(self) -> list[str]:
+        """Return where the file says something else than the accounts that are open; those hold."""
+        found = []
+        for name in self._open_accounts():
+            if name not in self.settings.populations:
+                continue
+            said, account = self.settings.populations[name], self.ledger.account(name)
+            pairs = [
+                ("measure", said.measure, account.measure),
+                ("ε", said.epsilon, account.opened_epsilon if said.epsilon != account.epsilon else said.epsilon),
+                ("δ", said.delta, account.delta),
+                (
+                    "δ for atoms",
+                    account.delta_atoms if said.delta_atoms is None else said.delta_atoms,
+                    account.delta_atoms,
+                ),
+                ("ceiling", said.ceiling, account.ceiling),
+            ]
+            found += [
+                f"the file gives {name!r} the {what} {mine}; its account was opened with {theirs}, which holds"
+                for what, mine, theirs in pairs
+                if mine != theirs
+            ]
+        return found
+
     def dataset(self, table: str, *, analyst: str | None = None) -> Dataset:
         """Return a declared table as a dataset; reads no private row."""
         from discreet.dataset import Dataset
 
         declared = self.settings.tables[table]
+        if declared.population not in self._open_accounts():
+            raise InvalidInput(
+                f"the account {declared.population!r} is not open in the ledger of {self.settings.path}.",
+                remedy=f"Open it: discreet ledger open {self.settings.path}",
+            )
         return Dataset(
             declared.source,
             name=declared.name,

@@ -14,6 +14,7 @@ from typing import Any
 from discreet.accounting import Measure
 from discreet.domains import Domain
 from discreet.errors import InvalidInput
+from discreet.ledger.checks import check_epsilon, check_terms
 from discreet.release import check_name
 from discreet.units import PrivacyUnit
 
@@ -151,17 +152,20 @@ def _population(name: str, facts: Any) -> Population:
     _mapping(facts)
     unit = {"column", "max_groups", "max_rows", "per", "relation"}
     _keys(facts, unit | {"measure", "epsilon", "delta", "delta_atoms", "ceiling"})
-    measure, epsilon = _get(facts, "measure", str), _get(facts, "epsilon", float)
+    word, epsilon = _get(facts, "measure", str), _get(facts, "epsilon", float)
     delta = _get(facts, "delta", float, 0.0)
-    return Population(
+    check_epsilon("epsilon", epsilon)
+    population = Population(
         name=name,
         unit=PrivacyUnit(**{key: value for key, value in facts.items() if key in unit}),
-        measure=Measure.renyi_for(epsilon, delta) if measure == "renyi" else Measure.parse(measure),
+        measure=Measure.renyi_for(epsilon, delta) if word == "renyi" else Measure.parse(word),
         epsilon=epsilon,
         delta=delta,
         delta_atoms=_get(facts, "delta_atoms", float, None),
         ceiling=_get(facts, "ceiling", float, None),
     )
+    check_terms(population.unit, population.measure, epsilon, delta, population.ceiling)
+    return population
 
 
 def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Population]) -> Table:
