@@ -326,8 +326,8 @@ class Ledger:
         Raises:
             LedgerDamaged: names the account and the entry where it first goes wrong.
         """
+        self._store.check()
         with self._store.reading() as rows:
-            self._store.check()
             return verify({name: rows.all(name) for name in rows.populations()})
 
     def export(self) -> list[dict[str, Any]]:

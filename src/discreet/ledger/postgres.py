@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from discreet.errors import InvalidInput, LedgerDamaged, missing_extra
 from discreet.ledger.entries import damaged
+from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
 from discreet.ledger.rows import KEPT, POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
 
@@ -35,16 +34,13 @@ DURABLE = {"fsync": ("on",), "synchronous_commit": ("on", "remote_apply")}  # re
 class PostgresStore:
     """Rows in a PostgreSQL database.
 
-    A connection is kept between transactions, for connecting costs more than charging. It is used
-    by one thread at a time and never by a forked child; one that has died is replaced before
-    anything is spent on it.
+    A connection is kept between transactions, for connecting costs more than charging; one that has
+    died is replaced before anything is spent on it.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._idle: list[tuple[int, psycopg.Connection]] = []
-        self._inherited: list[psycopg.Connection] = []  # a parent's: closing them here would end its sessions
-        weakref.finalize(self, _close, self._idle)
+        self._kept: Kept[psycopg.Connection] = Kept()
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
@@ -92,12 +88,14 @@ class PostgresStore:
             LedgerDamaged: one is missing or switched off.
         """
         with self._connection(LOOK) as connection:
+            self._begin(connection, "READ COMMITTED")
             found = _executor(connection)(
                 "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = ? AND tgenabled IN ('O', 'A')",
                 (TRIGGER,),
             )
             if not {str(row[0]).rpartition(".")[2] for row in found}.issuperset(KEPT):
                 raise damaged(f"{self} lacks a trigger that forbids changes")
+            connection.execute("ROLLBACK")
 
     def _begin(self, connection: psycopg.Connection, level: str) -> None:
         if not _has_tables(connection):
@@ -136,11 +134,7 @@ class PostgresStore:
         """Return a connection that answers, on a server that keeps what it commits."""
         import psycopg
 
-        while self._idle:
-            process, kept = self._idle.pop()
-            if process != os.getpid():
-                self._inherited.append(kept)
-                continue
+        while (kept := self._kept.take()) is not None:
             try:
                 self._check_durable(kept)
             except psycopg.Error:
@@ -161,7 +155,7 @@ class PostgresStore:
         from psycopg.pq import TransactionStatus
 
         if connection.info.transaction_status == TransactionStatus.IDLE:
-            self._idle.append((os.getpid(), connection))
+            self._kept.give(connection)
         else:
             connection.close()
 
@@ -189,9 +183,3 @@ def _executor(connection: psycopg.Connection) -> Execute:
         return cursor.fetchall() if cursor.description else []
 
     return execute
-
-
-def _close(idle: list[tuple[int, psycopg.Connection]]) -> None:
-    for process, connection in idle:
-        if process == os.getpid():
-            connection.close()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from discreet.errors import InvalidInput, LedgerDamaged
 from discreet.ledger.entries import damaged
+from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
 from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of
 
@@ -35,12 +36,14 @@ TRIGGERS = (
 class SQLiteStore:
     """Rows in a SQLite file.
 
-    Each transaction opens and closes its own connection, so that nothing is shared between threads,
-    inherited over a fork, or written to a file that was replaced.
+    A connection is kept between transactions: closing the last one would copy the log back into the
+    file, which costs several times the commit's own fsync. It is dropped when the path names another
+    file by then.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._kept: Kept[_Connection] = Kept()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -59,17 +62,13 @@ class SQLiteStore:
         """Open a transaction that is alone with the ledger; durable once it has been left."""
         with self._connection(intent) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                execute = _executor(connection)
-                check_version(execute)
-                yield Rows(execute)
-            except BaseException:
-                with suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
-                    connection.execute("ROLLBACK")
-                raise
+            execute = _executor(connection)
+            check_version(execute)
+            yield Rows(execute)
             try:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
+                connection.close()
                 raise unavailable(self, error, intent, landed=True) from None
 
     def create(self) -> None:
@@ -91,7 +90,9 @@ class SQLiteStore:
         Raises:
             LedgerDamaged: an index contradicts its table, or a trigger is missing.
         """
+        self._kept.drop()  # look at the file, not at pages remembered from before
         with self._connection(LOOK) as connection:
+            check_version(_executor(connection))
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             if found != "ok":
                 raise damaged(f"{self.path} fails SQLite's integrity check ({str(found).splitlines()[0]})")
@@ -138,17 +139,55 @@ class SQLiteStore:
             raise unavailable(self, error, TERMS, landed=False) from None
 
     @contextmanager
-    def _connection(self, intent: Intent) -> Iterator[sqlite3.Connection]:
+    def _connection(self, intent: Intent) -> Iterator[_Connection]:
         if not self._there(intent):
             raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
-        with _errors(self, intent), closing(_connect(self.path)) as connection:
-            yield connection
+        with _errors(self, intent):
+            connection = self._take()
+            try:
+                yield connection
+            except sqlite3.Error:
+                connection.close()
+                raise
+            finally:
+                self._rest(connection)
+
+    def _take(self) -> _Connection:
+        while (kept := self._kept.take()) is not None:
+            if kept.file == _file(self.path):
+                return kept
+            kept.close()
+        return _connect(self.path)
+
+    def _rest(self, connection: _Connection) -> None:
+        """Keep a connection for the next transaction, unless it was closed or cannot be brought to rest."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+        else:
+            self._kept.give(connection)
 
 
-def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+class _Connection(sqlite3.Connection):
+    """A connection that knows which file it has open."""
+
+    file: tuple[int, int] = (0, 0)
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _connect(path: Path, *, create: bool = False) -> _Connection:
     where = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
-    connection = sqlite3.connect(where, uri=True, timeout=WAIT, isolation_level=None)
+    connection = sqlite3.connect(
+        where, uri=True, timeout=WAIT, isolation_level=None, factory=_Connection, check_same_thread=False
+    )
     try:
+        connection.file = _file(path)
         connection.text_factory = _text
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -177,6 +216,8 @@ def _errors(store: SQLiteStore, intent: Intent) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(store, error, intent) from None
+    except OSError as error:
+        raise unavailable(store, error, intent, landed=False) from None
     except UnicodeDecodeError:  # SQLite quotes a damaged schema in its message
         raise damaged(f"{store.path} holds an unreadable schema") from None
 

@@ -31,7 +31,8 @@ def ledger(path, book_key):
     ledger = Ledger(path)
     open_pure(ledger, book_key)
     ledger.released(spend(ledger, "a"), DIGEST)
-    return ledger
+    del ledger  # its connection goes, and with it the log: one file is left
+    return Ledger(path)
 
 
 def by_hand(path, *statements):
@@ -157,9 +158,11 @@ def test_a_file_cut_off(ledger, path, keep):
 
 def test_flipped_bytes_are_found_or_mean_nothing(ledger, path, book_key):
     """A byte anywhere: verify finds it, or the ledger still says exactly the same."""
+    writer = Ledger(path)
     for number in range(30):
-        spend(ledger, f"r{number}")
-    good, said = path.read_bytes(), ledger.export()
+        spend(writer, f"r{number}")
+    del writer
+    good, said = path.read_bytes(), Ledger(path).export()
     found = 0
     chance = random.SystemRandom()
     for _ in range(300):
@@ -168,11 +171,11 @@ def test_flipped_bytes_are_found_or_mean_nothing(ledger, path, book_key):
         bad[place] ^= chance.randrange(1, 256)
         path.write_bytes(bad)
         try:
-            ledger.verify()
+            Ledger(path).verify()
         except (LedgerDamaged, LedgerUnavailable):
             found += 1
         else:
-            assert ledger.export() == said
+            assert Ledger(path).export() == said
         for log in ("-wal", "-shm"):
             path.with_name(path.name + log).unlink(missing_ok=True)
     assert found >= 30  # half of the file is rows
@@ -271,16 +274,17 @@ def test_a_full_disk_says_that_nothing_was_spent(ledger, path, book_key, monkeyp
         return connection
 
     monkeypatch.setattr(sqlite, "_connect", tight)
-    error, number = None, 0
-    while error is None:
-        number += 1
+    error = None
+    for number in range(1, 1000):
         try:
             spend(ledger, f"r{number}", 0)
         except LedgerUnavailable as caught:
             error = caught
+            break
     assert "full" in error.what
     assert "Nothing was spent" in error.state
     monkeypatch.undo()
+    ledger = Ledger(path)
     assert ledger.request("patients", f"r{number}") is None
     assert ledger.verify().entries == {"patients": 3 + number - 1}
     spend(ledger, f"r{number}", 0)
@@ -350,8 +354,7 @@ def test_a_read_only_disk_says_that_nothing_was_spent(book_key):
     """A folder that may not be written to: a charge is refused, and nothing is half done."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ledger.db")
-        ledger = Ledger(path)
-        open_pure(ledger, book_key)
+        open_pure(Ledger(path), book_key)
 
         def forbid():
             os.chmod(folder, 0o555)
@@ -364,7 +367,7 @@ def test_a_read_only_disk_says_that_nothing_was_spent(book_key):
         assert "Nothing was spent and no data was read" in charge
         assert look.startswith("LedgerUnavailable")
         assert "Nothing was changed" in look
-        assert ledger.verify().entries == {"patients": 1}
+        assert Ledger(path).verify().entries == {"patients": 1}
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755], ids=["folder", "file"])
@@ -424,3 +427,41 @@ def test_verification_is_quick(path, book_key):
     start = time.process_time()
     assert ledger.verify().entries == {"patients": 10_001}
     assert time.process_time() - start < 3
+
+
+# --------------------------------------------------------------------------- kept connections
+
+
+def test_a_connection_is_kept_and_the_log_goes_with_it(path, book_key):
+    ledger = Ledger(path)
+    open_pure(ledger, book_key)
+    spend(ledger, "a")
+    assert path.with_name("ledger.db-wal").exists()
+    del ledger
+    assert not path.with_name("ledger.db-wal").exists()
+
+
+def test_a_file_that_was_replaced_is_opened_anew(ledger, path, book_key, tmp_path):
+    spend(ledger, "b")
+    other = tmp_path / "other.db"
+    open_pure(Ledger(other), book_key, population="staff")
+    for log in ("-wal", "-shm"):
+        path.with_name(path.name + log).unlink()
+    os.replace(other, path)
+    assert ledger.populations() == ["staff"]
+    with pytest.raises(InvalidInput, match="no account 'patients'"):
+        spend(ledger, "c")
+
+
+def test_a_forked_child_uses_a_connection_of_its_own(ledger):
+    spend(ledger, "parent")
+    child = os.fork()
+    if child == 0:
+        try:
+            spend(ledger, "child")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    spend(ledger, "later")
+    assert [entry.request for entry in ledger.entries("patients")][-3:] == ["parent", "child", "later"]
+    ledger.verify()
