@@ -6,6 +6,7 @@ Each case changes a clinic, runs one command in this process, and looks at all t
 import dataclasses
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from tests.clinic import NUMBER, SECRET, Clinic, answer, clinic
+from tests.docs.pages import DOCS
 
 from discreet.cli.app import run
 from discreet.ledger import OwnerKey
@@ -164,7 +166,7 @@ TOML = [
         toml('name = "people"', 'name = "people"\nattempt = 1.5'),
     ),
     Wrong(
-        "attempt 0",
+        "{toml}: [[release]] people: attempt 0",
         PLAN,
         "attempt must be a whole number of at least 1, got 0.",
         toml('name = "people"', 'name = "people"\nattempt = 0'),
@@ -512,7 +514,12 @@ BOUNDS = [
         "{toml}: [table.visits]: column 'ward': type must be one of",
         toml('ward = { type = "text"', 'ward = { type = "string"'),
     ),
-    Wrong("an unknown fact", PLAN, "{toml}: [table.visits]: column 'cost': ", toml("high = 500.0", "hihg = 500.0")),
+    Wrong(
+        "an unknown fact",
+        PLAN,
+        "{toml}: [table.visits]: column 'cost': unknown key 'hihg'. Did you mean 'high'?",
+        toml("high = 500.0", "hihg = 500.0"),
+    ),
     Wrong(
         "keys of another type",
         PLAN,
@@ -766,6 +773,15 @@ def after(wrong, before):
 def test_there_are_enough():
     assert len(ALL) >= 45
     assert len({(wrong.command, wrong.name) for wrong in ALL}) == len(ALL)
+
+
+def test_the_messages_in_the_reference_are_these():
+    """Each message in the table of the errors' page is one that a case here begins with."""
+    table = (DOCS / "reference" / "errors.md").read_text().partition("## What wrong uses say")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| [^|]+ \| `([^`|]+)` \| `(\w+)` \|$", table, re.MULTILINE)
+    assert len(shown) == table.count("\n|") - 2
+    for message, kind in shown:
+        assert any(wrong.kind == kind and message.removeprefix("…").strip() in wrong.says for wrong in ALL), message
 
 
 def test_a_leak_would_be_seen(place):
