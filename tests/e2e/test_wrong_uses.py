@@ -166,9 +166,9 @@ TOML = [
         toml('name = "people"', 'name = "people"\nattempt = 1.5'),
     ),
     Wrong(
-        "{toml}: [[release]] people: attempt 0",
+        "attempt 0",
         PLAN,
-        "attempt must be a whole number of at least 1, got 0.",
+        "{toml}: [[release]] people: attempt must be a whole number of at least 1, got 0.",
         toml('name = "people"', 'name = "people"\nattempt = 0'),
     ),
     Wrong(
@@ -234,11 +234,21 @@ TOML = [
     Wrong(
         "another kind of database",
         PLAN,
-        "this is no place for a ledger: 'mysql'.",
+        "{toml}: [ledger]: this is no place for a ledger: 'mysql'.",
         toml('url = "ledger.db"', 'url = "mysql://x"'),
     ),
-    Wrong("an unknown measure", PLAN, "{toml}: [population.people]: ", toml('measure = "zcdp"', 'measure = "zdcp"')),
-    Wrong("an unknown relation", PLAN, "{toml}: [population.people]: ", toml("add_remove", "add_or_remove")),
+    Wrong(
+        "an unknown measure",
+        PLAN,
+        "{toml}: [population.people]: the measure must be ",
+        toml('measure = "zcdp"', 'measure = "zdcp"'),
+    ),
+    Wrong(
+        "an unknown relation",
+        PLAN,
+        "{toml}: [population.people]: relation must be one of ",
+        toml("add_remove", "add_or_remove"),
+    ),
     Wrong("an init over a project", ("init", "{folder}"), "{toml} exists already."),
     Wrong("an unknown release", ("run", "{folder}", "--yes", "--only", "agse"), "there is no release 'agse'."),
     Wrong(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from discreet.accounting import Measure
-from discreet.domains import Domain
+from discreet.domains import Column, Domain
 from discreet.errors import InvalidInput
+from discreet.ledger import Ledger
 from discreet.ledger.checks import check_epsilon, check_terms
 from discreet.release import check_name
 from discreet.units import PrivacyUnit
@@ -145,7 +146,9 @@ def _ledger(folder: Path, facts: dict[str, Any]) -> str:
             raise InvalidInput(f"the environment variable {name} is not set.", remedy="Set it to the ledger's URL.")
         return str(os.environ[name])
     url = _get(facts, "url", str)
-    return url if "://" in url else str(folder / url)
+    place = url if "://" in url else str(folder / url)
+    Ledger(place)  # refuses what is no place for a ledger, while we can say where it is written; opens nothing
+    return place
 
 
 def _population(name: str, facts: Any) -> Population:
@@ -185,14 +188,18 @@ def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Popu
             f"population {population.name!r} has none.",
             remedy="Declare max_rows in the population: there it is a promise.",
         )
-    domain = Domain.from_dict(_table(facts, "columns"))
+    columns = _table(facts, "columns")
+    for column, known in columns.items():
+        with _at(f"column {column!r}"):
+            _mapping(known)
+            _keys(known, set(Column.__slots__))
     return Table(
         name=name,
         source=folder / _get(facts, "source", str),
         version=_get(facts, "version", str),
         population=population.name,
         unit=PrivacyUnit.from_dict(unit.to_dict() | bounds),
-        domain=domain,
+        domain=Domain.from_dict(columns),
     )
 
 
@@ -213,6 +220,8 @@ def _releases(items: Any) -> Iterator[Planned]:
 def _release(facts: Any) -> Planned:
     _mapping(facts)
     _keys(facts, {"name", "kind", "sql", "epsilon", "delta", "weights", "guess", "purpose", "attempt"})
+    if _get(facts, "attempt", int, 1) < 1:
+        raise InvalidInput(f"attempt must be a whole number of at least 1, got {facts['attempt']!r}.")
     if facts.get("kind", "sql") != "sql":
         raise InvalidInput(f'kind must be "sql", got {facts["kind"]!r}.')
     return Planned(
