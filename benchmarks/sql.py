@@ -28,6 +28,7 @@ import duckdb
 from peers.environments import PEERS, environment, last_line
 
 PATIENCE = 600  # seconds for one answer
+SLOW = 30  # seconds of an answer after which a contender sits out the later rounds
 QUESTION = {"groups": 50, "max_groups": 3, "max_rows": 5, "low": 0, "high": 100, "epsilon": 1.0}
 OURS = (("plain", "duckdb_sql.py"), ("floor", "duckdb_sql.py"), ("discreet", "discreet_sql.py"))
 GOALS = {"heavy": 1.35, "fit": 1.1}
@@ -111,11 +112,11 @@ def contenders(wanted):
 
 
 def measured(kind, rows, people, parties, rounds):
-    """Return, by contender, what each round measured; who fails once is out."""
+    """Return, by contender, what each round measured; who fails once is out, who is slow answers once."""
     results = {party.name: [] for party in parties}
     for i in range(rounds):
         for party in parties:
-            if party.name not in results:
+            if party.name not in results or any(one["wall"] > SLOW for one in results[party.name]):
                 continue
             found = asked(party, kind, rows, people)
             if isinstance(found, str):
@@ -129,7 +130,8 @@ def measured(kind, rows, people, parties, rounds):
 
 
 def ratio(these, those, name):
-    return statistics.median(one[name] / other[name] for one, other in zip(these, those, strict=True))
+    """Return the median ratio over the rounds that both took part in."""
+    return statistics.median(one[name] / other[name] for one, other in zip(these, those, strict=False))
 
 
 def table(results, rows):
@@ -182,14 +184,16 @@ def main():
             print(f"\n{described(made(kind, size, crowd), kind, size)}", flush=True)
             results = measured(kind, size, crowd, here, rounds)
             table(results, size)
-            versions |= {name: found for one in results.values() for name, found in one[-1]["versions"].items()}
+            versions |= {name: rounds[-1]["versions"] for name, rounds in results.items()}
             for party in here[len(OURS) :]:
                 if party.name in results:
                     best[f"{party.name}, {kind}"] = ratio(results[party.name], results["discreet"], "cpu")
             if size == rows:
                 ratios[kind] = [ratio(results["discreet"], results["floor"], key) for key in ("cpu", "wall")]
                 peak = max(peak, *(one["rss"] for one in results["discreet"]))
-    print("\nversions: " + ", ".join(f"{name} {found}" for name, found in sorted(versions.items())))
+    print()
+    for name, found in versions.items():
+        print(f"versions of {name}: " + ", ".join(f"{package} {number}" for package, number in found.items()))
     spent = overhead()
     print(f"1,000 groups of a tiny table: {spent['wall'] * 1e3:.1f} ms outside the engine ({spent['cpu'] * 1e3:.1f} ms CPU), "
           f"{spent['engine_wall'] * 1e3:.1f} ms inside")  # fmt: skip
