@@ -88,12 +88,11 @@ def main():
         folder = Path(name)
         key = folder / "owner.key"
         OwnerKey.create(key)
-        (folder / "server").mkdir()
-        server = Server(folder / "server")
+        server = Server()
         try:
             run(folder, key, server, scale)
         finally:
-            server.stop()
+            server.close()
 
 
 def run(folder, key, server, scale):

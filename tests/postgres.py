@@ -44,14 +44,15 @@ def program(name: str) -> str:
 
 
 class Server:
-    """A running server. PostgreSQL refuses to run as root: then an unprivileged user owns it."""
+    """A running server. PostgreSQL refuses to run as root: then an unprivileged user owns it.
 
-    def __init__(self, folder: Path, **changes: str) -> None:
-        self.folder = folder
+    Its cluster lies in a folder of its own outside of pytest's: those are 0700, and every other session makes them so again.
+    """
+
+    def __init__(self) -> None:
+        folder = self.folder = Path(tempfile.mkdtemp(prefix="discreet-postgres-"))
+        folder.chmod(0o755)
         self.user = _nobody() if os.getuid() == 0 else None
-        for directory in (folder, *folder.parents):
-            if str(directory).startswith(tempfile.gettempdir() + "/"):
-                directory.chmod(0o755)  # pytest makes its folders 0700; the server's user must pass
         data = folder / "data"
         data.mkdir(mode=0o700)
         if self.user is not None:
@@ -59,7 +60,7 @@ class Server:
         self.port = _free_port()
         self._run("initdb", "--pgdata", data, "--username=tester", "--auth=trust", "--encoding=UTF8", "--locale=C")
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": ""} | changes
+        settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": ""}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.command = [program("postgres"), "-D", str(data), *flags]
         self.start()
@@ -79,6 +80,12 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(30)
+
+    def close(self) -> None:
+        """Stop it and remove what it kept."""
+        self.stop()
+        os.close(self.log)
+        shutil.rmtree(self.folder)
 
     def _run(self, name: str, *arguments: object) -> None:
         command = [program(name), *map(str, arguments)]
@@ -136,7 +143,7 @@ def shared_server(folder: Path) -> Iterator[str]:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not note.exists():
-            server = Server(Path(tempfile.mkdtemp(prefix="postgres-", dir=folder)))
+            server = Server()
             note.write_text(json.dumps({"url": server.url, "users": 0}))
         url = str(change(+1)["url"])
     try:
@@ -153,7 +160,7 @@ def shared_server(folder: Path) -> Iterator[str]:
                     break
             time.sleep(0.05)
         if server is not None:
-            server.stop()
+            server.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from discreet.errors import BudgetExceeded, InvalidInput, LedgerDamaged
 from discreet.ledger import account as account_room
 from discreet.ledger import chain, entries, rows, sqlite
 from discreet.ledger import ledger as ledger_room
+from tests.ledger_campaign import crowd, kill
 from tests.ledgers import DIGEST, open_pure, pure, spend
 
 # ------------------------------------------------------------------------------------ the checks
@@ -393,3 +394,16 @@ def test_verify_alone_catches_what_left_traces(tmp_path, book_key, patch):
             ledger.raise_budget("patients", epsilon=0.5, owner=book_key)
         with pytest.raises(LedgerDamaged, match=r"its cost|its sum|what had been seen|exceeds the budget"):
             ledger.verify()
+
+
+def test_the_kills_catch_a_charge_that_was_acknowledged_too_early(tmp_path, book_key, patch):
+    """The campaign of tests/e2e is itself able to fail; its good twin runs there."""
+    acknowledges_before_it_commits(patch)
+    found = kill(str(tmp_path / "ledger.db"), str(tmp_path / "owner.key"), 10)
+    assert found["lost"] > 0
+
+
+def test_the_crowd_catches_a_look_before_the_transaction(tmp_path, book_key, patch):
+    looks_before_the_transaction(patch)
+    with pytest.raises(LedgerDamaged, match="exceeds the budget"):
+        crowd(str(tmp_path / "ledger.db"), str(tmp_path / "owner.key"), processes=4, charges=2, admits=3)

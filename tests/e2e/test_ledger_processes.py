@@ -103,8 +103,7 @@ def test_a_raise_and_charges_at_once_keep_one_chain(book, book_key):
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_server_that_dies_lets_no_acknowledged_charge_go(tmp_path, book_key, attempt):
     """The server crashes under a charging client; what the error said about the charge must be true."""
-    (tmp_path / "server").mkdir()
-    server = Server(tmp_path / "server")
+    server = Server()
     try:
         ledger = open_for(server.url, str(tmp_path / "owner.key"), 10**6)
         acknowledged, error = [], []
@@ -136,4 +135,4 @@ def test_a_server_that_dies_lets_no_acknowledged_charge_go(tmp_path, book_key, a
             assert "may have landed" in error[0].state
         ledger.verify()
     finally:
-        server.stop()
+        server.close()

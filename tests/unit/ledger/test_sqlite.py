@@ -264,6 +264,31 @@ def test_a_locked_ledger_says_that_nothing_was_spent(ledger, path, monkeypatch):
     spend(ledger, "b")
 
 
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_commit_that_fails_may_have_landed(ledger, path, monkeypatch, landed):
+    """The disk fails while SQLite commits: nobody knows, the message says so, and asking again settles it."""
+
+    class Failing(sqlite._Connection):
+        def execute(self, statement, *values):
+            if statement != "COMMIT":
+                return super().execute(statement, *values)
+            if landed:
+                super().execute(statement)
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite, "_Connection", Failing)
+    with pytest.raises(LedgerUnavailable, match=r"may have landed[\s\S]*same request") as caught:
+        spend(Ledger(path), "b")
+    assert "No data was read" in caught.value.state
+    monkeypatch.undo()
+    if landed:
+        with pytest.raises(InvalidInput, match="never released"):
+            spend(ledger, "b")
+    else:
+        spend(ledger, "b")
+    assert ledger.verify().entries == {"patients": 4}
+
+
 def test_a_full_disk_says_that_nothing_was_spent(ledger, path, book_key, monkeypatch):
     """The database may not grow: as on a full disk, SQLite answers SQLITE_FULL."""
     connect = sqlite._connect
