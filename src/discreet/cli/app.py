@@ -55,6 +55,8 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except DiscreetError as error:
         fail(error, arguments)
         return EXCEEDED if isinstance(error, BudgetExceeded) else FAILURE
