@@ -1,0 +1,198 @@
+"""What can be wrong with the data, the ledger, its keys, or the disk."""
+
+import shutil
+import sqlite3
+
+import pyarrow
+import pyarrow.parquet
+
+from discreet.cli.app import run
+from discreet.ledger import OwnerKey
+from tests.clinic import SECRET
+from tests.wrong.case import PLAN, RUN, Wrong, ask, reopen, spend, toml
+
+
+def edit_ledger(place):
+    """Change the budget in the stored text, as someone with a SQL shell would."""
+    with sqlite3.connect(place.ledger) as book:
+        for (name,) in book.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            book.execute(f"DROP TRIGGER {name}")
+        table = next(name for (name,) in book.execute("SELECT name FROM sqlite_master WHERE name LIKE '%entries'"))
+        assert book.execute(f"UPDATE {table} SET body = replace(body, '\"epsilon\":2.0', '\"epsilon\":9.0')").rowcount
+    book.close()
+
+
+def other_key(place):
+    (place.folder / "owner.key").unlink()
+    OwnerKey.create(place.folder / "owner.key")
+
+
+def without_column(place):
+    table = pyarrow.parquet.read_table(place.data)
+    pyarrow.parquet.write_table(table.drop_columns(["age"]), place.data)
+
+
+def folder_instead(place):
+    place.data.unlink()
+    place.data.mkdir()
+
+
+def no_releases(place):
+    (place.folder / "releases").write_text("a file where the folder should be")
+
+
+DATA = [
+    Wrong("no such file", RUN, "{data} does not exist.", lambda place: place.data.unlink()),
+    Wrong(
+        "a folder",
+        RUN,
+        "{toml}: [[release]] people: the source 'visits.parquet' is a folder, or its path holds",
+        folder_instead,
+    ),
+    Wrong(
+        "another format",
+        RUN,
+        "{toml}: [[release]] people: the source 'visits.xlsx' is neither .parquet nor .csv.",
+        lambda place: (
+            shutil.move(place.data, place.folder / "visits.xlsx"),
+            place.change("visits.parquet", "visits.xlsx"),
+        ),
+    ),
+    Wrong(
+        "no Parquet file at all",
+        RUN,
+        "the work on the private rows failed",
+        lambda place: place.data.write_bytes(SECRET.encode() * 99),
+        "DataFailure",
+        spends=1,
+    ),
+    Wrong(
+        "an empty file",
+        RUN,
+        "the work on the private rows failed",
+        lambda place: place.data.write_bytes(b""),
+        "DataFailure",
+        spends=1,
+    ),
+    Wrong(
+        "a declared column that is not there",
+        ask("SELECT AVG(age) AS a FROM visits"),
+        "the work on the private rows failed",
+        without_column,
+        "DataFailure",
+        spends=1,
+    ),
+]
+
+
+LEDGER = [
+    Wrong(
+        "none",
+        PLAN,
+        "{toml}: [[release]] people: the account 'people' is not open in the ledger of {toml}.",
+        lambda place: place.ledger.unlink(),
+    ),
+    Wrong(
+        "a server that is not there",
+        ("ledger", "show", f"postgresql://bo:{SECRET.split()[0]}@127.0.0.1:1/book"),
+        "the ledger at postgresql://127.0.0.1:1/book could not be used: ",
+        kind="LedgerUnavailable",
+    ),
+    Wrong("none to show", ("ledger", "show", "{folder}/nowhere.db"), "there is no ledger at {folder}/nowhere.db."),
+    Wrong(
+        "none to verify",
+        ("ledger", "verify", "{folder}"),
+        "there is no ledger at {folder}/ledger.db.",
+        lambda place: place.ledger.unlink(),
+    ),
+    Wrong("edited", ("ledger", "verify", "{folder}"), "the ledger is damaged: ", edit_ledger, "LedgerDamaged"),
+    Wrong("edited, then spent from", spend(), "the ledger is damaged: ", edit_ledger, "LedgerDamaged"),
+    Wrong(
+        "no database",
+        ("ledger", "show", "{folder}"),
+        "the ledger is damaged: {folder}/ledger.db is not a sound SQLite database (file is not a",
+        lambda place: place.ledger.write_bytes(b"not a database" * 99),
+        "LedgerDamaged",
+    ),
+    Wrong(
+        "an unknown account",
+        ("ledger", "show", "{folder}", "--population", "peple"),
+        "the ledger has no account 'peple'.",
+    ),
+    Wrong(
+        "an account that is not open",
+        PLAN,
+        "{toml}: [[release]] people: the account 'others' is not open in the ledger of {toml}.",
+        lambda place: place.toml.write_text(
+            place.toml.read_text().replace("people]", "others]").replace('"people"\nmax', '"others"\nmax')
+        ),
+    ),
+    Wrong(
+        "a raise that lowers",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=1"),
+        "the budget is ε = 2; a raise must be larger",
+    ),
+    Wrong(
+        "a raise above the ceiling",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=9"),
+        "the ceiling fixed at opening is ε = 3; got 9.0.",
+        lambda place: (
+            reopen(toml("epsilon = 2.0", "epsilon = 2.0\nceiling = 3.0"))(place),
+            run(["ledger", "open", str(place.folder)]),
+        ),
+    ),
+    Wrong(
+        "a raise to nan",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=nan"),
+        "epsilon must lie in (0, 1000], got nan.",
+    ),
+    Wrong(
+        "somebody else's key",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=3"),
+        "this is not the key that opened 'people'.",
+        other_key,
+    ),
+    Wrong(
+        "a key that is none",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=3", "--key", "{toml}"),
+        "{toml} holds no owner's key.",
+    ),
+    Wrong(
+        "no key",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=3"),
+        "{folder}/owner.key holds no owner's key.",
+        lambda place: (place.folder / "owner.key").unlink(),
+    ),
+    Wrong(
+        "a share of nothing",
+        ("ledger", "share", "{folder}", "people", "bo", "--epsilon=0"),
+        "epsilon must lie in (0, 1000], got 0.0.",
+    ),
+]
+
+
+DISK = [
+    Wrong("releases cannot be written", RUN, "releases cannot be written to", no_releases),
+    Wrong(
+        "a report cannot be written",
+        ("explain", "{folder}", "--out", "{toml}/out"),
+        "{toml}/out/report.html cannot be written: Not a directory.",
+    ),
+    Wrong(
+        "a project cannot be written",
+        ("init", "/proc/new"),
+        "/proc/new/discreet.toml cannot be written: No such file or directory.",
+    ),
+    Wrong(
+        "a ledger cannot be written",
+        ("ledger", "open", "{folder}"),
+        "the folder {toml} does not exist.",
+        lambda place: place.change('url = "ledger.db"', 'url = "discreet.toml/ledger.db"'),
+    ),
+    Wrong(
+        "a key cannot be written",
+        ("ledger", "open", "{folder}", "--key", "{toml}/key"),
+        "no key can be written to {toml}/key: Not a directory.",
+        lambda place: place.ledger.unlink(),
+    ),
+]
