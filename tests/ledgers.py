@@ -9,6 +9,7 @@ import pytest
 
 from discreet import Ledger, PrivacyUnit, events
 from discreet.ledger import Account, Entry, OwnerKey
+from tests.postgres import new_schema
 
 UNIT = PrivacyUnit(column="id")
 DIGEST = "5e" * 32
@@ -41,7 +42,9 @@ def book_key(tmp_path: Path) -> OwnerKey:
 @pytest.fixture(params=["sqlite", "postgres"])
 def book_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a ledger may be made: in each of the two databases."""
-    return str(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("postgres")
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.db")
+    return new_schema(request.getfixturevalue("postgres_server"))
 
 
 @pytest.fixture

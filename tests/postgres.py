@@ -58,7 +58,16 @@ class Server:
         if self.user is not None:
             shutil.chown(data, self.user, None)
         self.port = _free_port()
-        self._run("initdb", "--pgdata", data, "--username=tester", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        self._run(
+            "initdb",
+            "--no-sync",
+            "--pgdata",
+            data,
+            "--username=tester",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+        )
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": ""}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -127,6 +136,16 @@ def new_database(server: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     return server.rpartition("/")[0] + "/" + name
+
+
+def new_schema(server: str) -> str:
+    """Make an empty schema on the server and return a URL that works inside of it; cheaper than a database."""
+    import psycopg
+
+    name = f"book_{os.getpid()}_{time.monotonic_ns()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{server}?options=-c%20search_path%3D{name}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from discreet import PrivacyUnit, events
 from discreet.accounting import Cost
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.testing import ScratchLedger
-from tests.postgres import new_database
+from tests.postgres import new_schema
 
 UNIT, DELTA_UNIT = 2**30, 2**40  # costs of the events below: pure 1/1024, delta 2^-20
 ATOMS = 5
@@ -40,7 +40,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.ledger = ScratchLedger(None if self.url is None else new_database(self.url))
+        self.ledger = ScratchLedger(None if self.url is None else new_schema(self.url))
 
     @initialize(room=st.integers(1, 60))
     def opening(self, room):

@@ -90,10 +90,11 @@ class PostgresStore:
         with self._connection(LOOK) as connection:
             self._begin(connection, "READ COMMITTED")
             found = _executor(connection)(
-                "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = ? AND tgenabled IN ('O', 'A')",
+                "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+                "WHERE tgname = ? AND tgenabled IN ('O', 'A') AND pg_table_is_visible(tgrelid)",
                 (TRIGGER,),
             )
-            if not {str(row[0]).rpartition(".")[2] for row in found}.issuperset(KEPT):
+            if not {row[0] for row in found}.issuperset(KEPT):
                 raise damaged(f"{self} lacks a trigger that forbids changes")
             connection.execute("ROLLBACK")
 

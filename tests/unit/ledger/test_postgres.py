@@ -48,7 +48,10 @@ def test_rows_are_neither_changed_nor_removed(ledger, postgres, table, change):
 
 
 @pytest.mark.parametrize("state", ["DISABLE", "DROP"])
-def test_missing_triggers_are_found(ledger, postgres, state):
+def test_missing_triggers_are_found(ledger, postgres, book_key, state):
+    by_hand(postgres, "CREATE SCHEMA other")  # whose triggers guard another ledger
+    open_pure(Ledger(f"{postgres}?options=-c%20search_path%3Dother"), book_key)
+    ledger.verify()
     if state == "DROP":
         by_hand(postgres, f"DROP TRIGGER {room.TRIGGER} ON {rows.ENTRIES}")
     else:
