@@ -6,6 +6,7 @@ and messages could hold private values.
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -48,6 +49,9 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ε that a terminal cannot show is no failure
     sys.exit(run(sys.argv[1:]))
 
 

@@ -26,6 +26,7 @@ STATES = {
     "refused": "the account will not hold it when its turn comes",
 }
 COLOURS = {"new": "green", "released": "dim", "charged": "yellow", "refused": "red"}
+NO_RELEASE = "The file declares no release; add one: [[release]]."
 ID = 12  # as much of a request's id as a person needs to find its folder
 
 SKELETON = """# What is private, who is protected, and what is to be published.
@@ -101,6 +102,9 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     steps = read.plan()
     if as_json:
         show_json({"releases": [_step(step) for step in steps]})
+        return
+    if not steps:
+        say(NO_RELEASE)
         return
     _show_errors(steps)
     _show_noise(steps)
@@ -215,6 +219,9 @@ def run(
 
     read = Project.read(project)
     steps = [step for step in read.plan() if only is None or step.release.name == only]
+    if not (steps or only or as_json):
+        say(NO_RELEASE)
+        return
     new = [step for step in steps if step.state in ("new", "refused")]
     if new:
         costs = ", ".join(f"{step.release.name} (ε = {number(step.plan.guarantee.epsilon)})" for step in new)

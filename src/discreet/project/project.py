@@ -99,6 +99,7 @@ class Project:
     def open(self, owner: OwnerKey) -> list[Account]:
         """Open the accounts that the file declares and the ledger does not have yet."""
         known = set(self._open_accounts())
+        self._declared()
         return [
             self.ledger.open(
                 population.name,
@@ -113,6 +114,11 @@ class Project:
             for population in self.settings.populations.values()
             if population.name not in known
         ]
+
+    def _declared(self) -> list[str]:
+        if not self.settings.populations:
+            raise InvalidInput(f"{self.settings.path} declares no population.", remedy="Add one: [population.NAME].")
+        return list(self.settings.populations)
 
     def _open_accounts(self) -> list[str]:
         try:
@@ -307,9 +313,7 @@ class Project:
 
     def write_report(self, folder: Path, *, audience: str | None = None) -> list[Path]:
         """Write report.html, report.md and registry.json (per population, if there are several)."""
-        names = self.settings.populations
-        if not names:
-            raise InvalidInput("the project declares no population.", remedy="Add [population.NAME].")
+        names = self._declared()
         written = []
         for name in names:
             report = self.explain(name)

@@ -1,5 +1,10 @@
 """What is printed for people: numbers, widths, and names that are no markup."""
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from discreet.cli.app import run
@@ -58,6 +63,27 @@ def test_tables_fit_the_terminal(place, capsys, monkeypatch, command, width):
     tables = [line for line in shown.splitlines() if "  " in line.strip() or "─" in line]
     assert tables
     assert [line for line in tables if len(line.rstrip()) > width] == []
+
+
+@pytest.mark.parametrize("command", [("plan",), ("run", "--yes")])
+def test_a_file_without_releases_says_so(place, capsys, command):
+    place.toml.write_text(place.toml.read_text().partition("[[release]]")[0])
+    capsys.readouterr()
+    assert run([*command, str(place.folder)]) == 0
+    assert capsys.readouterr().out == "The file declares no release; add one: [[release]].\n"
+
+
+def test_a_terminal_without_greek_is_served(place):
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", "from discreet.cli import main; main()", "ledger", "show", str(place.folder), *more],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0
+        assert "people" in done.stdout
+    assert json.loads(done.stdout)["accounts"][0]["population"] == "people"
 
 
 def test_names_are_text_not_markup(place, capsys):
