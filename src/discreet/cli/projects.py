@@ -113,7 +113,7 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     for state in dict.fromkeys(step.state for step in steps):
         say(f"{state}: {STATES[state]}.")
     say("ε left: the largest ε that one more release could have then, at the account's δ.")
-    stop = next((place for place, step in enumerate(steps) if step.state in ("charged", "refused")), len(steps))
+    stop = _stop(steps)
     if stop < len(steps):
         say(f"A run stops at {steps[stop].release.name!r}; what stands after it is not reached.")
     for account in accounts.values():
@@ -121,6 +121,11 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     for difference in read.differences():
         say(f"Note: {difference}.")
     say("Nothing was spent and no data was read.")
+
+
+def _stop(steps: list[Step]) -> int:
+    """Return the place of the first step at which a run would stop; past the last if it would not."""
+    return next((place for place, step in enumerate(steps) if step.state in ("charged", "refused")), len(steps))
 
 
 def _show_budget(account: Account, reached: list[Step]) -> None:
@@ -222,7 +227,7 @@ def run(
     if not (steps or only or as_json):
         say(NO_RELEASE)
         return
-    new = [step for step in steps if step.state in ("new", "refused")]
+    new = [step for step in steps[: _stop(steps) + 1] if step.state in ("new", "refused")]
     if new:
         costs = ", ".join(f"{step.release.name} (ε = {number(step.plan.guarantee.epsilon)})" for step in new)
         confirm(f"This charges {len(new)} release(s): {costs}. Go on?", yes=yes)
@@ -236,12 +241,12 @@ def run(
                 bar.update(task, advance=1, description=item.release.name)
     finally:
         if not as_json:
-            _show_done(done)
+            _show_done(done, project)
     if as_json:
         show_json({"releases": [_done(item) for item in done]})
 
 
-def _show_done(done: list[Done]) -> None:
+def _show_done(done: list[Done], project: Path) -> None:
     if not done:
         return
     show_table(
@@ -261,9 +266,9 @@ def _show_done(done: list[Done]) -> None:
         right=("rows", "ε", "δ"),
     )
     fresh = sum(not item.reused for item in done)
-    say(
-        f"{fresh} charged, {len(done) - fresh} re-used. Each stands in {done[0].place.parents[1]}/<release>/<request>…/"
-    )
+    shelf = done[0].place.parents[1]
+    say(f"{fresh} charged, {len(done) - fresh} re-used. Each stands in {shelf}/<release>/<request>…/")
+    say(f"To read them: discreet explain {project}")
 
 
 def _done(item: Done) -> dict[str, Any]:
