@@ -31,12 +31,14 @@ class Kept(Generic[C]):
 
     def take(self) -> C | None:
         """Return a connection of this process, if one is at rest."""
-        while self._idle:
-            process, connection = self._idle.pop()
+        while True:
+            try:
+                process, connection = self._idle.pop()
+            except IndexError:  # asking first would let another thread take it in between
+                return None
             if process == os.getpid():
                 return connection
             self._inherited.append(connection)
-        return None
 
     def give(self, connection: C) -> None:
         """Keep a connection that is at rest."""

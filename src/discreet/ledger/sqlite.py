@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from discreet.errors import InvalidInput, LedgerDamaged
+from discreet.errors import InvalidInput, LedgerDamaged, LedgerUnavailable
 from discreet.ledger.entries import damaged
+from discreet.ledger.forks import FORKS
 from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
 from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of
@@ -38,12 +39,13 @@ class SQLiteStore:
 
     A connection is kept between transactions: closing the last one would copy the log back into the
     file, which costs several times the commit's own fsync. It is dropped when the path names another
-    file by then.
+    file by then, and before this process forks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._kept: Kept[_Connection] = Kept()
+        FORKS.watch(self._kept)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -76,6 +78,7 @@ class SQLiteStore:
 
         A new ledger is made aside and then linked to its name: nobody ever sees half of one.
         """
+        self._check_forks(TERMS)
         if not self._there(TERMS):
             self._make()
         with self._connection(TERMS) as connection:
@@ -142,6 +145,7 @@ class SQLiteStore:
     def _connection(self, intent: Intent) -> Iterator[_Connection]:
         if not self._there(intent):
             raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
+        self._check_forks(intent)
         with _errors(self, intent):
             connection = self._take()
             try:
@@ -151,6 +155,15 @@ class SQLiteStore:
                 raise
             finally:
                 self._rest(connection)
+
+    def _check_forks(self, intent: Intent) -> None:
+        if FORKS.inherited:
+            raise LedgerUnavailable(
+                f"the ledger at {self} could not be used: this process was forked while another thread was at work "
+                "on a SQLite ledger, so its locks cannot be trusted.",
+                state=intent.failed,
+                remedy="Fork while no ledger is at work, or start processes afresh (multiprocessing's 'spawn').",
+            )
 
     def _take(self) -> _Connection:
         while (kept := self._kept.take()) is not None:
@@ -171,9 +184,14 @@ class SQLiteStore:
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that knows which file it has open."""
+    """A connection that knows which file it has open, and says when it is closed."""
 
     file: tuple[int, int] = (0, 0)
+    token: object = None
+
+    def close(self) -> None:
+        super().close()
+        FORKS.closed(self.token)
 
 
 def _file(path: Path) -> tuple[int, int]:
@@ -183,9 +201,15 @@ def _file(path: Path) -> tuple[int, int]:
 
 def _connect(path: Path, *, create: bool = False) -> _Connection:
     where = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
-    connection = sqlite3.connect(
-        where, uri=True, timeout=WAIT, isolation_level=None, factory=_Connection, check_same_thread=False
-    )
+    token = FORKS.opening()
+    try:
+        connection = sqlite3.connect(
+            where, uri=True, timeout=WAIT, isolation_level=None, factory=_Connection, check_same_thread=False
+        )
+    except BaseException:
+        FORKS.closed(token)
+        raise
+    connection.token = token
     try:
         connection.file = _file(path)
         connection.text_factory = _text
