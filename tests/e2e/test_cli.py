@@ -246,3 +246,29 @@ def test_export_is_json_always(place, capsys):
     capsys.readouterr()
     assert run(["ledger", "export", str(place.folder)]) == 0
     assert json.loads(capsys.readouterr().out)["entries"][0]["kind"] == "open"
+
+
+def test_a_team_keeps_its_ledger_on_a_server(tmp_path, capsys, monkeypatch, postgres):
+    """With url_env no password stands in the file, and none is printed."""
+    place = clinic(tmp_path, opened=False)
+    place.change('url = "ledger.db"', 'url_env = "CLINIC_LEDGER"')
+    monkeypatch.setenv("CLINIC_LEDGER", postgres.replace("tester@", "tester:sesame@"))
+    capsys.readouterr()
+    assert run(["ledger", "open", str(place.folder)]) == 0
+    assert run(["run", str(place.folder), "--yes"]) == 0
+    assert run(["run", str(place.folder), "--yes"]) == 0
+    assert run(["ledger", "show", str(place.folder)]) == 0
+    assert run(["explain", str(place.folder)]) == 0
+    assert run(["doctor", str(place.folder)]) == 0
+    printed = capsys.readouterr()
+    assert "3 charged, 0 re-used" in printed.out
+    assert "0 charged, 3 re-used" in printed.out
+    assert answer(capsys, "ledger", "verify", place.folder)[1]["entries"] == {"people": 7}
+    assert answer(capsys, "ledger", "verify", postgres)[1]["entries"] == {"people": 7}
+    monkeypatch.setenv("CLINIC_LEDGER", "postgresql://tester:sesame@127.0.0.1:1/nowhere")
+    assert run(["plan", str(place.folder)]) == 1
+    assert run(["doctor", str(place.folder)]) == 1
+    refused = capsys.readouterr()
+    report = (place.folder / "report" / "report.html").read_text()
+    assert "sesame" not in printed.out + printed.err + refused.out + refused.err + report
+    assert not place.ledger.exists()
