@@ -15,7 +15,7 @@ from discreet import Ledger, PrivacyUnit, accounting, events
 from discreet.accounting import Cost
 from discreet.errors import BudgetExceeded, InvalidInput, LedgerDamaged
 from discreet.ledger import account as account_room
-from discreet.ledger import chain, entries, rows, sqlite
+from discreet.ledger import audit, chain, entries, rows, sqlite
 from discreet.ledger import ledger as ledger_room
 from tests.ledger_campaign import crowd, kill
 from tests.ledgers import DIGEST, open_pure, pure, spend
@@ -133,6 +133,15 @@ def check_signature(ledger, key):
     ledger.forge()
     with pytest.raises(LedgerDamaged):
         spend(ledger, "a", 200)
+
+
+def check_audit_of_signatures(ledger, key):
+    """An auditor finds a budget that its owner did not sign."""
+    open_pure(ledger, key)
+    ledger.verify()
+    ledger.forge()
+    with pytest.raises(LedgerDamaged, match="signature"):
+        ledger.verify()
 
 
 # -------------------------------------------------------------------------------------- the bugs
@@ -348,6 +357,10 @@ def believes_any_budget(patch):
     patch(chain, "_signed", lambda *_: True)
 
 
+def verifies_without_signatures(patch):
+    patch(audit, "signed", lambda *_: True)
+
+
 BUGS = [
     (forgets_requests, check_asked_twice),
     (draws_again_after_a_crash, check_asked_twice),
@@ -367,6 +380,7 @@ BUGS = [
     (acknowledges_before_it_commits, check_durable),
     (hides_what_was_seen, check_raise),
     (believes_any_budget, check_signature),
+    (verifies_without_signatures, check_audit_of_signatures),
 ]
 
 

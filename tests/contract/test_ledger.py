@@ -218,7 +218,12 @@ def test_spent_and_remaining_are_guarantees(book, book_key, measure):
     assert 0 < left.epsilon < before.epsilon
     assert (spent.delta, spent.unit, spent.evidence) == (1e-6, PrivacyUnit(), "proven")
     assert measure in spent.method
-    assert spent.assumptions == ("the promised bounds of the unit",)
+    assert spent.assumptions[0] == "the promised bounds of the unit"
+    assert left.assumptions == ("the promised bounds of the unit",)
+    if measure == "pure":  # the sum of pure losses bounds every run at every moment
+        assert len(spent.assumptions) == 1
+    else:
+        assert "whatever was seen, everything together keeps ε = 1)" in spent.assumptions[1]
 
 
 # ----------------------------------------------------------------------------------------- shares
@@ -296,10 +301,29 @@ def test_a_raise_after_releases_says_so_for_ever(patients, book_key):
     late = account.raises[0]
     assert (late.seen, late.chosen_after_release, late.spent) == (2, True, Cost(60 * UNITS))
     assert patients.entries("patients")[-1].body["chosen_after_release"] is True
-    assert "raised after releases had been seen" in patients.spent("patients").assumptions[0]
+    (told,) = patients.spent("patients").assumptions
+    assert "chosen after release" in told
+    assert "holds as if it had been declared at opening" in told
+    assert late.when in told
+    assert patients.remaining("patients").assumptions == ()  # one release's own guarantee does not hang on the raise
     spend(patients, "c", 90)
     assert patients.account("patients").raises == (late,)
     patients.verify()
+
+
+def test_a_raise_below_a_ceiling_keeps_what_was_fixed_at_opening(book, book_key):
+    terms = {"unit": UNIT, "measure": "zcdp", "epsilon": 1.0, "delta": 1e-6, "owner": book_key}
+    book.open("patients", ceiling=2.0, **terms)
+    book.open("staff", **terms)
+    for name in ("patients", "staff"):
+        book.charge(name, events.ZCDP(0.001), purpose="test", request="a")
+        book.raise_budget(name, epsilon=1.5, owner=book_key)
+    (covered,) = book.spent("patients").assumptions
+    (open_ended,) = book.spent("staff").assumptions
+    assert "whatever was seen, everything together keeps ε = 2)" in covered
+    assert "chosen after release" not in covered
+    assert "chosen after release" in open_ended
+    assert "keeps ε" not in open_ended
 
 
 def test_a_charge_whose_release_is_not_recorded_may_have_been_seen(patients, book_key):

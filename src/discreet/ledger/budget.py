@@ -25,18 +25,40 @@ def remaining_epsilon(account: Account, analyst: str | None = None, *, room: Cos
     return value * (1 - 1e-9)
 
 
-def guarantee(account: Account, epsilon: float) -> Guarantee:
-    """Return an ε of this account as a guarantee, with what it rests on."""
-    assumptions = [] if account.unit.enforced else ["the promised bounds of the unit"]
+def total(account: Account) -> Guarantee:
+    """Return what was spent so far as a guarantee of everything together, with what it rests on."""
+    epsilon = statement(account.measure, account.spent, delta=account.delta)
     late = [item for item in account.raises if item.chosen_after_release]
-    if late:
-        assumptions.append(f"the budget was raised after releases had been seen (first on {late[0].when})")
+    if late and account.ceiling is None:
+        fixed = (
+            f"the raise of {late[0].when} was chosen after release, with no ceiling fixed at opening: the number holds "
+            "as if it had been declared at opening, and is proved for everything together only if no release "
+            "influenced a raise"
+        )
+    elif account.measure.kind != "pure" and 0 < account.spent.loss < account.capacity.loss:
+        bound = account.ceiling if late and account.ceiling is not None else account.epsilon
+        fixed = (
+            "no release influenced how much was spent in all (whatever was seen, everything together keeps "
+            f"ε = {show_up(bound)})"
+        )
+    else:
+        fixed = None
+    return _guarantee(account, epsilon, *([] if fixed is None else [fixed]))
+
+
+def largest(account: Account, analyst: str | None = None) -> Guarantee:
+    """Return the largest guarantee that one more release could have by itself."""
+    return _guarantee(account, remaining_epsilon(account, analyst))
+
+
+def _guarantee(account: Account, epsilon: float, *assumptions: str) -> Guarantee:
+    promised = () if account.unit.enforced else ("the promised bounds of the unit",)
     return Guarantee(
         unit=account.unit,
         epsilon=epsilon,
         delta=account.delta,
         method=f"adaptive {account.measure} filter",
-        assumptions=tuple(assumptions),
+        assumptions=(*promised, *assumptions),
     )
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from discreet import events
-from discreet.accounting import Cost, Measure, capacity, cost, statement
+from discreet.accounting import Cost, Measure, capacity, cost
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import checks
 from discreet.ledger.account import Account
 from discreet.ledger.audit import Verified, verify
-from discreet.ledger.budget import exceeded, guarantee, remaining_epsilon
+from discreet.ledger.budget import exceeded, largest, total
 from discreet.ledger.chain import extend, load
 from discreet.ledger.entries import Entry, damaged
 from discreet.ledger.keys import OwnerKey
@@ -285,9 +285,15 @@ class Ledger:
         return self.account(population).head
 
     def spent(self, population: str) -> Guarantee:
-        """Return what everything charged so far guarantees, whatever was chosen adaptively."""
-        account = self.account(population)
-        return guarantee(account, statement(account.measure, account.spent, delta=account.delta))
+        """Return what everything charged so far guarantees together.
+
+        Guarantee: the ε of a filter that stops at what was spent. Of a pure account it holds at every
+            moment; of the others it is what holds if that total had been declared at opening.
+        Evidence: proven (docs/proofs/ledger.md, docs/proofs/filters.md).
+        Assumes: the `assumptions` of what is returned. They say when a raise was chosen after
+            release, and else which ε holds however questions and total were chosen.
+        """
+        return total(self.account(population))
 
     def after(self, population: str, event: events.Event, *, analyst: str | None = None) -> Cost:
         """Return what would be left after `event`.
@@ -311,8 +317,7 @@ class Ledger:
 
     def remaining(self, population: str, *, analyst: str | None = None) -> Guarantee:
         """Return the largest guarantee that one more release could have at the account's delta."""
-        account = self.account(population)
-        return guarantee(account, remaining_epsilon(account, analyst))
+        return largest(self.account(population), analyst)
 
     def verify(self) -> Verified:
         """Recompute every chain, signature, cost and sum; check that the triggers still stand.

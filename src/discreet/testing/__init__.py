@@ -18,7 +18,7 @@ from discreet.testing.conformance import (
 )
 from discreet.testing.fit import Cells, Fit, gof, two_sample
 from discreet.testing.laws import keep_law, noise_law, selection_law
-from discreet.testing.ledger import ScratchLedger
+from discreet.testing.ledger import ScratchLedger, with_fixed_randomness
 from discreet.testing.rng import FixedRng
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "noise_law",
     "selection_law",
     "two_sample",
+    "with_fixed_randomness",
 ]
