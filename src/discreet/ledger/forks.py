@@ -1,10 +1,9 @@
 """SQLite and fork: no connection lives through one.
 
 SQLite remembers for the whole process which files it has open and locked. A forked child inherits
-that memory, but not the locks. A connection that it opens to the same file then takes none: another
-process believes itself the last one, removes the log under the child's hands, and what the child
-commits from then on nobody else ever sees. So connections at rest are closed before a fork. If one is
-still open then, at work in another thread, the child refuses SQLite ledgers for ever: it cannot forget.
+that memory, but not the locks: where its parent held one, it takes none, and believes itself alone.
+So connections at rest are closed before a fork. If one is still open then, at work in another thread,
+the child refuses SQLite ledgers for ever: it cannot forget.
 """
 
 from __future__ import annotations

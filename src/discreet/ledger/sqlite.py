@@ -1,4 +1,10 @@
-"""The ledger in one SQLite file: WAL, synchronous=FULL, one writer at a time."""
+"""The ledger in one SQLite file: a rollback journal, synchronous=FULL, one writer at a time.
+
+Not a write-ahead log, though it is faster: there, what was committed stays in a file beside the
+database for as long as a lock is held *between* transactions. POSIX drops all of a process's locks on
+a file when it closes any descriptor of it (a backup by copying is enough), and whoever closes next
+then removes that file under our hands: acknowledged charges would be lost. Here nothing is locked at rest.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +25,9 @@ from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
 from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of
 
 WAIT = 30.0  # seconds to wait for another writer
+# Ends a transaction by zeroing the journal's header, synced like everything before it. Deleting the
+# journal instead would need a sync of the folder, or a power cut could bring it back.
+JOURNAL = "persist"
 
 REFUSE = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 NEXT = f"(SELECT COALESCE(MAX(sequence) + 1, 0) FROM {ENTRIES} WHERE population = NEW.population)"
@@ -37,9 +46,8 @@ TRIGGERS = (
 class SQLiteStore:
     """Rows in a SQLite file.
 
-    A connection is kept between transactions: closing the last one would copy the log back into the
-    file, which costs several times the commit's own fsync. It is dropped when the path names another
-    file by then, and before this process forks.
+    A connection is kept between transactions, for opening one costs more than looking. It is dropped
+    when the path names another file by then, and before this process forks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,12 +74,15 @@ class SQLiteStore:
             connection.execute("BEGIN IMMEDIATE")
             execute = _executor(connection)
             check_version(execute)
+            self._check_journal(connection, intent)
             yield Rows(execute)
             try:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
+                # Busy: a reader did not go away in time; the commit had not begun.
+                landed = getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY
                 connection.close()
-                raise unavailable(self, error, intent, landed=True) from None
+                raise unavailable(self, error, intent, landed=landed) from None
 
     def create(self) -> None:
         """Create the tables unless they are there; bring those of an earlier version forward.
@@ -114,9 +125,9 @@ class SQLiteStore:
                 return True
         except OSError as error:
             raise unavailable(self, error, intent, landed=False) from None
-        log = self.path.with_name(self.path.name + "-wal")
-        if log.exists():
-            raise damaged(f"{self.path} is missing, but its log {log.name} is still there")
+        for name in (f"{self.path.name}-journal", f"{self.path.name}-wal"):
+            if self.path.with_name(name).exists():
+                raise damaged(f"{self.path} is missing, but its journal {name} is still there")
         return False
 
     def _make(self) -> None:
@@ -127,7 +138,6 @@ class SQLiteStore:
             with _errors(self, TERMS), tempfile.TemporaryDirectory(prefix=".new-ledger-", dir=folder) as aside:
                 new = Path(aside) / "ledger"
                 with closing(_connect(new, create=True)) as connection:
-                    connection.execute("PRAGMA journal_mode=WAL")
                     connection.execute("BEGIN IMMEDIATE")
                     migrate(_executor(connection), 0, TRIGGERS)
                     connection.execute("COMMIT")
@@ -155,6 +165,17 @@ class SQLiteStore:
                 raise
             finally:
                 self._rest(connection)
+
+    def _check_journal(self, connection: _Connection, intent: Intent) -> None:
+        found = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if found != JOURNAL:
+            connection.close()  # at rest it would hinder the way back
+            raise LedgerUnavailable(
+                f"the ledger at {self} could not be used: somebody set its journal_mode to {found}, "
+                "which may lose a charge.",
+                state=intent.failed,
+                remedy=f'Stop what uses it, then type: sqlite3 {self} "PRAGMA journal_mode=DELETE".',
+            )
 
     def _check_forks(self, intent: Intent) -> None:
         if FORKS.inherited:
@@ -213,6 +234,7 @@ def _connect(path: Path, *, create: bool = False) -> _Connection:
     try:
         connection.file = _file(path)
         connection.text_factory = _text
+        connection.execute(f"PRAGMA journal_mode={JOURNAL}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
     except BaseException:
