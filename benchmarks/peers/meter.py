@@ -33,10 +33,9 @@ def report(prepare, work, **facts):
     middle, start = _cpu(), time.perf_counter()
     answer = work(ready)
     wall, end = time.perf_counter() - start, _cpu()
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rows = [[int(group), *(None if value is None else float(value) for value in values)] for group, *values in answer]
     print(json.dumps({
-        "cpu": end - middle, "wall": wall, "rss": own + sum(_peak(pid) for pid in _descendants()),
+        "cpu": end - middle, "wall": wall, "rss": sum(_peak(pid) for pid in (os.getpid(), *_descendants())),
         "setup": middle - begun, "answer": sorted(rows), **facts,
     }))  # fmt: skip
 
@@ -62,6 +61,7 @@ def _ticks(pid):
 
 
 def _peak(pid):
+    """Return the most memory a process held; not from getrusage, where a child begins with its parent's."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
