@@ -88,11 +88,12 @@ def asked(contender, kind, rows, people):
     sizes = {"rows": rows, "people": people, "query": contender.name}
     sample = made(kind, 1000, 100)
     task = {**QUESTION, **sizes, "table": str(made(kind, rows, people)), "sample": str(sample)}
-    command = [contender.python, str(Path(__file__).parent / "peers" / contender.script), json.dumps(task)]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        return f"no answer after {PATIENCE} s"
+    command = [contender.python, str(Path(__file__).resolve().parent / "peers" / contender.script), json.dumps(task)]
+    with tempfile.TemporaryDirectory() as folder:  # Spark leaves a warehouse wherever it runs
+        try:
+            found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            return f"no answer after {PATIENCE} s"
     return last_line(found.stderr) if found.returncode else json.loads(found.stdout.splitlines()[-1])
 
 

@@ -67,12 +67,10 @@ class _Chain:
         after = Account.fold([entry]) if before is None else before.after(entry)
         if entry.kind in ("open", "raise", "share"):
             self._owners(entry, before, after)
-        elif entry.kind == "charge":
-            assert before is not None
-            self._charge(entry, before)
         else:
             assert before is not None
-            self._release(entry, before)
+            self.demand(entry.signature is None, "nobody signs this kind of entry")
+            (self._charge if entry.kind == "charge" else self._release)(entry, before)
         self.account, self.length = after, self.length + 1
 
     def _owners(self, entry: Entry, before: Account | None, after: Account) -> None:

@@ -50,8 +50,8 @@ class Ledger:
                 f"this is no place for a ledger: {text.partition('://')[0]!r}.",
                 remedy="Give the path of a SQLite file, or postgresql://….",
             )
-        self.url = text
-        self._store: SQLiteStore | PostgresStore = PostgresStore(text) if remote else SQLiteStore(Path(text))
+        self.url = text if remote else str(Path(text).absolute())  # here, whatever folder is entered later
+        self._store: SQLiteStore | PostgresStore = PostgresStore(text) if remote else SQLiteStore(Path(self.url))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._store)!r})"
@@ -333,7 +333,8 @@ class Ledger:
         """
         self._store.check()
         with self._store.reading() as rows:
-            return verify({name: rows.all(name) for name in rows.populations()})
+            chains = {name: rows.all(name) for name in rows.populations()}
+        return verify(chains)
 
     def export(self) -> list[dict[str, Any]]:
         """Return every entry of every account as plain data."""

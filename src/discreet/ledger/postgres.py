@@ -5,30 +5,84 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from discreet.errors import InvalidInput, LedgerDamaged, missing_extra
-from discreet.ledger.entries import damaged
+from discreet.ledger.entries import GENESIS, damaged
 from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
-from discreet.ledger.rows import KEPT, POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
+from discreet.ledger.rows import ENTRIES, KEPT, POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
 
 if TYPE_CHECKING:
     import psycopg
 
-TRIGGER = "discreet_append_only"
+APPEND_ONLY, EXTENDS = "discreet_append_only", "discreet_extends"
 REFUSE = "RAISE EXCEPTION 'the ledger is append-only'"
+# Read by name from where the trigger stands, so that no search_path can put another table in its place.
+BODIES = {
+    APPEND_ONLY: f" BEGIN {REFUSE}; END ",
+    EXTENDS: f"""
+DECLARE
+    told jsonb := NEW.body::jsonb;
+    last record;
+    own bigint;
+    before bigint;
+BEGIN
+    EXECUTE format('SELECT sequence, hash, body::jsonb AS body FROM %I.%I WHERE population = $1 '
+                   'ORDER BY sequence DESC LIMIT 1', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO last USING NEW.population;
+    IF NEW.sequence IS DISTINCT FROM COALESCE(last.sequence + 1, 0)
+       OR told->>'previous' IS DISTINCT FROM COALESCE(last.hash, '{GENESIS}')
+       OR NEW.hash IS DISTINCT FROM encode(sha256(convert_to(NEW.body, 'UTF8')), 'hex')
+       OR NEW.population IS DISTINCT FROM told->>'population'
+       OR NEW.sequence IS DISTINCT FROM (told->>'sequence')::bigint
+       OR NEW.kind IS DISTINCT FROM told->>'kind'
+       OR NEW.request IS DISTINCT FROM told->>'request'
+       OR NEW.analyst IS DISTINCT FROM told->>'analyst'
+    THEN {REFUSE}; END IF;
+    FOR i IN 0..1 LOOP
+        own := COALESCE((told->'cost'->>i)::bigint, 0);
+        before := COALESCE((last.body->'spent'->>i)::bigint, 0);
+        IF own < 0 OR (told->'spent'->>i)::bigint IS DISTINCT FROM before + own THEN {REFUSE}; END IF;
+    END LOOP;
+    RETURN NEW;
+END
+""",
+}
+TRIGGERS = (
+    *((table, APPEND_ONLY, "UPDATE OR DELETE OR TRUNCATE", "STATEMENT") for table in KEPT),
+    (ENTRIES, EXTENDS, "INSERT", "ROW"),
+)
 GUARD = (
-    f"CREATE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {REFUSE}; END $$",
     *(
-        f"CREATE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER}()"
-        for table in KEPT
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $discreet${body}$discreet$"
+        for name, body in BODIES.items()
+    ),
+    *(
+        statement
+        for table, name, verbs, level in TRIGGERS
+        for statement in (
+            f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH {level} EXECUTE FUNCTION {name}()",
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
+        )
     ),
 )
+# How the server describes the triggers above, and tables that survive its crash and keep what is inserted.
+FOUND_TRIGGERS = """SELECT relname, tgname, tgtype, prosrc, tgenabled::text FROM pg_trigger
+    JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE relname = ANY(?) AND pg_table_is_visible(tgrelid) AND NOT tgisinternal"""
+FOUND_TABLES = """SELECT relname FROM pg_class
+    WHERE relname = ANY(?) AND pg_table_is_visible(oid) AND relkind = 'r' AND relpersistence = 'p'
+    AND NOT relhasrules AND NOT relrowsecurity"""
+KINDS = {APPEND_ONLY: 2 + 8 + 16 + 32, EXTENDS: 1 + 2 + 4}  # BEFORE, DELETE, UPDATE, TRUNCATE; ROW, BEFORE, INSERT
 CREATION = 0x646973637265  # any constant: the lock under which tables are made
 WAIT = 30  # seconds to wait for another writer
-DURABLE = {"fsync": ("on",), "synchronous_commit": ("on", "remote_apply")}  # remote_apply waits for more, never less
+DURABLE = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_apply"),  # remote_apply waits for more, never less
+}
+# Set within the transaction: behind a pool, its connection need not be the one that was asked before.
+STAY_DURABLE = """SELECT set_config('synchronous_commit',
+    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)"""
 
 
 class PostgresStore:
@@ -43,9 +97,17 @@ class PostgresStore:
         self._kept: Kept[psycopg.Connection] = Kept()
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
-        host = parts.netloc.rpartition("@")[2]  # never the password
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        """Return where it is, as the server's own library reads the URL: never the user or the password."""
+        try:
+            from psycopg.conninfo import conninfo_to_dict
+
+            facts = conninfo_to_dict(self.url)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, it may hold a password
+            return "a PostgreSQL server"
+        host, port, name = (str(facts.get(key) or "") for key in ("host", "port", "dbname"))
+        if "@" in host + name or (not port.replace(",", "").isdecimal() and port):  # a password that was not escaped
+            return "a PostgreSQL server"
+        return f"postgresql://{host}{':' if port else ''}{port}/{name}"
 
     @contextmanager
     def reading(self) -> Iterator[Rows]:
@@ -62,6 +124,7 @@ class PostgresStore:
 
         with self._connection(intent) as connection:
             self._begin(connection, "READ COMMITTED")
+            connection.execute(STAY_DURABLE)
             # Each later statement has a snapshot of its own: it sees what the last holder committed.
             _executor(connection)(f"SELECT 1 FROM {POPULATIONS} WHERE name = ? FOR UPDATE", (population,))
             yield Rows(_executor(connection))
@@ -82,20 +145,20 @@ class PostgresStore:
             connection.execute("COMMIT")
 
     def check(self) -> None:
-        """Check what `verify` cannot see in the rows: that the triggers stand.
+        """Check what `verify` cannot see in the rows: the tables, and the triggers that guard them.
 
         Raises:
-            LedgerDamaged: one is missing or switched off.
+            LedgerDamaged: a trigger is missing, switched off or changed; a rule was added; a table would
+                not survive a crash.
         """
         with self._connection(LOOK) as connection:
             self._begin(connection, "READ COMMITTED")
-            found = _executor(connection)(
-                "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
-                "WHERE tgname = ? AND tgenabled IN ('O', 'A') AND pg_table_is_visible(tgrelid)",
-                (TRIGGER,),
-            )
-            if not {row[0] for row in found}.issuperset(KEPT):
-                raise damaged(f"{self} lacks a trigger that forbids changes")
+            execute, names = _executor(connection), (list(KEPT),)
+            triggers = {tuple(row) for row in execute(FOUND_TRIGGERS, names)}
+            if triggers != {(table, name, KINDS[name], BODIES[name], "A") for table, name, _, _ in TRIGGERS}:
+                raise damaged(f"{self} has other triggers than those that forbid changes")
+            if {row[0] for row in execute(FOUND_TABLES, names)} != set(KEPT):
+                raise damaged(f"a table of {self} is not logged, or has rules of its own")
             connection.execute("ROLLBACK")
 
     def _begin(self, connection: psycopg.Connection, level: str) -> None:

@@ -38,6 +38,12 @@ VERSIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+
+def written() -> set[str]:
+    """Return every statement that made tables and indexes, of all versions."""
+    return {statement for version in VERSIONS for statement in version}
+
+
 Execute = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
 COLUMNS = "population, sequence, kind, request, analyst, body, hash, signature"
 OWNERS = "('open', 'raise', 'share')"
@@ -98,10 +104,18 @@ class Rows:
         return bool(list(self._execute(query, (name,))))
 
     def append(self, entry: Entry, text: str) -> None:
-        """Add one entry."""
+        """Add one entry.
+
+        Raises:
+            LedgerDamaged: something in the database swallowed it.
+        """
         head = (entry.population, entry.sequence, entry.kind, entry.request, entry.analyst)
         values = (*head, text, entry.hash, entry.signature)
-        self._execute(f"INSERT INTO {ENTRIES} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        written = self._execute(
+            f"INSERT INTO {ENTRIES} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING hash", values
+        )
+        if [tuple(row) for row in written] != [(entry.hash,)]:
+            raise damaged("it did not keep an entry that was added to it")
 
 
 def migrate(execute: Execute, version: int, guard: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
-"""The ledger in one SQLite file: a rollback journal, synchronous=FULL, one writer at a time.
+"""The ledger in one SQLite file: a rollback journal, synchronous=FULL, one process at a time.
 
-Not a write-ahead log, though it is faster: there, what was committed stays in a file beside the
-database for as long as a lock is held *between* transactions. POSIX drops all of a process's locks on
-a file when it closes any descriptor of it (a backup by copying is enough), and whoever closes next
-then removes that file under our hands: acknowledged charges would be lost. Here nothing is locked at rest.
+POSIX drops all of a process's locks on a file when it closes any descriptor of it; a backup by copying
+is enough. So SQLite's own locks are not relied on: every transaction holds the lock of `beside`. And
+there is no write-ahead log, though it is faster: with it, what was committed stays in a second file for
+as long as a lock is held *between* transactions, and whoever closes next removes that file under our
+hands. Here nothing is locked at rest.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any
 from urllib.parse import quote
 
 from discreet.errors import InvalidInput, LedgerDamaged, LedgerUnavailable
-from discreet.ledger.entries import damaged
+from discreet.ledger.beside import Beside
+from discreet.ledger.entries import GENESIS, damaged
 from discreet.ledger.forks import FORKS
 from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
-from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of
+from discreet.ledger.rows import ENTRIES, KEPT, Execute, Rows, check_version, migrate, version_of, written
 
 WAIT = 30.0  # seconds to wait for another writer
 # Ends a transaction by zeroing the journal's header, synced like everything before it. Deleting the
@@ -30,16 +32,36 @@ WAIT = 30.0  # seconds to wait for another writer
 JOURNAL = "persist"
 
 REFUSE = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-NEXT = f"(SELECT COALESCE(MAX(sequence) + 1, 0) FROM {ENTRIES} WHERE population = NEW.population)"
-SAME = f"(SELECT 1 FROM {ENTRIES} WHERE population = NEW.population AND request = NEW.request AND kind = NEW.kind)"
+LAST = f"FROM {ENTRIES} WHERE population = NEW.population ORDER BY sequence DESC LIMIT 1"
+TOLD = ("population", "sequence", "kind", "request", "analyst")
+
+
+def _told(path: str, body: str = "NEW.body") -> str:
+    return f"json_extract({body}, '$.{path}')"
+
+
+def _sum(i: int) -> str:
+    """Return the condition that a row's total is not the last one plus its own cost, or that cost is negative."""
+    last, own = f"COALESCE((SELECT {_told(f'spent[{i}]', 'body')} {LAST}), 0)", f"COALESCE({_told(f'cost[{i}]')}, 0)"
+    return f"{_told(f'spent[{i}]')} IS NOT {last} + {own} OR {own} < 0"
+
+
+# What no row may be that extends a chain; `verify` recomputes all of it, and more.
+ASTRAY = (
+    f"NEW.sequence IS NOT COALESCE((SELECT sequence + 1 {LAST}), 0)",
+    f"{_told('previous')} IS NOT COALESCE((SELECT hash {LAST}), '{GENESIS}')",
+    *(f"NEW.{name} IS NOT {_told(name)}" for name in TOLD),
+    *(_sum(i) for i in range(2)),
+    # INSERT OR REPLACE would remove a row without firing its DELETE trigger.
+    f"EXISTS (SELECT 1 FROM {ENTRIES} WHERE population = NEW.population AND request = NEW.request AND kind = NEW.kind)",
+)
 TRIGGERS = (
     *(
         f"CREATE TRIGGER no_{verb.lower()}_{table} BEFORE {verb} ON {table} {REFUSE}"
         for table in KEPT
         for verb in ("UPDATE", "DELETE")
     ),
-    # INSERT OR REPLACE would remove a row without firing its DELETE trigger.
-    f"CREATE TRIGGER no_replace BEFORE INSERT ON {ENTRIES} WHEN NEW.sequence IS NOT {NEXT} OR EXISTS {SAME} {REFUSE}",
+    f"CREATE TRIGGER extends BEFORE INSERT ON {ENTRIES} WHEN {' OR '.join(ASTRAY)} {REFUSE}",
 )
 
 
@@ -83,6 +105,9 @@ class SQLiteStore:
                 landed = getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY
                 connection.close()
                 raise unavailable(self, error, intent, landed=landed) from None
+            if connection.file != _file(self.path):
+                connection.close()
+                raise unavailable(self, RuntimeError("its file was replaced meanwhile"), intent, landed=True)
 
     def create(self) -> None:
         """Create the tables unless they are there; bring those of an earlier version forward.
@@ -102,7 +127,8 @@ class SQLiteStore:
         """Check what `verify` cannot see in the rows: the file's own structure, and its triggers.
 
         Raises:
-            LedgerDamaged: an index contradicts its table, or a trigger is missing.
+            LedgerDamaged: an index contradicts its table, or something was added, changed or removed
+                beside the rows.
         """
         self._kept.drop()  # look at the file, not at pages remembered from before
         with self._connection(LOOK) as connection:
@@ -110,9 +136,9 @@ class SQLiteStore:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             if found != "ok":
                 raise damaged(f"{self.path} fails SQLite's integrity check ({str(found).splitlines()[0]})")
-            kept = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")}
-            if not kept.issuperset(TRIGGERS):
-                raise damaged(f"{self.path} lacks a trigger that forbids changes")
+            kept = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+            if kept != written().union(TRIGGERS):
+                raise damaged(f"{self.path} has other tables, indexes or triggers than a ledger has")
 
     def _there(self, intent: Intent) -> bool:
         """Return whether there is a ledger; refuse what only looks as if there were none."""
@@ -135,7 +161,11 @@ class SQLiteStore:
         if not folder.is_dir():
             raise InvalidInput(f"the folder {folder} does not exist.", remedy="Create it first.")
         try:
-            with _errors(self, TERMS), tempfile.TemporaryDirectory(prefix=".new-ledger-", dir=folder) as aside:
+            with (
+                _errors(self, TERMS),
+                self._beside.held(wait=WAIT, looking=False),
+                tempfile.TemporaryDirectory(prefix=".new-ledger-", dir=folder) as aside,
+            ):
                 new = Path(aside) / "ledger"
                 with closing(_connect(new, create=True)) as connection:
                     connection.execute("BEGIN IMMEDIATE")
@@ -156,7 +186,8 @@ class SQLiteStore:
         if not self._there(intent):
             raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
         self._check_forks(intent)
-        with _errors(self, intent):
+        with _errors(self, intent), self._beside.held(wait=WAIT, looking=intent is LOOK):
+            self._check_name(intent)
             connection = self._take()
             try:
                 yield connection
@@ -165,6 +196,19 @@ class SQLiteStore:
                 raise
             finally:
                 self._rest(connection)
+
+    @property
+    def _beside(self) -> Beside:
+        return Beside(self.path.resolve())
+
+    def _check_name(self, intent: Intent) -> None:
+        if self.path.stat().st_nlink > 1:
+            raise LedgerUnavailable(
+                f"the ledger at {self} could not be used: its file has a second name (a hard link), "
+                "which would have a journal and a lock of its own.",
+                state=intent.failed,
+                remedy="Keep one of the names, and remove the others.",
+            )
 
     def _check_journal(self, connection: _Connection, intent: Intent) -> None:
         found = connection.execute("PRAGMA journal_mode").fetchone()[0]
@@ -236,6 +280,7 @@ def _connect(path: Path, *, create: bool = False) -> _Connection:
         connection.text_factory = _text
         connection.execute(f"PRAGMA journal_mode={JOURNAL}")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")  # where fsync alone leaves it in the disk's cache
         connection.execute("PRAGMA foreign_keys=ON")
     except BaseException:
         connection.close()

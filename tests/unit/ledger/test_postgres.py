@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from tests.ledgers import DIGEST, open_pure, spend
 
 from discreet import Ledger
 from discreet.errors import InvalidInput, LedgerDamaged, LedgerUnavailable, MissingExtra
+from discreet.ledger import entries, rows
 from discreet.ledger import postgres as room
-from discreet.ledger import rows
 
 
 @pytest.fixture
@@ -31,10 +32,8 @@ def by_hand(url, *statements):
 
 
 def without_triggers(url, *statements):
-    tables = ", ".join(rows.KEPT)
-    off = [f"ALTER TABLE {table} DISABLE TRIGGER {room.TRIGGER}" for table in rows.KEPT]
-    on = [f"ALTER TABLE {table} ENABLE TRIGGER {room.TRIGGER}" for table in rows.KEPT]
-    assert tables
+    off = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in rows.KEPT]
+    on = [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for table, name, _, _ in room.TRIGGERS]
     by_hand(url, *off, *statements, *on)
 
 
@@ -47,17 +46,32 @@ def test_rows_are_neither_changed_nor_removed(ledger, postgres, table, change):
     ledger.verify()
 
 
-@pytest.mark.parametrize("state", ["DISABLE", "DROP"])
-def test_missing_triggers_are_found(ledger, postgres, book_key, state):
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"DROP TRIGGER {room.APPEND_ONLY} ON {rows.ENTRIES}",
+        f"ALTER TABLE {rows.ENTRIES} DISABLE TRIGGER {room.APPEND_ONLY}",
+        f"ALTER TABLE {rows.ENTRIES} ENABLE TRIGGER {room.EXTENDS}",  # which session_replication_role switches off
+        f"DROP TRIGGER {room.EXTENDS} ON {rows.ENTRIES}",
+        f"CREATE OR REPLACE FUNCTION {room.APPEND_ONLY}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        f"CREATE TRIGGER another BEFORE INSERT ON {rows.ENTRIES} EXECUTE FUNCTION {room.APPEND_ONLY}()",
+        f"CREATE RULE swallow AS ON INSERT TO {rows.ENTRIES} DO INSTEAD NOTHING",
+        f"ALTER TABLE {rows.ENTRIES} SET UNLOGGED",
+    ],
+)
+def test_guards_that_were_tampered_with_are_found(ledger, postgres, book_key, change):
     by_hand(postgres, "CREATE SCHEMA other")  # whose triggers guard another ledger
     open_pure(Ledger(f"{postgres}?options=-c%20search_path%3Dother"), book_key)
     ledger.verify()
-    if state == "DROP":
-        by_hand(postgres, f"DROP TRIGGER {room.TRIGGER} ON {rows.ENTRIES}")
-    else:
-        by_hand(postgres, f"ALTER TABLE {rows.ENTRIES} DISABLE TRIGGER {room.TRIGGER}")
-    with pytest.raises(LedgerDamaged, match="lacks a trigger"):
+    by_hand(postgres, change)
+    with pytest.raises(LedgerDamaged, match=r"other triggers|not logged, or has rules"):
         ledger.verify()
+
+
+def test_a_charge_that_the_database_swallows_is_not_acknowledged(ledger, postgres):
+    by_hand(postgres, f"CREATE RULE swallow AS ON INSERT TO {rows.ENTRIES} DO INSTEAD NOTHING")
+    with pytest.raises((LedgerDamaged, LedgerUnavailable)):
+        spend(ledger, "b")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,7 @@ def test_missing_triggers_are_found(ledger, postgres, book_key, state):
         ("UPDATE {} SET signature = NULL WHERE sequence = 0", "the owner's signature is wrong"),
         ("DELETE FROM {} WHERE sequence = 1", "entry 1 .* out of place"),
         ("DELETE FROM {}", "has no opening"),
-        ("DROP TABLE {}", "lacks"),
+        ("DROP TABLE {}", "other triggers"),
         ("ALTER TABLE {} DROP COLUMN hash", "lacks a table or a column"),
         ("UPDATE discreet_schema SET version = 99", "schema version 99"),
         ("DELETE FROM discreet_schema", "no version"),
@@ -257,7 +271,7 @@ def test_analysts_need_no_right_to_change_tables(ledger, postgres):
     analyst.released(spend(analyst, "b"), DIGEST)
     assert analyst.verify().entries == {"patients": 5}
     for change in (
-        f"ALTER TABLE {rows.ENTRIES} DISABLE TRIGGER {room.TRIGGER}",
+        f"ALTER TABLE {rows.ENTRIES} DISABLE TRIGGER {room.EXTENDS}",
         f"DROP TABLE {rows.ENTRIES}",
         f"DELETE FROM {rows.ENTRIES}",
     ):
@@ -265,6 +279,59 @@ def test_analysts_need_no_right_to_change_tables(ledger, postgres):
             by_hand(url, change)
     with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
         by_hand(url, f"UPDATE {rows.POPULATIONS} SET name = 'x'")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spent": [0, 0]},
+        {"spent": [0, 0], "kind": "charge", "cost": [-(2**30), 0]},
+        {"spent": [0, 0], "kind": "note"},
+        {"previous": "0" * 64},
+        {"sequence": 7},
+        {"sequence": 1},
+    ],
+)
+def test_no_row_inserted_by_hand_lowers_a_total_or_forks_the_chain(ledger, postgres, change):
+    """An analyst may insert; what they insert has to extend the chain, hash, columns and total."""
+    last = ledger.entries("patients")[-1]
+    body = {"v": 1, "population": "patients", "sequence": 3, "kind": "release", "when": "x", "who": "x", "request": "z"}
+    body |= {"previous": last.hash, "spent": [last.spent.loss, last.spent.delta], "charge": 1, "digest": DIGEST}
+    text = entries.text_of(body | change)
+    told = json.loads(text)
+    row = (told["population"], told["sequence"], told["kind"], "z", None, text, entries.hash_of(text), None)
+    with psycopg.connect(postgres) as own, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+        own.execute(f"INSERT INTO {rows.ENTRIES} VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", row)
+    with psycopg.connect(postgres) as own, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+        own.execute(f"INSERT INTO {rows.ENTRIES} VALUES (%s, %s, %s, %s, %s, %s, 'x', NULL)", row[:6])
+    assert ledger.verify().entries == {"patients": 3}
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:pa#ss@h/db", "postgresql://u:[pass]@h/db", "postgresql://u:pa/ss@h/db"]
+)
+def test_no_password_is_shown_however_it_is_written(url):
+    nowhere = Ledger(url)
+    with pytest.raises(LedgerUnavailable) as caught:
+        spend(nowhere, "a")
+    for text in (repr(nowhere), str(nowhere._store), str(caught.value)):
+        assert "pa" not in text.replace("(space, permissions, server)", "")
+        assert "ss@" not in text
+
+
+def test_a_charge_stays_synchronous_behind_a_pool(ledger, postgres, monkeypatch):
+    """The connection of the transaction need not be the one that was asked before."""
+    monkeypatch.setattr(room.PostgresStore, "_check_durable", lambda *_: None)
+    seen = []
+    find = rows.Rows.find
+
+    def asked(self, *arguments):
+        seen.append(next(iter(self._execute("SELECT current_setting('synchronous_commit')", ())))[0])
+        return find(self, *arguments)
+
+    monkeypatch.setattr(rows.Rows, "find", asked)
+    spend(Ledger(f"{postgres}?options=-c%20synchronous_commit%3Doff"), "b")
+    assert seen == ["on"]
 
 
 def test_an_earlier_schema_is_brought_forward_by_the_owner_alone(ledger, book_key, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import random
 import resource
 import shutil
@@ -18,7 +20,8 @@ from tests.ledgers import DIGEST, open_pure, spend
 
 from discreet import Ledger
 from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, LedgerUnavailable
-from discreet.ledger import rows, sqlite
+from discreet.ledger import entries, rows, sqlite
+from discreet.ledger.beside import Beside
 
 
 @pytest.fixture
@@ -207,7 +210,7 @@ def test_flipped_bytes_are_found_or_mean_nothing(ledger, path, book_key):
         ("DELETE FROM {} WHERE sequence = 3", "entry 3 .* out of place"),
         ("DELETE FROM {} WHERE sequence = 0", "has no opening"),
         ("DELETE FROM {}", "has no opening"),
-        ("DROP TABLE {}", "lacks a trigger"),
+        ("DROP TABLE {}", "other tables, indexes or triggers"),
         ("UPDATE discreet_schema SET version = 0", "no version"),
         ("UPDATE discreet_schema SET version = 'x'", "no version"),
         ("DELETE FROM discreet_schema", "no version"),
@@ -242,10 +245,82 @@ def test_a_budget_without_the_owners_signature_is_not_spent(ledger, path, book_k
         ledger.account("patients")
 
 
-def test_missing_triggers_are_found(ledger, path):
-    by_hand(path, f"DROP TRIGGER no_update_{rows.ENTRIES}")
-    with pytest.raises(LedgerDamaged, match="lacks a trigger"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"DROP TRIGGER no_update_{rows.ENTRIES}",
+        f"CREATE TRIGGER swallow BEFORE INSERT ON {rows.ENTRIES} BEGIN SELECT RAISE(IGNORE); END",
+        "DROP INDEX discreet_one_of_each_request",
+    ],
+)
+def test_guards_that_were_tampered_with_are_found(ledger, path, change):
+    by_hand(path, change)
+    with pytest.raises(LedgerDamaged, match="other tables, indexes or triggers"):
         ledger.verify()
+
+
+def test_a_charge_that_the_database_swallows_is_not_acknowledged(ledger, path):
+    by_hand(path, f"CREATE TRIGGER swallow BEFORE INSERT ON {rows.ENTRIES} BEGIN SELECT RAISE(IGNORE); END")
+    with pytest.raises(LedgerDamaged, match="did not keep"):
+        spend(ledger, "b")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spent": [0, 0]},
+        {"spent": [0, 0], "kind": "charge", "cost": [-(2**30), 0]},
+        {"previous": "0" * 64},
+        {"sequence": 7},
+        {"analyst": "bo"},
+    ],
+)
+def test_no_row_inserted_by_hand_lowers_a_total_or_forks_the_chain(ledger, path, change):
+    last = ledger.entries("patients")[-1]
+    body = {"v": 1, "population": "patients", "sequence": 3, "kind": "release", "when": "x", "who": "x", "request": "z"}
+    body |= {"previous": last.hash, "spent": [last.spent.loss, last.spent.delta], "charge": 1, "digest": DIGEST}
+    text = entries.text_of(body | change)
+    told = json.loads(text)
+    row = (told["population"], told["sequence"], told["kind"], "z", None, text, entries.hash_of(text), None)
+    with closing(sqlite3.connect(path)) as own, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        own.execute(f"INSERT INTO {rows.ENTRIES} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    assert ledger.verify().entries == {"patients": 3}
+
+
+def test_a_ledger_is_one_whatever_its_file_is_called(ledger, path, tmp_path):
+    """A symbolic link leads to the same lock; a second name of the file would lead to another journal."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    assert spend(Ledger(link), "b").sequence == 3
+    assert {item.name for item in tmp_path.glob("*-lock")} == {"ledger.db-lock"}
+    os.link(path, tmp_path / "second.db")
+    with pytest.raises(LedgerUnavailable, match="second name"):
+        spend(ledger, "c")
+
+
+def test_a_relative_path_stays_where_it_was_said(ledger, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = Ledger("ledger.db")
+    monkeypatch.chdir("/")
+    assert spend(said, "b").sequence == 3
+    assert spend(pickle.loads(pickle.dumps(said)), "c").sequence == 4
+
+
+def test_nothing_is_done_while_another_holds_the_lock_beside(ledger, path, monkeypatch):
+    monkeypatch.setattr(sqlite, "WAIT", 0.1)
+    with Beside(path).held(wait=1, looking=False):
+        with pytest.raises(LedgerUnavailable, match=r"kept it locked\.\n  Nothing was spent and no data was read"):
+            spend(ledger, "b")
+        with pytest.raises(LedgerUnavailable, match="kept it locked"):
+            ledger.account("patients")
+    spend(ledger, "b")
+
+
+def test_a_lock_file_that_was_taken_away_locks_nobody_out(ledger, path):
+    beside = path.with_name("ledger.db-lock")
+    beside.unlink()
+    spend(ledger, "b")
+    assert beside.exists()
 
 
 def test_entries_of_an_account_that_is_not_listed_are_found(ledger, path):
