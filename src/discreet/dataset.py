@@ -7,7 +7,6 @@ from public facts and wraps its result in a `Release`.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -103,9 +102,9 @@ class Dataset:
     def __post_init__(self) -> None:
         if isinstance(self.ledger, str | Path):
             object.__setattr__(self, "ledger", Ledger(self.ledger))
-        object.__setattr__(self, "releases", Path(self.releases))
-        if isinstance(self.source, str):
-            object.__setattr__(self, "source", Path(self.source))
+        object.__setattr__(self, "releases", Path(self.releases).absolute())  # whatever folder is entered later
+        if isinstance(self.source, str | Path):
+            object.__setattr__(self, "source", Path(self.source).absolute())
         check_name(self.name)
         for column, label in ((self.unit.column, "column"), (self.unit.per, "per")):
             if column is not None and column not in self.domain:
@@ -113,7 +112,7 @@ class Dataset:
                     f"the unit's {label} {column!r} is not declared in the domain of {self.name!r}.",
                     remedy=f'Declare it with its type, for example Domain({column}="integer", …).',
                 )
-        if not isinstance(self.version, str) or not self.version:
+        if not isinstance(self.version, str) or not self.version or not self.version.isprintable():
             raise InvalidInput(
                 f"version must be a text that names the state of the data, got {self.version!r}.",
                 remedy='For example version="2024-06"; change it whenever the rows change.',
@@ -142,13 +141,20 @@ class Dataset:
         """
         shelf = Shelf(self.releases)
         self._check(shelf, name, request)
+
+        def checked(source: Any, entry: Entry) -> Release:
+            release = work(source, entry)
+            if type(release) is not Release or (release.name, release.entry["request"]) != (name, request):
+                raise TypeError("work has to return the release it was asked for")
+            return release
+
         entry, earlier = self.ledger.charge(
             self.population, event, purpose=purpose, request=request, analyst=self.analyst
         )  # durable, or BudgetExceeded
         if earlier is not None:
             assert earlier.digest is not None
             return shelf.get(name, request, earlier.digest)  # never a second draw
-        release = errors.sealed(work, self.source, entry)
+        release = errors.sealed(checked, self.source, entry)
         self.ledger.released(entry, shelf.put(release))
         return release
 
@@ -175,7 +181,7 @@ class Dataset:
                 guarantee=plan.guarantee,
                 accuracy=answer.accuracy,
                 facts=plan.facts,
-                provenance=self.provenance(plan, rng),
+                provenance=self.provenance(plan, rng, entry),
                 entry={
                     "population": entry.population,
                     "sequence": entry.sequence,
@@ -214,11 +220,11 @@ class Dataset:
 
         return self._rng if self._rng is not None else Rng()
 
-    def provenance(self, plan: Plan, rng: Rng) -> dict[str, Any]:
-        """Return where a release of `plan` comes from, as public plain data."""
+    def provenance(self, plan: Plan, rng: Rng, entry: Entry) -> dict[str, Any]:
+        """Return where a release of `plan`, paid for by `entry`, comes from, as public plain data."""
         facts = {
             "discreet": installed("discreet"),
-            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "made": entry.when,  # the charge's time: how long the work took is no public fact
             "table": self.name,
             "version": self.version,
             "unit": self.unit.to_dict(),
@@ -238,9 +244,20 @@ class Dataset:
                 remedy="Use the ledger of discreet.testing in tests.",
             )
         self.ledger.check(self.population, self.unit)
-        shelf.ready()
-        if shelf.place(name, request).exists() and self.ledger.request(self.population, request) is None:
+        shelf.ready(name)
+        if shelf.place(name, request).exists():
+            self._check_stored(shelf, name, request)
+
+    def _check_stored(self, shelf: Shelf, name: str, request: str) -> None:
+        """Refuse a release that this ledger never charged; record one whose record a crash prevented.
+
+        The latter was paid for and drawn: to refuse it would lose it for nothing.
+        """
+        known = self.ledger.request(self.population, request)
+        if known is None:
             raise InvalidInput(
                 f"{shelf.place(name, request)} holds a release that this ledger never charged.",
                 remedy="The ledger may be an old copy: find the newest one, or remove that release.",
             )
+        if known.kind == "charge" and (digest := shelf.digest(name, request, charge=known.hash)) is not None:
+            self.ledger.released(known, digest)

@@ -16,9 +16,11 @@ state we are in, what to do).
 
 from __future__ import annotations
 
+import sys
+import threading
 import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -89,8 +91,47 @@ def missing_extra(extra: str, package: str) -> MissingExtra:
     )
 
 
+class _Hush:
+    """Silences warnings, and errors that Python can only print, while any thread is at work on private rows.
+
+    Filters and hooks belong to the process, so the first to enter sets them and the last to leave puts
+    them back: one thread that left would otherwise switch them on again under another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: tuple[Any, ...] = ()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                filters = warnings.catch_warnings()
+                self._before = (filters, sys.unraisablehook, threading.excepthook)
+                filters.__enter__()
+                warnings.simplefilter("ignore")
+                sys.unraisablehook = threading.excepthook = _nothing
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                filters, sys.unraisablehook, threading.excepthook = self._before
+                filters.__exit__(None, None, None)
+
+
+def _nothing(_: object) -> None:
+    """Print nothing."""
+
+
+_HUSH = _Hush()
+
+
 def sealed(work: Callable[..., T], *args: object) -> T:
     """Run `work(*args)` on private rows; let no private byte out through a failure or a warning.
+
+    Nor through what Python prints by itself: errors in `__del__` and in threads that `work` starts.
 
     Whatever goes wrong is replaced by a `DataFailure` with a constant text. The new exception is
     raised after the handler has been left, so that it carries neither `__cause__` nor `__context__`
@@ -105,8 +146,7 @@ def sealed(work: Callable[..., T], *args: object) -> T:
     """
     interrupted = False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _HUSH:
             return work(*args)
     except KeyboardInterrupt:
         interrupted = True

@@ -118,18 +118,21 @@ class Release:
             raise _altered(folder)
         if not isinstance(record, dict) or record.get("v") != VERSION:
             raise InvalidInput(f"{folder} holds a release of an unknown version.", remedy="Upgrade discreet.")
-        if held != record["value"]["sha256"]:
-            raise _altered(folder)
-        return cls(
-            name=record["name"],
-            value=parquet.read_table(folder / VALUE),
-            event=events.from_dict(record["event"]),
-            guarantee=Guarantee.from_dict(record["guarantee"]),
-            accuracy=record["accuracy"],
-            facts=record["facts"],
-            provenance=record["provenance"],
-            entry=record["entry"],
-        )
+        try:
+            if held != record["value"]["sha256"]:
+                raise _altered(folder)
+            return cls(
+                name=record["name"],
+                value=parquet.read_table(folder / VALUE),
+                event=events.from_dict(record["event"]),
+                guarantee=Guarantee.from_dict(record["guarantee"]),
+                accuracy=record["accuracy"],
+                facts=record["facts"],
+                provenance=record["provenance"],
+                entry=record["entry"],
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise InvalidInput(f"{folder} holds no whole release.", remedy="Restore it from a backup.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,10 @@ class Shelf:
 
     def place(self, name: str, request: str) -> Path:
         """Return where the release of this request stands or would stand."""
-        return self.folder / check_name(name) / request
+        return self.folder / check_name(name) / check_name(request)
 
-    def ready(self) -> None:
-        """Make sure that a release can be written, before anything is spent.
+    def ready(self, name: str) -> None:
+        """Make sure that a release of this name can be written, before anything is spent.
 
         Raises:
             InvalidInput: the folder cannot be written.
@@ -152,7 +155,8 @@ class Shelf:
         _parquet()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
+            place = self.folder / check_name(name)
+            with tempfile.TemporaryFile(dir=place if place.exists() else self.folder):
                 pass
         except OSError as error:
             raise InvalidInput(
@@ -165,12 +169,22 @@ class Shelf:
         place = self.place(release.name, release.entry["request"])
         try:
             return release.write(place)
-        except OSError as error:
-            raise DataFailure(
-                f"the release could not be written to {place}: {error.strerror}.",
-                state="The charge stands and the answer is lost.",
-                remedy="Make room, then ask again under a new attempt, which is a new charge.",
-            ) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it comes after the charge
+            reason = error.strerror if isinstance(error, OSError) else getattr(error, "what", type(error).__name__)
+        raise DataFailure(
+            f"the release could not be written to {place}: {reason}.",
+            state="The charge stands and the answer is lost.",
+            remedy="Remove what hinders it, then ask again under a new attempt, which is a new charge.",
+        )
+
+    def digest(self, name: str, request: str, *, charge: str) -> str | None:
+        """Return the digest of the whole release of `request` that stands here, if this charge paid for it."""
+        place = self.place(name, request)
+        try:
+            release, digest = Release.read(place), _sha256(place / RECORD)
+        except (InvalidInput, OSError):
+            return None
+        return digest if release.entry.get("hash") == charge else None
 
     def get(self, name: str, request: str, digest: str) -> Release:
         """Return the stored release of `request`, if it is the one the ledger knows."""

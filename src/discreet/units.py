@@ -40,6 +40,11 @@ class PrivacyUnit:
         for name, text in (("column", self.column), ("per", self.per)):
             if text is not None and (not isinstance(text, str) or not text):
                 raise InvalidInput(f"{name} must be the name of a column, got {text!r}.")
+        if self.per is not None and self.column is None:
+            raise InvalidInput(
+                "per needs column: a unit is a person in one period, and nothing says who is a person.",
+                remedy="Name the column that identifies a person, or leave per out.",
+            )
 
     @property
     def enforced(self) -> bool:

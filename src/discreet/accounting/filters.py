@@ -79,7 +79,7 @@ def statement(measure: Measure, cost: Cost, *, delta: float) -> float:
     if left <= 0:
         return math.inf
     rest, value = math.nextafter(float(left), 0.0), above(loss)
-    if rest <= 0:
+    if rest <= 0 or value == math.inf:
         return math.inf
     if measure.kind == "zcdp":
         return zcdp_epsilon(value, rest)
@@ -88,6 +88,9 @@ def statement(measure: Measure, cost: Cost, *, delta: float) -> float:
 
 
 def above(value: Fraction) -> float:
-    """Return the least float that is not below `value`."""
-    near = float(value)
+    """Return the least float that is not below `value`; infinite beyond all of them."""
+    try:
+        near = float(value)
+    except OverflowError:
+        return math.inf
     return near if Fraction(near) >= value else math.nextafter(near, math.inf)

@@ -15,6 +15,8 @@ from discreet.accounting.conversions import up
 from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
 from discreet.errors import UnsupportedEvent
 
+_HUGE = 2**40  # a loss that protects nobody; beyond it floats could overflow
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -135,7 +137,9 @@ def pure_to_rho(epsilon: Fraction) -> Fraction:
     Assumes: nothing.
     Not protected: nothing.
     """
-    value = min(float(epsilon), 1e300)
+    if epsilon > _HUGE:
+        return epsilon  # tanh is at most 1
+    value = float(epsilon)
     return min(epsilon**2 / 2, Fraction(up(value * math.tanh(value / 2))) if value > 1e-150 else epsilon**2)
 
 
@@ -153,7 +157,8 @@ def renyi(event: events.Event, order: float) -> Fraction | None:
         bounds.append(Fraction(order) * concentrated)
     if known_pure is not None:
         bounds.append(known_pure.loss)
-        bounds.append(Fraction(pure_to_renyi(float(known_pure.loss), order)))
+        if known_pure.loss <= _HUGE:
+            bounds.append(Fraction(pure_to_renyi(float(known_pure.loss), order)))
     if isinstance(event, events.Laplace):
         bounds.append(Fraction(laplace_renyi(event.noise_multiplier, order)))
     return min(bounds) if bounds else None

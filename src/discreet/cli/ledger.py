@@ -13,6 +13,7 @@ from discreet.profiles import show_delta
 
 if TYPE_CHECKING:
     from discreet.ledger import Account, Entry, Ledger, OwnerKey
+    from discreet.project import Project
 
 app = typer.Typer(help="The account book: what each population's budget is, and what was spent.")
 app.callback(invoke_without_command=True)(help_if_alone)
@@ -22,8 +23,8 @@ Population = Annotated[str, typer.Argument(help="The account.")]
 Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The owner's key; by default owner.key there.")]
 
 
-def _open_book(book: str) -> tuple[Ledger, Path | None]:
-    """Return the ledger, and the folder of the project if one was named."""
+def _open_book(book: str) -> tuple[Ledger, Project | None]:
+    """Return the ledger, and the project if one was named."""
     from discreet.ledger import Ledger
 
     path = Path(book)
@@ -31,16 +32,18 @@ def _open_book(book: str) -> tuple[Ledger, Path | None]:
         from discreet.project import Project
 
         project = Project.read(path)
-        return project.ledger, project.settings.folder
-    return Ledger(book), None if "://" in book else path.parent
+        return project.ledger, project
+    return Ledger(book), None
 
 
-def _owner(key: Path | None, folder: Path | None) -> OwnerKey:
+def _owner(key: Path | None, book: str, project: Project | None) -> OwnerKey:
     from discreet.ledger import OwnerKey
 
-    if key is None and folder is None:
-        raise InvalidInput("the owner's key is needed.", remedy="Give it with --key FILE.")
-    return OwnerKey.read(key if key is not None else (folder or Path()) / "owner.key")
+    if key is None:
+        if "://" in book:
+            raise InvalidInput("the owner's key is needed.", remedy="Give it with --key FILE.")
+        key = Path(book).parent / "owner.key" if project is None else project.key_path
+    return OwnerKey.read(key)
 
 
 @app.command("open")
@@ -66,7 +69,11 @@ def open_accounts(
         return
     for account in opened:
         say(f"Opened {account.population!r}: {_terms(account)}.")
-    say(f"The owner's key is {place}; keep it where analysts cannot read it." if opened else "All accounts are open.")
+    if not opened:
+        say("All accounts are open.")
+        return
+    say(f"The owner's key is {place}; keep it where analysts cannot read it.")
+    say(f'Its public half, for owner = "…" under each population: {owner.public}')
 
 
 @app.command()
@@ -143,8 +150,8 @@ def raise_budget(
     as_json: Json = False,
 ) -> None:
     """Grant a larger epsilon at the same delta. After releases it is marked as chosen after them."""
-    ledger, folder = _open_book(book)
-    account = ledger.raise_budget(population, epsilon=epsilon, owner=_owner(key, folder))
+    ledger, project = _open_book(book)
+    account = ledger.raise_budget(population, epsilon=epsilon, owner=_owner(key, book, project))
     if as_json:
         show_json(_account(account))
         return
@@ -164,8 +171,8 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Grant an analyst a share: what they ask must fit both their share and the account."""
-    ledger, folder = _open_book(book)
-    account = ledger.share(population, analyst, epsilon=epsilon, owner=_owner(key, folder))
+    ledger, project = _open_book(book)
+    account = ledger.share(population, analyst, epsilon=epsilon, owner=_owner(key, book, project))
     if as_json:
         show_json(_account(account))
         return
@@ -175,13 +182,16 @@ def share(
 @app.command()
 def verify(book: Book, *, as_json: Json = False) -> None:
     """Recompute every chain, signature, cost and sum."""
-    ledger, _ = _open_book(book)
+    ledger, project = _open_book(book)
     found = ledger.verify()
+    if project is not None:
+        project.check_owners()
     if as_json:
-        show_json({"verified": True, "entries": dict(found.entries), "heads": dict(found.heads)})
+        shown = {"entries": dict(found.entries), "heads": dict(found.heads), "owners": dict(found.owners)}
+        show_json({"verified": True} | shown)
         return
     for name, count in found.entries.items():
-        say(f"{name}: {count} entries verified, head {found.heads[name]}")
+        say(f"{name}: {count} entries verified, head {found.heads[name]}, owner {found.owners[name]}")
 
 
 @app.command()

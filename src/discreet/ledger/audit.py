@@ -15,10 +15,18 @@ from discreet.ledger.keys import signed
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was verified: number of entries and head of each account."""
+    """What was verified, by account.
+
+    Args:
+        entries: Number of entries.
+        heads: Hash of the newest entry.
+        owners: The public key that signed its opening. Compare it with the owner's: a history that
+            somebody wrote anew, under a key of their own, is sound in itself.
+    """
 
     entries: Mapping[str, int]
     heads: Mapping[str, str]
+    owners: Mapping[str, str]
 
 
 def verify(chains: Mapping[str, Sequence[Entry]]) -> Verified:
@@ -41,6 +49,7 @@ def verify(chains: Mapping[str, Sequence[Entry]]) -> Verified:
     return Verified(
         {population: len(entries) for population, entries in chains.items()},
         {population: entries[-1].hash for population, entries in chains.items()},
+        {population: str(entries[0].body["public_key"]) for population, entries in chains.items()},
     )
 
 

@@ -29,13 +29,15 @@ def total(account: Account) -> Guarantee:
     """Return what was spent so far as a guarantee of everything together, with what it rests on."""
     epsilon = statement(account.measure, account.spent, delta=account.delta)
     late = [item for item in account.raises if item.chosen_after_release]
+    # Nothing was left to choose if nothing, or all of both columns, was spent.
+    open_ended = account.spent not in (Cost(), account.capacity)
     if late and account.ceiling is None:
         fixed = (
             f"the raise of {late[0].when} was chosen after release, with no ceiling fixed at opening: the number holds "
             "as if it had been declared at opening, and is proved for everything together only if no release "
             "influenced a raise"
         )
-    elif account.measure.kind != "pure" and 0 < account.spent.loss < account.capacity.loss:
+    elif account.measure.kind != "pure" and (late or open_ended):
         bound = account.ceiling if late and account.ceiling is not None else account.epsilon
         fixed = (
             "no release influenced how much was spent in all (whatever was seen, everything together keeps "

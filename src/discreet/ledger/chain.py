@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import json
 import os
+import pwd
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -65,6 +65,7 @@ def extend(
     *,
     spent: Cost,
     owner: OwnerKey | None = None,
+    when: str | None = None,
 ) -> Entry:
     """Add an entry to the end of the chain.
 
@@ -76,13 +77,15 @@ def extend(
         facts: What it says beside.
         spent: The account's total after it.
         owner: Signs it, if it is the owner's.
+        when: Instead of now. Times are kept to the minute: how long a question took on private rows
+            is no public fact.
     """
     body = {
         "v": VERSION,
         "population": population,
         "sequence": 0 if account is None else account.length,
         "kind": kind,
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes") if when is None else when,
         "who": _who(),
         "previous": GENESIS if account is None else account.head,
         "spent": [spent.loss, spent.delta],
@@ -97,6 +100,6 @@ def extend(
 
 def _who() -> str:
     try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
+        return pwd.getpwuid(os.getuid()).pw_name  # not $LOGNAME, which anybody may set
+    except KeyError:
         return f"uid {os.getuid()}"

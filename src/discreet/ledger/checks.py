@@ -22,20 +22,17 @@ def check_name(label: str, name: Any) -> None:
 
 
 def check_text(label: str, text: Any) -> None:
-    """Refuse what a database cannot hold as a text."""
-    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > 2000 or not _encodes(text):
+    """Refuse what does not print well as a text of some lines."""
+    if not isinstance(text, str) or not text.strip() or len(text) > 2000 or not _prints(text):
         found = f"a text of {len(text)}" if isinstance(text, str) else type(text).__name__
         raise InvalidInput(
             f"{label} must be a printable text of 1 to 2000 characters, got {found}.", remedy="Say it in a sentence."
         )
 
 
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _prints(text: str) -> bool:
+    """Return whether a terminal shows it as it is: no control characters, nothing that cannot be encoded."""
+    return all(mark.isprintable() or mark in "\n\t" for mark in text)
 
 
 def check_digest(digest: Any) -> None:

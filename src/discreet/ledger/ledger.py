@@ -244,7 +244,7 @@ class Ledger:
                     remedy="Use the stored release.",
                 )
             facts = {"request": request, "digest": digest, "charge": entry.sequence}
-            return extend(rows, population, account, "release", facts, spent=account.spent)
+            return extend(rows, population, account, "release", facts, spent=account.spent, when=charge.when)
 
     # ----------------------------------------------------------------------------------- looking
 
@@ -326,7 +326,8 @@ class Ledger:
             after it was rewritten too and no owner's entry stands there.
         Evidence: proven (docs/proofs/ledger.md).
         Assumes: SHA-256 and Ed25519 hold.
-        Not protected: entries cut off at the end, or an old copy of it all; releases name the head they extend.
+        Not protected: entries cut off at the end, or an old copy of it all: releases name the head they
+            extend. A history written anew under another key: compare `owners` with the owner's.
 
         Raises:
             LedgerDamaged: names the account and the entry where it first goes wrong.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from discreet import accounting
-from discreet.errors import DiscreetError, InvalidInput, MissingExtra, UnsupportedEvent, UnsupportedQuery
+from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, MissingExtra, UnsupportedEvent, UnsupportedQuery
 from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
 from discreet.project.read import Planned, Settings, read, table_of
 from discreet.release import Release, Shelf
@@ -100,6 +100,8 @@ class Project:
         """Open the accounts that the file declares and the ledger does not have yet."""
         known = set(self._open_accounts())
         self._declared()
+        for population in self.settings.populations.values():
+            self._check_owner(population.name, owner.public)
         return [
             self.ledger.open(
                 population.name,
@@ -114,6 +116,23 @@ class Project:
             for population in self.settings.populations.values()
             if population.name not in known
         ]
+
+    def check_owners(self) -> None:
+        """Refuse accounts that another owner opened than the file names.
+
+        Raises:
+            LedgerDamaged: names the account and both keys.
+        """
+        for name in self._open_accounts():
+            self._check_owner(name, self.ledger.account(name).public_key)
+
+    def _check_owner(self, population: str, public_key: str) -> None:
+        declared = self.settings.populations.get(population)
+        if declared is not None and declared.owner not in (None, public_key):
+            raise LedgerDamaged(
+                f"the owner of {population!r} has the key {public_key} here; {self.settings.path} names {declared.owner}.",
+                remedy="The ledger was replaced, or the file names the wrong owner: find out which before you go on.",
+            )
 
     def _declared(self) -> list[str]:
         if not self.settings.populations:
@@ -135,7 +154,7 @@ class Project:
             said, account = self.settings.populations[name], self.ledger.account(name)
             pairs = [
                 ("measure", said.measure, account.measure),
-                ("ε", said.epsilon, account.opened_epsilon if said.epsilon != account.epsilon else said.epsilon),
+                ("ε", said.epsilon, said.epsilon if said.epsilon == account.epsilon else account.opened_epsilon),
                 ("δ", said.delta, account.delta),
                 (
                     "δ for atoms",
@@ -161,6 +180,7 @@ class Project:
                 f"the account {declared.population!r} is not open in the ledger of {self.settings.path}.",
                 remedy=f"Open it: discreet ledger open {self.settings.path}",
             )
+        self.check_owners()
         return Dataset(
             declared.source,
             name=declared.name,

@@ -34,6 +34,7 @@ class Population:
     delta: float
     delta_atoms: float | None = None
     ceiling: float | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Settings:
     """A whole discreet.toml."""
 
     path: Path
-    ledger: str
+    ledger: str = field(repr=False)  # a URL may hold a password
     about: Mapping[str, Any]
     populations: Mapping[str, Population]
     tables: Mapping[str, Table]
@@ -154,7 +155,7 @@ def _ledger(folder: Path, facts: dict[str, Any]) -> str:
 def _population(name: str, facts: Any) -> Population:
     _mapping(facts)
     unit = {"column", "max_groups", "max_rows", "per", "relation"}
-    _keys(facts, unit | {"measure", "epsilon", "delta", "delta_atoms", "ceiling"})
+    _keys(facts, unit | {"measure", "epsilon", "delta", "delta_atoms", "ceiling", "owner"})
     word, epsilon = _get(facts, "measure", str), _get(facts, "epsilon", float)
     delta = _get(facts, "delta", float, 0.0)
     check_epsilon("epsilon", epsilon)
@@ -166,6 +167,7 @@ def _population(name: str, facts: Any) -> Population:
         delta=delta,
         delta_atoms=_get(facts, "delta_atoms", float, None),
         ceiling=_get(facts, "ceiling", float, None),
+        owner=_get(facts, "owner", str, None),
     )
     check_terms(population.unit, population.measure, epsilon, delta, population.ceiling)
     return population
