@@ -245,19 +245,20 @@ class Dataset:
             )
         self.ledger.check(self.population, self.unit)
         shelf.ready(name)
-        if shelf.place(name, request).exists():
-            self._check_stored(shelf, name, request)
-
-    def _check_stored(self, shelf: Shelf, name: str, request: str) -> None:
-        """Refuse a release that this ledger never charged; record one whose record a crash prevented.
-
-        The latter was paid for and drawn: to refuse it would lose it for nothing.
-        """
-        known = self.ledger.request(self.population, request)
-        if known is None:
+        stranger = shelf.stranger(self.population, lambda: self.ledger.requests(self.population))
+        if stranger is not None:
             raise InvalidInput(
-                f"{shelf.place(name, request)} holds a release that this ledger never charged.",
-                remedy="The ledger may be an old copy: find the newest one, or remove that release.",
+                f"{stranger} holds a release of {self.population!r} that this ledger never charged.",
+                remedy="The ledger may be an old copy: find the newest one. If another ledger paid for that release, "
+                "keep the releases of each ledger in a folder of their own.",
             )
-        if known.kind == "charge" and (digest := shelf.digest(name, request, charge=known.hash)) is not None:
-            self.ledger.released(known, digest)
+        if shelf.place(name, request).exists():
+            self._recover(shelf, name, request)
+
+    def _recover(self, shelf: Shelf, name: str, request: str) -> None:
+        """Record a release that a crash left unrecorded: it was paid for and drawn, and would be lost for nothing."""
+        known = self.ledger.request(self.population, request)
+        if known is not None and known.kind == "charge":
+            digest = shelf.digest(name, request, charge=known.hash)
+            if digest is not None:
+                self.ledger.released(known, digest)

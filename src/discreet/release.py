@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,10 +172,21 @@ class Shelf:
         except Exception as error:  # noqa: BLE001 - whatever it is, it comes after the charge
             reason = error.strerror if isinstance(error, OSError) else getattr(error, "what", type(error).__name__)
         raise DataFailure(
-            f"the release could not be written to {place}: {reason}.",
+            f"the release could not be written to {place}: {str(reason).rstrip('.')}.",
             state="The charge stands and the answer is lost.",
             remedy="Remove what hinders it, then ask again under a new attempt, which is a new charge.",
         )
+
+    def stranger(self, population: str, charged: Callable[[], set[str]]) -> Path | None:
+        """Return a release of this population whose request was never charged, if there is one.
+
+        Args:
+            population: Whose.
+            charged: Returns the requests that were charged; called if there is any release here.
+        """
+        places = [place for place in self.folder.glob("*/*") if not place.name.startswith(".") and place.is_dir()]
+        known = charged() if places else set()
+        return next((item for item in places if item.name not in known and _population(item) == population), None)
 
     def digest(self, name: str, request: str, *, charge: str) -> str | None:
         """Return the digest of the whole release of `request` that stands here, if this charge paid for it."""
@@ -237,6 +248,14 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
+
+
+def _population(place: Path) -> str | None:
+    """Return whose release stands in a folder; None if that cannot be read."""
+    try:
+        return str(json.loads((place / RECORD).read_bytes())["entry"]["population"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from discreet.dataset import Answer
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.ledger import OwnerKey
 from discreet.profiles import Guarantee
+from discreet.release import Release, Shelf
 
 UNIT = PrivacyUnit(column="id")
 DOMAIN = Domain(id="integer", cost=(0, 500))
@@ -241,3 +243,71 @@ def test_the_repr_shows_no_row(ledger, tmp_path):
     frame = pyarrow.table({"id": [4711]})
     dataset = Dataset(frame, name="v", version="1", unit=UNIT, domain=DOMAIN, ledger=ledger, population="patients")
     assert "4711" not in repr(dataset)
+
+
+def test_an_old_copy_of_the_ledger_is_refused_beside_newer_releases(dataset, ledger, tmp_path):
+    """Whatever is asked next: the shelf holds a release that the restored ledger never charged."""
+    copy = tmp_path / "copy.db"
+    shutil.copy(tmp_path / "ledger.db", copy)
+    dataset.reveal(Count(), name="n", purpose="test")
+    for name in ("ledger.db", "ledger.db-journal"):
+        (tmp_path / name).unlink()
+    shutil.copy(copy, tmp_path / "ledger.db")
+    old = make(Ledger(tmp_path / "ledger.db"), tmp_path)
+    for question in (Count(), Count(rho=0.02)):
+        with pytest.raises(InvalidInput, match=r"never charged[\s\S]*old copy"):
+            old.reveal(question, name="m", purpose="test")
+    assert charges(old.ledger) == 0
+
+
+def test_a_release_written_before_a_crash_is_recorded_afterwards(dataset, ledger, monkeypatch):
+    """Killed between writing the release and recording it: paid for and drawn, so it is not lost."""
+
+    def killed(self, entry, digest):
+        raise SystemExit
+
+    monkeypatch.setattr(Ledger, "released", killed)
+    with pytest.raises(SystemExit):
+        dataset.reveal(Count(), name="n", purpose="test")
+    monkeypatch.undo()
+    release = dataset.reveal(Count(), name="n", purpose="test")
+    assert dataset.source.reads == [1]
+    assert charges(ledger) == 1
+    assert ledger.request("patients", release.entry["request"]).kind == "release"
+
+
+def test_a_release_of_another_charge_is_not_taken_for_it(dataset, ledger, monkeypatch):
+    with pytest.raises(DataFailure):
+        dataset.reveal(Count(crash=ValueError), name="n", purpose="test")
+    request = dataset.request(Count(), name="n")
+    entry = {"population": "patients", "sequence": 1, "hash": "00" * 32, "request": request}
+    value = pyarrow.table({"n": [1]})
+    forged = Release("n", value, events.ZCDP(0.01), Count().guarantee, {}, {}, {}, entry)
+    Shelf(dataset.releases).put(forged)
+    with pytest.raises(InvalidInput, match="never released"):
+        dataset.reveal(Count(), name="n", purpose="test")
+
+
+@pytest.mark.parametrize("answer", ["a text", None, object()])
+def test_work_has_to_return_the_release_it_was_asked_for(dataset, ledger, answer):
+    event = events.ZCDP(0.01)
+    with pytest.raises(DataFailure, match="The charge stands"):
+        dataset.lend(event, lambda *_: answer, purpose="test", name="n", request="ab" * 16)
+    with pytest.raises(InvalidInput):
+        dataset.lend(event, lambda *_: answer, purpose="test", name="n", request="../up")
+    assert charges(ledger) == 1
+
+
+def test_nothing_tells_how_long_the_work_took(dataset, ledger, monkeypatch):
+    release = dataset.reveal(Count(), name="n", purpose="test")
+    charge, record = ledger.entries("patients")[1:]
+    assert charge.when == record.when == release.provenance["made"]
+    assert len(charge.when) == len("2026-11-26T21:05+00:00")
+
+
+def test_paths_stay_where_they_were_said(ledger, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = make(ledger, tmp_path, releases="shelf")
+    monkeypatch.chdir("/")
+    said.reveal(Count(), name="n", purpose="test")
+    assert len(list(tmp_path.glob("shelf/n/*"))) == 1

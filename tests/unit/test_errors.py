@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import threading
 import traceback
 import warnings
 
@@ -125,3 +126,52 @@ def test_some_are_builtins_too(kind, builtin):
 
 def test_a_missing_extra_names_the_command():
     assert 'pip install "discreet[sql]"' in str(errors.missing_extra("sql", "duckdb"))
+
+
+def test_warnings_stay_silent_while_any_thread_is_at_work(capsys, recwarn):
+    """A thread that leaves must not switch them on again under another; afterwards they are as before."""
+    warnings.simplefilter("always")
+    before = warnings.filters[:], warnings.showwarning, sys.unraisablehook, threading.excepthook
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+
+    def first(*_):
+        first_in.set()
+        assert second_in.wait(10)
+
+    def second(*_):
+        second_in.set()
+        assert first_out.wait(10)
+        warnings.warn(SECRET, stacklevel=1)
+        return "done"
+
+    def run_first():
+        errors.sealed(first)
+        first_out.set()
+
+    thread = threading.Thread(target=run_first)
+    thread.start()
+    assert first_in.wait(10)
+    assert errors.sealed(second) == "done"
+    thread.join()
+    assert not recwarn.list
+    assert (warnings.filters[:], warnings.showwarning, sys.unraisablehook, threading.excepthook) == before
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+class Dying:
+    """Fails while it is thrown away, where Python can only print the error."""
+
+    def __del__(self):
+        raise ValueError(SECRET)
+
+
+def test_errors_that_python_prints_by_itself_are_not_printed(capsys):
+    def work(*_):
+        Dying()
+        thread = threading.Thread(target=fail(ValueError), args=(Rows(), None))
+        thread.start()
+        thread.join()
+        return "done"
+
+    assert errors.sealed(work) == "done"
+    assert SECRET not in "".join(capsys.readouterr())

@@ -48,7 +48,7 @@ def test_what_is_not_finite_becomes_null_not_an_error(tmp_path):
 def test_a_release_is_never_overwritten(tmp_path):
     shelf = Shelf(tmp_path)
     digest = shelf.put(release())
-    with pytest.raises(InvalidInput, match="exists already"):
+    with pytest.raises(DataFailure, match=r"exists already\.\n  The charge stands"):
         shelf.put(release(value=pyarrow.table({"n": [9, 9]})))
     assert shelf.get("n", REQUEST, digest).value["n"].to_pylist() == [3, 4]
 
@@ -83,7 +83,38 @@ def test_a_half_written_release_leaves_no_trace(tmp_path, monkeypatch):
 def test_a_shelf_that_cannot_be_written_is_refused_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="cannot be written"):
-        Shelf(tmp_path / "file" / "releases").ready()
+        Shelf(tmp_path / "file" / "releases").ready("n")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        Shelf(tmp_path).ready("file")
+    Shelf(tmp_path).ready("n")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("value", [{"x": pyarrow.array([{}], pyarrow.struct([]))}, {"x": [1]}])
+def test_whatever_hinders_writing_says_that_the_charge_stands(tmp_path, monkeypatch, value):
+    """Arrow has types that Parquet lacks, and texts that no file can hold."""
+    broken = release(value=pyarrow.table(value), provenance={"version": "\ud800"})
+    with pytest.raises(DataFailure, match="The charge stands"):
+        Shelf(tmp_path).put(broken)
+
+
+@pytest.mark.parametrize(
+    "record", ["{}", '{"v": 1}', '{"v": 1, "value": []}', "[]", '{"v": 1, "value": {"sha256": 0}}']
+)
+def test_a_record_that_is_not_whole_is_refused(tmp_path, record):
+    Shelf(tmp_path).put(release())
+    (tmp_path / "n" / REQUEST / RECORD).write_text(record)
+    with pytest.raises(InvalidInput):
+        Release.read(tmp_path / "n" / REQUEST)
+
+
+def test_a_stranger_on_the_shelf_is_found(tmp_path):
+    shelf = Shelf(tmp_path)
+    assert shelf.stranger("p", lambda: pytest.fail("an empty shelf needs no ledger")) is None
+    shelf.put(release())
+    assert shelf.stranger("p", lambda: {REQUEST}) is None
+    assert shelf.stranger("others", set) is None
+    assert shelf.stranger("p", set) == tmp_path / "n" / REQUEST
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a b", "é", "-x", "x" * 101, None, 7])

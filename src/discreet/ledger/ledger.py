@@ -280,6 +280,12 @@ class Ledger:
             release = rows.find(population, request, "release")
             return release if release is not None else rows.find(population, request, "charge")
 
+    def requests(self, population: str) -> set[str]:
+        """Return every request that was charged to an account."""
+        with self._store.reading() as rows:
+            self._account(rows, population, ())
+            return rows.requests(population)
+
     def head(self, population: str) -> str:
         """Return the hash of the newest entry; any later ledger must contain it."""
         return self.account(population).head

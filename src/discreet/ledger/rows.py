@@ -89,6 +89,11 @@ class Rows:
         """Return the charge or the release of a request."""
         return self._one("population = ? AND request = ? AND kind = ?", population, request, kind)
 
+    def requests(self, population: str) -> set[str]:
+        """Return every request that was charged."""
+        query = f"SELECT request FROM {ENTRIES} WHERE population = ? AND kind = 'charge'"
+        return {str(row[0]) for row in self._execute(query, (population,))}
+
     def charges(self, population: str) -> int:
         """Return how many charges were made."""
         query = f"SELECT COUNT(*) FROM {ENTRIES} WHERE population = ? AND kind = 'charge'"
