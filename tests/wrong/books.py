@@ -9,7 +9,7 @@ import pyarrow.parquet
 from discreet.cli.app import run
 from discreet.ledger import OwnerKey
 from tests.clinic import SECRET
-from tests.wrong.case import PLAN, RUN, Wrong, ask, reopen, spend, toml
+from tests.wrong.case import PLAN, RUN, Wrong, ask, reopen, spend, toml, without_ledger
 
 
 def edit_ledger(place):
@@ -90,7 +90,7 @@ LEDGER = [
         "none",
         PLAN,
         "{toml}: [[release]] people: the account 'people' is not open in the ledger of {toml}.",
-        lambda place: place.ledger.unlink(),
+        without_ledger,
     ),
     Wrong(
         "a server that is not there",
@@ -103,7 +103,7 @@ LEDGER = [
         "none to verify",
         ("ledger", "verify", "{folder}"),
         "there is no ledger at {folder}/ledger.db.",
-        lambda place: place.ledger.unlink(),
+        without_ledger,
     ),
     Wrong("edited", ("ledger", "verify", "{folder}"), "the ledger is damaged: ", edit_ledger, "LedgerDamaged"),
     Wrong("edited, then spent from", spend(), "the ledger is damaged: ", edit_ledger, "LedgerDamaged"),
@@ -193,6 +193,6 @@ DISK = [
         "a key cannot be written",
         ("ledger", "open", "{folder}", "--key", "{toml}/key"),
         "no key can be written to {toml}/key: Not a directory.",
-        lambda place: place.ledger.unlink(),
+        without_ledger,
     ),
 ]

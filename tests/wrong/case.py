@@ -46,12 +46,19 @@ def toml(old, new):
     return lambda place: place.change(old, new)
 
 
+def without_ledger(place):
+    """Remove the ledger: its file, its journal and its lock belong together."""
+    assert place.ledger.is_file()
+    for file in place.folder.glob("ledger.db*"):
+        file.unlink()
+
+
 def reopen(change):
     """Change the file, and open its account anew."""
 
     def made(place):
         change(place)
-        place.ledger.unlink()
+        without_ledger(place)
         (place.folder / "owner.key").unlink()
 
     return made
