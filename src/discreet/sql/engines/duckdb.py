@@ -1,6 +1,7 @@
 """DuckDB: opens a private source, runs one bounded query, hands back exact integers per group.
 
-Nothing here is called before the charge. A file is read in a fresh in-memory database that may
+Before the charge only names of columns are looked at (`missing_columns`; why that is allowed:
+docs/decisions/0006-look-at-names-first.md). A file is read in a fresh in-memory database that may
 read that file and nothing else, loads no extension, and shows no progress bar.
 """
 
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import functools
+import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "duckdb"
 FILES = (".parquet", ".csv")
 SOURCE = "source"
+LONGEST_HEADER = 2**20
 SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -103,6 +107,78 @@ def run(question: Question, statement: str, source: Any) -> pyarrow.Table:
     check()
     with _opened(source, question) as connection:
         return connection.sql(statement).to_arrow_table()
+
+
+def missing_columns(source: Any, names: Iterable[str], table: str = SOURCE) -> list[str]:
+    """Return those of `names` that the source has no column for, in their order; case does not matter.
+
+    Looks at the names of columns alone: no row, no type, no statistic. Spends nothing.
+
+    Args:
+        source: A source of any kind.
+        names: Declared columns.
+        table: The table's name, where the source is a connection.
+
+    Raises:
+        InvalidInput: the source is no table, or cannot be opened.
+
+    Returns nothing, too, where the names cannot be told (a damaged file): then the query decides.
+    """
+    found = _names(source, table)
+    if found is None:
+        return []
+    known = {name.lower() for name in found}
+    return [name for name in names if name.lower() not in known]
+
+
+def _names(source: Any, table: str) -> list[str] | None:
+    """Return the names of a source's columns; None if they cannot be told."""
+    what = kind(source)
+    if what == "connection":
+        return _table_columns(source, table)
+    if what == "file":
+        if not os.access(source, os.R_OK):
+            raise InvalidInput(f"{source} cannot be read: it does not exist, or you may not.", remedy="Correct it.")
+        return _file_columns(source)
+    labels = source.column_names if what == "arrow" else source.columns
+    return [str(label) for label in labels]
+
+
+def _file_columns(source: Path) -> list[str] | None:
+    try:
+        if source.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            return [str(name) for name in parquet.read_schema(source).names]
+        return _first_line(source)
+    except Exception:  # noqa: BLE001 - the reader's message may show what the file holds
+        return None
+
+
+def _first_line(source: Path) -> list[str] | None:
+    """Return the names in the first line of a CSV file; None if a quote is still open at its end."""
+    with source.open("rb") as file:
+        line = file.readline(LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+    line = re.split("[\r\n]", line, maxsplit=1)[0]
+    if line.count('"') % 2:
+        return None
+    return next(csv.reader([line]), [])
+
+
+def _table_columns(connection: Any, table: str) -> list[str]:
+    """Return the columns of the table or view that `table` names on a connection; none if there is none.
+
+    From the catalog: a file, or a Python variable, of that name is no table.
+    """
+    try:
+        found = connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE lower(table_name) = lower(?) AND ("
+            "database_name = 'temp' OR (database_name = current_database() AND schema_name = current_schema()))",
+            [table],
+        ).fetchall()
+    except Exception:  # noqa: BLE001 - as above
+        found = []
+    return [str(name) for (name,) in found]
 
 
 @contextmanager
