@@ -112,6 +112,8 @@ def test_every_source_gives_the_same_exact_answer(tmp_path):
     [
         "",
         "\n",
+        '\n"',
+        "\nid,ward\n1,A\n",
         "id,ward,age\n",
         "id,ward,age",
         "id,ward,age\n1,A\n2,A,5,6,7\n3,A,50\n",
@@ -125,9 +127,57 @@ def test_every_source_gives_the_same_exact_answer(tmp_path):
 def test_no_csv_is_an_error(tmp_path, content):
     path = tmp_path / "t.csv"
     path.write_text(content, encoding="utf-8", newline="")
+    text = "SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward"
     if "age" in content:
-        found = exact("SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward", path)
-        assert all(len(values) == 3 for values in found.values())
+        assert all(len(values) == 3 for values in exact(text, path).values())
+    else:  # no header: refused by the names alone, whatever follows
+        assert engine.missing_columns(path, ["id", "ward", "age"]) == ["id", "ward", "age"]
+
+
+ODD = [
+    b"1,A,50\r\n",
+    b"1,A,5\r0\n",
+    b'1,"A"b,50\n',
+    b'1,A"b,50\n',
+    b'1,A,"50"x"y"\n',
+    b"\r\r\n",
+    b'"\r",\r\n',
+    b"\xff,\0\n",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_one_odd_line_of_a_csv_is_no_error_and_costs_no_other_line(tmp_path, odd, end):
+    path = tmp_path / "t.csv"
+    before, after = (b"".join(b"%d,B,50%s" % (i, end) for i in range(start, start + 9)) for start in (10, 20))
+    path.write_bytes(b"id,ward,age" + end + before + odd + after)
+    assert exact("SELECT ward, COUNT(*) FROM t GROUP BY ward", path)["rows"][1] == 18
+
+
+def test_a_cell_of_many_lines_changes_no_other_row_of_a_large_csv(tmp_path):
+    """DuckDB's parallel reader cuts a file every 8 MB, and may take the inside of such a cell for rows."""
+    path = tmp_path / "t.csv"
+    rows = [b"%07d,A,50,%s\n" % (i, b"x" * 986) for i in range(8600)]  # 1000 bytes each
+    inside = b"".join(b"%d,B,50,y\n" % (10**7 + i) for i in range(14))
+    cell = b'9999999,A,50,"' + inside + b'"\n'
+    path.write_bytes(
+        b"id,ward,age,note\n"
+        + b"".join(rows[:7999])
+        + b"8888888,A,50,"
+        + b"x" * 900
+        + b"\n"
+        + cell
+        + b"".join(rows[7999:])
+    )
+    assert path.read_bytes()[7_999_940:8_000_000].count(b",B,50,y") > 1  # rows that are none, at the edge
+    assert exact("SELECT ward, COUNT(*) FROM t GROUP BY ward", path)["rows"] == [8602, 0, 0]
+
+
+def test_columns_without_a_name_get_distinct_ones(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,unnamed 3,unnamed 2,,ID,ward\n1,x,x,x,2,A\n")
+    assert exact("SELECT ward, COUNT(*) FROM t GROUP BY ward", path)["rows"] == [1, 0, 0]
 
 
 def test_a_csv_that_is_no_text_is_no_error(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 import os
 import re
 import tempfile
@@ -215,6 +216,8 @@ def connect(scratch: str | None = None, path: str | None = None) -> Any:
 def _scan(source: Path, path: str, question: Question) -> str:
     if source.suffix.lower() == ".parquet":
         return f"SELECT * FROM read_parquet({_string(path)}, hive_partitioning = false)"
+    # parallel: that reader cuts a file into chunks, and may take the inside of a quoted cell for rows.
+    # strict_mode: on, one odd line end or quote anywhere fails the query, or drops the lines after it.
     names = _header(source)
     known = {name.lower(): name for name in question.columns}
     columns = ", ".join(f"{_string(name)}: 'VARCHAR'" for name in names)
@@ -222,7 +225,7 @@ def _scan(source: Path, path: str, question: Question) -> str:
     return (
         f"SELECT {kept} FROM read_csv({_string(path)}, columns = {{{columns}}}, header = true, auto_detect = false, "
         "delim = ',', quote = '\"', escape = '\"', ignore_errors = true, encoding = 'utf-8', "
-        "allow_quoted_nulls = true, nullstr = '')"
+        "allow_quoted_nulls = true, nullstr = '', parallel = false, strict_mode = false)"
     )
 
 
@@ -230,11 +233,13 @@ def _header(source: Path) -> list[str]:
     """Return the column names of a CSV file's first record, each made distinct."""
     with source.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         names = next(csv.reader(lines, delimiter=",", quotechar='"', doublequote=True), [])
-    taken: set[str] = set()
+    taken = {name.lower() for name in names}
+    seen: set[str] = set()
     for i, name in enumerate(names):
-        if not name or name.lower() in taken:
-            names[i] = f"unnamed {i}"  # a second column of a name is never the declared one
-        taken.add(names[i].lower())
+        if not name or name.lower() in seen:  # a second column of a name is never the declared one
+            names[i] = next(new for k in itertools.count() if (new := f"unnamed {i + k}") not in taken)
+            taken.add(names[i])
+        seen.add(names[i].lower())
     return names
 
 
