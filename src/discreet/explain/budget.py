@@ -24,7 +24,7 @@ def account(facts: Account, entries: Sequence[Entry]) -> dict[str, Any]:
     unit = facts.unit
     return {
         "population": facts.population,
-        "unit": unit.to_dict(),
+        "unit": unit.protects if unit.enforced else unit.to_dict(),  # enforced bounds are each table's own
         "unit_words": words.unit(unit),
         "relation": unit.relation.value,
         "relation_words": words.RELATIONS[unit.relation.value],

@@ -1,4 +1,4 @@
-"""Charts of released values: one panel a column, a dot for each number, a bar for its interval."""
+"""Charts of released values: one for each column, a dot for each number, a line for its interval; bars for counts."""
 
 from __future__ import annotations
 
@@ -9,80 +9,78 @@ from discreet.explain import svg
 from discreet.explain.words import clean
 
 MOST_ROWS = 80  # more would be unreadable: the chart shows the first ones and says so
-PANELS = 3  # columns side by side
 
 
-def values(name: str, title: str, table: Mapping[str, Any]) -> str | None:
-    """Return a chart of a released table, or None if it holds no number with an interval."""
+def values(name: str, title: str, table: Mapping[str, Any]) -> list[str]:
+    """Return a picture for each column of a released table; none for one row, where there is nothing to compare.
+
+    One picture for a column, not one for all: side by side on a desk, one below the other on a telephone.
+    """
     rows = table["rows"][:MOST_ROWS]
     columns = [
         index for index in range(len(table["columns"])) if any(row["cells"][index]["value"] is not None for row in rows)
     ]
-    if not rows or not columns:
-        return None
+    if len(rows) < 2:
+        return []
     labels = [_label(row["keys"]) for row in rows]
     ordered = len(rows) > 8 and len(table["keys"]) == 1 and all(_number(label) is not None for label in labels)
-    if ordered:
-        picture = _across(table, columns, rows, [float(label) for label in labels])
-    else:
-        picture = _down(table, columns, rows, labels)
-    shown = ", ".join(table["columns"][index]["name"] for index in columns)
-    return svg.draw(
-        picture,
-        name,
-        title=f"{title}: {shown}",
-        description=f"Dots are the {len(rows)} released values of each column; bars are their intervals. "
-        "The table holds the same numbers.",
-    )
-
-
-def _down(table: Mapping[str, Any], columns: list[int], rows: list[Any], labels: list[str]) -> Any:
-    """One row of the chart for each row of the table; the keys at the left."""
-    across = 2 if len(columns) == PANELS + 1 else min(PANELS, len(columns))  # two and two, not three and one
-    down = -(-len(columns) // across)
-    tall = 0.62 + 0.27 * max(len(rows), 1)
-    picture = svg.figure(8.6, tall * down)
-    picture.get_layout_engine().set(wspace=0.08, hspace=0.05)
-    panels = picture.subplots(down, across, squeeze=False, sharey=True)
-    for position, axes in enumerate(panels.flat):
-        if position >= len(columns):
-            axes.set_visible(False)
-            continue
-        index = columns[position]
-        svg.plain(axes)
-        axes.grid(visible=False, axis="y")
-        _marks(axes, rows, index, list(range(len(rows))), svg.CYCLE[position % len(svg.CYCLE)], flat=True)
-        axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.locator_params(axis="x", nbins=(8, 5, 4)[across - 1])
-        if any(labels) and position == 0:
-            heading = clean(" · ".join(table["keys"]))
-            axes.annotate(heading, (0, 1), xytext=(-9, 6), xycoords="axes fraction", textcoords="offset points",
-                          ha="right", fontsize=9, color=svg.SOFT, parse_math=False)  # fmt: skip
-        if any(labels):
-            axes.set_yticks(range(len(rows)), labels, parse_math=False, color=svg.INK)
+    drawn = []
+    for position, index in enumerate(columns):
+        colour = svg.CYCLE[position % len(svg.CYCLE)]
+        if ordered:
+            picture = _across(table, index, rows, [float(label) for label in labels], colour)
         else:
-            axes.set_yticks([])
-        _thousands(axes.xaxis)
-        _zero(axes, rows, index)
+            picture = _down(table, index, rows, labels, colour, width=6.2 if len(columns) == 1 else 4.2)
+        drawn.append(
+            svg.draw(
+                picture,
+                f"{name}-{index}",
+                title=f"{title}: {table['columns'][index]['name']}",
+                description=f"Dots are the {len(rows)} released values; lines are their intervals. "
+                "The table holds the same numbers.",
+            )
+        )
+    return drawn
+
+
+def _down(
+    table: Mapping[str, Any], index: int, rows: list[Any], labels: list[str], colour: str, *, width: float
+) -> Any:
+    """One row of the chart for each row of the table; the keys at the left."""
+    picture = svg.figure(width, 0.62 + 0.27 * len(rows))
+    axes = picture.subplots()
+    svg.plain(axes)
+    axes.grid(visible=False, axis="y")
+    _marks(axes, rows, index, list(range(len(rows))), colour, flat=True)
+    axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.locator_params(axis="x", nbins=5 if width < 5 else 7)
+    if any(labels):
+        heading = clean(" · ".join(table["keys"]))
+        axes.annotate(heading, (0, 1), xytext=(-9, 6), xycoords="axes fraction", textcoords="offset points",
+                      ha="right", fontsize=9, color=svg.SOFT, parse_math=False)  # fmt: skip
+        axes.set_yticks(range(len(rows)), labels, parse_math=False, color=svg.INK)
+    else:
+        axes.set_yticks([])
+    _thousands(axes.xaxis)
+    _zero(axes, rows, index, bars=colour if _from_zero(table, index) else None)
     return picture
 
 
-def _across(table: Mapping[str, Any], columns: list[int], rows: list[Any], places: list[float]) -> Any:
-    """Keys that are numbers: a horizontal axis, and one panel below the other."""
-    picture = svg.figure(8.6, 2.3 * len(columns) + 0.3)
-    panels = picture.subplots(len(columns), 1, squeeze=False, sharex=True)
-    for position, (index, axes) in enumerate(zip(columns, panels.flat, strict=True)):
-        svg.plain(axes)
-        axes.grid(visible=False, axis="x")
-        _marks(axes, rows, index, places, svg.CYCLE[position % len(svg.CYCLE)], flat=False)
-        axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
-        axes.locator_params(axis="y", nbins=5)
-        _thousands(axes.yaxis)
-        low, high = _span(rows, index)
-        if low >= 0 and low < 0.5 * high:
-            axes.set_ylim(bottom=0)
-    panels[-1][0].set_xlabel(clean(table["keys"][0]), fontsize=9, color=svg.SOFT, parse_math=False)
+def _across(table: Mapping[str, Any], index: int, rows: list[Any], places: list[float], colour: str) -> Any:
+    """Keys that are numbers: a horizontal axis."""
+    picture = svg.figure(6.2, 2.6)
+    axes = picture.subplots()
+    svg.plain(axes)
+    axes.grid(visible=False, axis="x")
+    _marks(axes, rows, index, places, colour, flat=False)
+    axes.set_title(clean(table["columns"][index]["name"]), loc="left", fontsize=10, color=svg.INK, parse_math=False)
+    axes.locator_params(axis="y", nbins=5)
+    _thousands(axes.yaxis)
+    low, high = _span(rows, index)
+    if low >= 0 and (low < 0.5 * high or _from_zero(table, index)):
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel(clean(table["keys"][0]), fontsize=9, color=svg.SOFT, parse_math=False)
     return picture
 
 
@@ -100,16 +98,26 @@ def _marks(axes: Any, rows: list[Any], index: int, places: list[Any], colour: st
         axes.plot(*([item] for item in point), "o", color=colour, markersize=5.5, markeredgecolor="white")
 
 
-def _zero(axes: Any, rows: list[Any], index: int) -> None:
-    """Let the axis begin at zero, with a thin line to each dot, when that costs little room."""
+def _from_zero(table: Mapping[str, Any], index: int) -> bool:
+    return bool(table["columns"][index].get("from_zero"))
+
+
+def _zero(axes: Any, rows: list[Any], index: int, *, bars: str | None) -> None:
+    """Let the axis begin at zero: with bars for what adds up, else with thin lines when that costs little room.
+
+    A count that is shown from anywhere else makes a small difference look enormous.
+    """
     low, high = _span(rows, index)
-    if low >= 0 and low < 0.5 * high:
-        axes.set_xlim(left=0, right=high * 1.04)
-        shown = [(place, row["cells"][index]["value"]) for place, row in enumerate(rows)]
+    shown = [(place, value) for place, row in enumerate(rows) if (value := row["cells"][index]["value"]) is not None]
+    if bars is not None:
         for place, value in shown:
-            if value is not None:
-                axes.plot([0, value], [place, place], color=svg.GRID, linewidth=1.6, zorder=1)
-    elif low < 0 < high:
+            axes.barh([place], [value], height=0.62, color=bars, alpha=0.22, linewidth=0, zorder=1)
+    elif low >= 0 and low < 0.5 * high:
+        for place, value in shown:
+            axes.plot([0, value], [place, place], color=svg.GRID, linewidth=1.6, zorder=1)
+    if low >= 0 and (bars is not None or low < 0.5 * high):
+        axes.set_xlim(left=0, right=high * 1.04 or 1)
+    elif low < 0 < high or bars is not None:
         axes.axvline(0, color=svg.SOFT, linewidth=0.8)
 
 

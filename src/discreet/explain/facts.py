@@ -42,6 +42,8 @@ def gather(
             _release(position, release, charged, released, account)
             for position, release in enumerate(releases, start=1)
         ],
+        "published": len(released.keys() | {str(release.entry.get("request")) for release in releases}),
+        "missing": _missing(releases, entries),
         "entries": [_entry(entry) for entry in entries],
         "glossary": [list(item) for item in words.GLOSSARY],
     }
@@ -62,6 +64,7 @@ def _release(
     entry = charged.get(release.entry.get("sequence", -1))
     proof = released.get(release.entry.get("request", ""))
     left = release.facts
+    groups, rows, grouped = questions.bounds(release)
     return {
         "id": f"r{position}",
         "name": release.name,
@@ -69,15 +72,18 @@ def _release(
         "sentence": questions.sentence(release),
         "sql": left.get("sql"),
         "notes": [str(note) for note in left.get("notes") or ()],
+        "limits": questions.limits(release),
+        "plainly": questions.plainly(release),
         "details": {key: left[key] for key in sorted(left) if key not in SHOWN},
-        "table": values.table(release),
+        "table": values.table(release, from_zero=questions.from_zero(release)),
         "folder": values.place(release),
         "noise": questions.noise(left) or words.mechanisms(release.event),
+        "noise_plainly": questions.noise_plainly(release),
         "mechanisms": words.mechanisms(release.event),
         "event": events.to_dict(release.event),
         "guarantee": release.guarantee.to_dict() | {"epsilon": budget.finite(release.guarantee.epsilon)},
         "unit_words": words.unit(release.guarantee.unit),
-        "bounds_words": words.bounds(release.guarantee.unit),
+        "bounds_words": words.bounds(groups, rows, grouped=grouped, enforced=release.guarantee.unit.enforced),
         "share": None if entry is None else budget.share(entry.cost.loss, account.capacity.loss),
         "loss": None if entry is None else entry.cost.loss,
         "loss_delta": None if entry is None else entry.cost.delta,
@@ -93,6 +99,17 @@ def _release(
         "software": release.provenance.get("discreet"),
         "test": release.provenance.get("test"),
     }
+
+
+def _missing(releases: Sequence[Release], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return the answers that the ledger recorded as released and that are not given here."""
+    given = {str(release.entry.get("request")) for release in releases}
+    purposes = {entry.request: entry.purpose for entry in entries if entry.kind == "charge"}
+    return [
+        {"sequence": entry.sequence, "request": entry.request, "purpose": purposes.get(entry.request)}
+        for entry in entries
+        if entry.kind == "release" and str(entry.request) not in given
+    ]
 
 
 SHOWN = frozenset({"title", "sentence", "sql", "notes"})

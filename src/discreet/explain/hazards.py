@@ -74,7 +74,7 @@ def _top(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
         )
     yield (
         "Is δ small against the number of people?",
-        f"δ = {words.delta(account['delta'])} is {words.one_in(account['delta'])}. The number of people is private, so this report cannot compare.",
+        f"δ = {words.delta(account['delta'])} is {words.one_in(account['delta'])}. Compare δ yourself with one over the number of people: it should be far below.",
         "unknown",
     )
     assumed = sorted({text for release in releases for text in release["guarantee"]["assumptions"]})
@@ -87,13 +87,13 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     levels = sorted({release["guarantee"]["evidence"] for release in releases})
     yield (
         "Are the algorithms right?",
-        f"Their guarantees are {' or '.join(levels)}; proof notes are part of the documentation."
+        f"Their guarantees are {' or '.join(levels)}; proof notes are part of the documentation.{_absent(facts)}"
         if levels
-        else "Nothing was released.",
-        "evidence",
+        else _nothing(facts),
+        "evidence" if levels or not facts["missing"] else "unknown",
     )
-    yield _randomness(releases)
-    yield _numerics(releases)
+    yield _randomness(facts)
+    yield _numerics(facts)
     yield (
         "Is each result accurate enough?",
         "Every number stands with its interval; whether that is enough depends on the use.",
@@ -120,7 +120,20 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     )
 
 
-def _randomness(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
+def _nothing(facts: Mapping[str, Any]) -> str:
+    """Return why there is no release to speak of."""
+    return _absent(facts).strip() or "Nothing is recorded as released."
+
+
+def _absent(facts: Mapping[str, Any]) -> str:
+    missing = len(facts["missing"])
+    if not missing:
+        return ""
+    return f" {words.count(missing, 'released answer')} could not be examined: not in this folder."
+
+
+def _randomness(facts: Mapping[str, Any]) -> tuple[str, str, How]:
+    releases = facts["releases"]
     fixed = [release["name"] for release in releases if release["test"]]
     question = "Is the noise unpredictable?"
     if fixed:
@@ -136,17 +149,24 @@ def _randomness(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
     )
 
 
-def _numerics(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
+def _numerics(facts: Mapping[str, Any]) -> tuple[str, str, How]:
+    releases = facts["releases"]
     question = "Can floating-point rounding leak?"
-    if releases and all(_kinds(release["event"]) <= EXACT for release in releases):
-        return question, "No: sums and noise are exact whole numbers; rounding happens before or after.", "evidence"
+    if facts["missing"] and (not releases or _all_exact(releases)):
+        return question, f"{'No, for those shown.' if releases else ''}{_absent(facts)}".strip(), "unknown"
     if not releases:
-        return question, "Nothing was released.", "evidence"
+        return question, _nothing(facts), "evidence"
+    if _all_exact(releases):
+        return question, "No: sums and noise are exact whole numbers; rounding happens before or after.", "evidence"
     return (
         question,
         "Some mechanism here is not of the exact whole-number kind; see each release's assumptions.",
         "unknown",
     )
+
+
+def _all_exact(releases: list[Mapping[str, Any]]) -> bool:
+    return all(_kinds(release["event"]) <= EXACT for release in releases)
 
 
 def _kinds(event: Any) -> set[str]:
@@ -162,9 +182,9 @@ def _kinds(event: Any) -> set[str]:
 
 def _bias(releases: list[Mapping[str, Any]]) -> Iterable[tuple[str, str, How]]:
     yield (
-        "Are results biased by clamping or by leaving out rows?",
+        "Are results biased by bounds on values, rows and groups?",
         (
-            "Values beyond the declared bounds are clamped and rows beyond a person's bounds are left out or scaled down. "
+            "Values beyond the declared bounds count as the bound, and a person's rows and groups beyond theirs are scaled down or left out. "
             "How many were is private and was not released, so the effect is not known."
         ),
         "unknown",

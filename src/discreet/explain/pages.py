@@ -51,9 +51,7 @@ def _pictures(facts: Mapping[str, Any]) -> dict[str, str]:
         "budget": pictures.budget("budget", facts["budget"]),
     }
     for release in facts["releases"]:
-        chart = charts.values(f"chart-{release['id']}", release["title"], release["table"])
-        if chart is not None:
-            drawn[release["id"]] = chart
+        drawn[release["id"]] = "\n".join(charts.values(f"chart-{release['id']}", release["title"], release["table"]))
     return drawn
 
 

@@ -78,7 +78,7 @@ def _variant(facts: Mapping[str, Any]) -> dict[str, Any]:
     tables = sorted({str(release["source"]) for release in facts["releases"] if release["source"]})
     return {
         "variant_name": VARIANTS.get(kind, "Approximate DP"),
-        "data_domain": f"Tables with declared columns: {', '.join(tables)}." if tables else "Nothing was released.",
+        "data_domain": f"Tables with declared columns: {', '.join(tables)}." if tables else "No release is shown here.",
         "unprotected_quantities": "None leave through discreet. Table names, column names, declared bounds and keys are public by declaration.",
     }
 
@@ -110,8 +110,8 @@ def _model(facts: Mapping[str, Any]) -> dict[str, Any]:
         "model_name": "Central",
         "model_name_details": "The curator holds the rows and runs the mechanisms; only noised results leave.",
         "actors": _said(facts, "actors"),
-        "release_type": "One release" if len(facts["releases"]) == 1 else "Many releases",
-        "release_type_details": f"{words.count(len(facts['releases']), 'release')} in this record; the ledger holds {words.count(len(facts['budget']['parts']), 'charge')}.",
+        "release_type": "One release" if facts["published"] == 1 else "Many releases",
+        "release_type_details": f"{words.count(len(facts['releases']), 'release')} of {facts['published']} published in this record; the ledger holds {words.count(len(facts['budget']['parts']), 'charge')}.",
         "data_source_type": "Static" if len(versions) <= 1 else "Dynamic",
         "data_source_type_details": f"Declared data versions: {', '.join(versions) or 'none'}.",
         "access_type": "Interactive" if facts["budget"]["analysts"] else "Non-interactive",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,10 +20,11 @@ LEVEL = ("level", "confidence")
 UNSAID: Mapping[str, Any] = {"interval": None, "not_covered": None}  # how the interval is made, what it leaves out
 
 
-def table(release: Release) -> dict[str, Any]:
+def table(release: Release, *, from_zero: Sequence[str] = ()) -> dict[str, Any]:
     """Return keys, value columns and rows of a release as plain data.
 
-    Every value keeps the row and the column of `value.parquet` that it stands in.
+    Every value keeps the row and the column of `value.parquet` that it stands in. Pictures of the
+    columns `from_zero` begin at zero.
     """
     names = [str(name) for name in release.value.column_names]
     held = {name: release.value.column(index).to_pylist() for index, name in enumerate(names)}
@@ -45,7 +46,10 @@ def table(release: Release) -> dict[str, Any]:
     return {
         "file": f"{place(release)}/{VALUE}",
         "keys": keys,
-        "columns": [{"name": name, **errors[name]["said"], "level": errors[name]["level"]} for name in measured],
+        "columns": [
+            {"name": name, **errors[name]["said"], "level": errors[name]["level"], "from_zero": name in from_zero}
+            for name in measured
+        ],
         "rows": rows,
     }
 

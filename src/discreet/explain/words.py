@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -48,12 +49,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Interval",
         (
             "The range that holds the answer without noise in 95 of 100 cases, unless a table says another level. "
-            "It covers the noise, not the effect of clamping, nor errors in the data themselves."
+            "It covers the noise, not what bounds cut off, nor errors in the data themselves."
         ),
     ),
     (
-        "Clamping",
-        "Values outside declared bounds are moved to the nearest bound, so that no one person weighs too much.",
+        "Bounds",
+        (
+            "Limits that were set beforehand, so that no one person weighs too much: values outside of them count as "
+            "the nearest bound, and one person's rows and groups count up to a number only."
+        ),
     ),
     ("Privacy unit", "Who or what is protected as a whole, and how much of a table one of them may touch."),
     ("Account", "The budget of a population. All that is published about it is charged here, and nothing is refunded."),
@@ -75,6 +79,39 @@ RELATIONS = {
 }
 
 
+# The promise in full is docs/promise.md; what does not hold is docs/known-holes.md. A report stands alone, so it names
+# them and links to nothing.
+NOT_PROMISED = (
+    "Not protected: how long a question took and that it failed, the data at rest, anything published around discreet, "
+    "and what is true of many people. The documentation of discreet says all of it in two pages: "
+    "“The promise” (docs/promise.md) and “Known holes” (docs/known-holes.md)."
+)
+
+
+def nothing(charges: int) -> str:
+    """Return that no release is recorded, and not more than that if rows were paid for."""
+    if charges == 0:
+        return "Nothing has been released yet."
+    return f"No answer is recorded as released, but the ledger holds {count(charges, 'charge')}: the rows may have been read."
+
+
+def promise(account: Mapping[str, Any]) -> str:
+    """Return the core of the promise, for this account."""
+    if account["epsilon"] is None:
+        return "This account sets no limit, so nothing is promised."
+    if not account["proved"]:
+        return (
+            "The budget was raised after results had been seen: this report says what is guaranteed for "
+            "everything together, and what is not."
+        )
+    return (
+        "What is promised: everything that leaves this account, taken together and whatever was asked after seeing "
+        f"earlier answers, is differentially private with ε = {epsilon(account['epsilon'])} and "
+        f"δ = {delta(account['delta'])}. Protected is {account['unit_words']}. The promise rests on assumptions, such as "
+        "bounds that were not read off the data; the part for those who decide lists them."
+    )
+
+
 def clean(text: Any) -> str:
     """Return text that is safe to lay out: no control characters, no direction overrides."""
     kept = (
@@ -93,13 +130,15 @@ def unit(protected: PrivacyUnit) -> str:
     return f"up to {protected.max_rows} rows of the table, promised to be all that one person has{per}"
 
 
-def bounds(protected: PrivacyUnit) -> str:
-    """Return how the contribution of one unit is bounded, and by whom."""
-    groups = "every group" if protected.max_groups is None else f"at most {count(protected.max_groups, 'group')}"
-    rows = f"at most {count(protected.max_rows, 'row')} in each"
-    if protected.enforced:
-        return f"One person counts in {groups}, with {rows}; further rows are left out or scaled down before anything is computed (enforced)."
-    return f"One unit counts in {groups}, with {rows} (the owner's promise; nothing in the query enforces it)."
+def bounds(groups: int | None, rows: int, *, grouped: bool, enforced: bool) -> str:
+    """Return how the contribution of one unit to one release is bounded, and by whom."""
+    where = ("every group" if groups is None else f"at most {count(groups, 'group')}") if grouped else ""
+    how = f"{f'in {where}, ' if grouped else ''}with at most {count(rows, 'row')}{' in each' if grouped else ''}"
+    if enforced:
+        return (
+            f"One person counts {how}; further rows are left out or scaled down before anything is computed (enforced)."
+        )
+    return f"One unit counts {how} (the owner's promise; nothing in the query enforces it)."
 
 
 def count(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from discreet.errors import InvalidInput
-from discreet.explain import explain
+from discreet.explain import charts, explain
+from discreet.ledger import Raise
+from discreet.units import PrivacyUnit
 
 AUDIENCES = ("person", "policy", "engineer")
 EVIL = "<script>alert(1)</script>"
@@ -185,6 +188,138 @@ def test_no_release_yet(make):
     assert report.facts["history"]["filter"] == 0
     for audience in AUDIENCES:
         assert "Nothing has been released yet." in report.markdown(audience)
+
+
+def test_a_charge_without_a_recorded_answer_is_not_called_nothing(make):
+    item = make.release()
+    report = make.report([], entries=make.charged(item)[:2])
+    for text in (report.html(), *(report.markdown(audience) for audience in AUDIENCES)):
+        assert "Nothing has been released yet." not in text
+        assert "the ledger holds 1 charge: the rows may have been read" in text
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_released_answers_that_are_not_here_are_told_to_everybody(make, given):
+    """The ledger is the authority on what was published; the folder only holds what is shown."""
+    items = [make.release(), make.release("other", number=2)]
+    entries = make.charged(*items)
+    entries[3].purpose = "Who came twice"
+    report = make.report(items[:given], entries=entries)
+    assert report.facts["published"] == 2
+    missing = 2 - given
+    for text in (*(report.html(audience) for audience in AUDIENCES), *(report.markdown(item) for item in AUDIENCES)):
+        assert (
+            f"{missing} released answer{'s' if missing > 1 else ''} {'are' if missing > 1 else 'is'} recorded" in text
+        )
+        assert "Who came twice" in text
+        assert "Nothing has been" not in text
+        assert "2 releases" in text
+    assert report.facts["history"] == make.report(items, entries=entries).facts["history"]
+    assert report.facts["attacker"] == make.report(items, entries=entries).facts["attacker"]
+
+
+def test_the_promise_stands_in_every_report(make):
+    report = make.report()
+    for text in (*(report.html(audience) for audience in AUDIENCES), *(report.markdown(item) for item in AUDIENCES)):
+        assert "docs/promise.md" in text
+        assert "docs/known-holes.md" in text
+        assert "ε = 2 and δ = 1e-06" in text
+    raised = make.report(epsilon=2.0, opened_epsilon=1.0, raises=(Raise(2.0, "2026-02-01T00:00:00Z", 1),))
+    assert "What is promised: everything" not in raised.html()
+    assert "What is promised: everything" not in make.report(epsilon=math.inf).html()
+
+
+def sql_release(make, *, unit, expressions=("COUNT(*)",), keys=None, bounds=None, domain=None):
+    """Return a release as SQL leaves it, with the bounds that it was made with."""
+    names = [f"c{place}" for place, _ in enumerate(expressions)]
+    table = {"ward": ["A", "B"]}
+    for name in names:
+        table |= make.column(name, [1000.0, 1100.0], 20.0)
+    facts = {
+        "kind": "sql",
+        "sql": "SELECT …",
+        "columns": [{"name": name, "expression": text} for name, text in zip(names, expressions, strict=True)],
+        "keys": {"ward": 10} if keys is None else keys,
+        "bounds": {"max_groups": unit.max_groups, "max_rows": unit.max_rows} if bounds is None else bounds,
+        "notes": ["HAVING acts on released values."],
+        "noise": [{"of": "clamped sum of x around 36", "mechanism": "discrete Gaussian", "standard_deviation": 443.6}],
+    }
+    provenance = {"domain": domain or {"x": {"low": 0, "high": 72.5}}}
+    return make.release(
+        unit=unit, table=table, facts=facts, provenance=provenance, accuracy={name: {"level": 0.95} for name in names}
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "rows", "expressions", "low", "told"),
+    [
+        (4, 1, ["COUNT(*)"], 0, "Counts can be too low: a person who belongs to more than 4 of the 10 groups counts in 4"),
+        (1, 1, ["COUNT(*)"], 0, "a person counts in one group only, also one who belongs to several of the 10"),
+        (10, 20, ["SUM(x)"], 0, "Totals can be too low: a person with more than 20 rows in a group counts like one with 20"),
+        (10, 20, ["SUM(x)"], -5, "Totals can be off: a person with more than 20 rows"),
+        (10, 20, ["AVG(x)"], 0, "Means can be off: a person with more than 20 rows"),
+        (4, 20, ["COUNT(*)", "AVG(x)"], 0, "Counts can be too low, means can be off: a person who belongs"),
+    ],
+)  # fmt: skip
+def test_what_bounds_may_cut_off_stands_above_the_table(make, groups, rows, expressions, low, told):
+    unit = PrivacyUnit(column="id", max_groups=groups, max_rows=rows)
+    report = make.report([sql_release(make, unit=unit, expressions=expressions, domain={"x": {"low": low, "high": 9}})])
+    for audience in AUDIENCES:
+        page, text = report.html(audience), report.markdown(audience)
+        for whole, table in ((page, '<table class="released">'), (text, "| A |")):
+            assert told in whole
+            assert whole.index(told) < whole.index(table)
+            assert "the intervals do not cover it" in whole
+
+
+def test_bounds_that_cannot_cut_anything_off_are_not_warned_of(make):
+    """As many groups as there are, and one row of each person: a count of people is what it says."""
+    unit = PrivacyUnit(column="id", max_groups=10, max_rows=1)
+    report = make.report([sql_release(make, unit=unit)])
+    assert report.facts["releases"][0]["limits"] is None
+    assert "Beyond the noise" not in report.html()
+    assert "A person counts once in each group." in report.html("person")
+    promised = PrivacyUnit(max_rows=4)
+    assert make.report([sql_release(make, unit=promised)], unit=promised).facts["releases"][0]["limits"] is None
+
+
+def test_a_release_is_told_its_own_bounds_not_its_tables(make):
+    unit = PrivacyUnit(column="id", max_groups=4, max_rows=20)
+    item = sql_release(make, unit=unit, keys={}, bounds={"max_groups": 1, "max_rows": 20})
+    page = make.report([item]).html("engineer")
+    assert "One person counts with at most 20 rows;" in page
+    assert "4 groups" not in page
+    assert "in a group" not in page
+
+
+def test_each_audience_has_the_notes_it_can_read(make):
+    item = sql_release(make, unit=PrivacyUnit(column="id", max_groups=10), expressions=["AVG(x)"])
+    report = make.report([item])
+    for audience in ("person", "policy"):
+        for text in (report.html(audience), report.markdown(audience)):
+            assert "HAVING" not in text
+            assert "clamped" not in text
+            assert "count as its nearest end: “x” from 0 to 72.5." in text
+    assert "the total of “x”, counted from 36: typically ±444" in report.html("policy")
+    for text in (report.html("engineer"), report.markdown("engineer")):
+        assert "HAVING acts on released values." in text
+        assert "clamped sum of x around 36: discrete Gaussian noise" in text
+
+
+def test_one_row_has_no_picture(make):
+    report = make.report([make.release(table=make.column("people", [3.0], 1.0))])
+    assert "chart-r1" not in report.html()
+
+
+def test_counts_are_drawn_from_zero_and_means_where_they_differ(make):
+    unit = PrivacyUnit(column="id", max_groups=10)
+    table = make.report([sql_release(make, unit=unit, expressions=["COUNT(*)", "AVG(x)"])]).facts["releases"][0][
+        "table"
+    ]
+    assert [column["from_zero"] for column in table["columns"]] == [True, False]
+    counts, means = charts.values("c", "t", table)
+    assert ">0<" in counts
+    assert ">0<" not in means
 
 
 def test_one_release_may_come_alone(make):
