@@ -84,7 +84,7 @@ def place(tmp_path):
 
 
 def test_the_page_is_read():
-    assert SECTIONS["discreet plan"] == {"releases": "list of **planned**"}
+    assert SECTIONS["discreet plan"]["releases"] == "list of **planned**"
     assert SECTIONS["discreet ledger raise"]["spent"] == "**cost**"
     assert {"entries", "head"} <= set(SECTIONS["account with entries"])
 

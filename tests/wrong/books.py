@@ -27,6 +27,17 @@ def other_key(place):
     OwnerKey.create(place.folder / "owner.key")
 
 
+def second_account(place):
+    declared = place.toml.read_text().partition("[population.people]")[2].partition("[table")[0]
+    place.change("[table.visits]", f"[population.staff]{declared}[table.visits]")
+
+
+def lost(place):
+    """Release, and lose the folder."""
+    assert run([*(item.replace("{folder}", str(place.folder)) for item in RUN)]) == 0
+    shutil.rmtree(place.folder / "releases" / "people")
+
+
 def without_column(place):
     table = pyarrow.parquet.read_table(place.data)
     pyarrow.parquet.write_table(table.drop_columns(["age"]), place.data)
@@ -77,10 +88,8 @@ DATA = [
     Wrong(
         "a declared column that is not there",
         ask("SELECT AVG(age) AS a FROM visits"),
-        "the work on the private rows failed",
+        "the source of 'visits' has no column 'age'.",
         without_column,
-        "DataFailure",
-        spends=1,
     ),
 ]
 
@@ -88,8 +97,8 @@ DATA = [
 LEDGER = [
     Wrong(
         "none",
-        PLAN,
-        "{toml}: [[release]] people: the account 'people' is not open in the ledger of {toml}.",
+        RUN,
+        "the account 'people' is not open in the ledger of {toml}.",
         without_ledger,
     ),
     Wrong(
@@ -117,12 +126,17 @@ LEDGER = [
     Wrong(
         "an unknown account",
         ("ledger", "show", "{folder}", "--population", "peple"),
-        "the ledger has no account 'peple'.",
+        "the ledger has no account 'peple'. Did you mean 'people'?",
+    ),
+    Wrong(
+        "a raise of an unknown account",
+        ("ledger", "raise", "{folder}", "peple", "--epsilon=3"),
+        "the ledger has no account 'peple'. Did you mean 'people'?",
     ),
     Wrong(
         "an account that is not open",
-        PLAN,
-        "{toml}: [[release]] people: the account 'others' is not open in the ledger of {toml}.",
+        RUN,
+        "the account 'others' is not open in the ledger of {toml}.",
         lambda place: place.toml.write_text(
             place.toml.read_text().replace("people]", "others]").replace('"people"\nmax', '"others"\nmax')
         ),
@@ -160,7 +174,7 @@ LEDGER = [
     Wrong(
         "no key",
         ("ledger", "raise", "{folder}", "people", "--epsilon=3"),
-        "{folder}/owner.key holds no owner's key.",
+        "the owner's key {folder}/owner.key does not exist.",
         lambda place: (place.folder / "owner.key").unlink(),
     ),
     Wrong(
@@ -168,10 +182,38 @@ LEDGER = [
         ("ledger", "share", "{folder}", "people", "bo", "--epsilon=0"),
         "epsilon must lie in (0, 1000], got 0.0.",
     ),
+    Wrong(
+        "a key that is a folder",
+        ("ledger", "raise", "{folder}", "people", "--epsilon=3", "--key", "{folder}"),
+        "the owner's key {folder} cannot be read: Is a directory.",
+    ),
+    *(
+        Wrong(
+            f"another owner than the file names: {command[0]}",
+            command,
+            "the owner of 'people' has the key ",
+            toml("epsilon = 2.0", f'epsilon = 2.0\nowner = "{"0" * 64}"'),
+            "LedgerDamaged",
+        )
+        for command in (PLAN, RUN, ("ledger", "verify", "{folder}"))
+    ),
+    Wrong(
+        "a second account under a second key",
+        ("ledger", "open", "{folder}"),
+        "'people' was opened with the key ",
+        lambda place: (second_account(place), (place.folder / "owner.key").unlink()),
+    ),
+    Wrong(
+        "a second account under somebody else's key",
+        ("ledger", "open", "{folder}"),
+        "'people' was opened with the key ",
+        lambda place: (second_account(place), other_key(place)),
+    ),
 ]
 
 
 DISK = [
+    Wrong("a release that is gone", RUN, "the release 'people' was made and charged, but {folder}/releases", lost),
     Wrong("releases cannot be written", RUN, "releases cannot be written to", no_releases),
     Wrong(
         "a report cannot be written",

@@ -157,6 +157,18 @@ TOML = [
         "{toml}: [[release]] people: ",
         toml("guess = { n = 60 }", "guess = { m = 60 }"),
     ),
+    Wrong(
+        "an owner that is no key",
+        PLAN,
+        "{toml}: [population.people]: owner must be the public half of the owner's key",
+        toml("epsilon = 2.0", 'epsilon = 2.0\nowner = "ada"'),
+    ),
+    Wrong(
+        "more delta set aside than there is",
+        PLAN,
+        "{toml}: [population.people]: delta_atoms must lie in [0, delta], got 0.1.",
+        toml("delta = 1e-6", "delta = 1e-6\ndelta_atoms = 0.1"),
+    ),
 ]
 
 
@@ -274,8 +286,15 @@ UNITS = [
     Wrong(
         "an undeclared person's column",
         PLAN,
-        "{toml}: [[release]] people: the unit's column 'id' is not declared in the domain of",
+        "{toml}: [table.visits]: column of [population.people] is 'id', which is no column of this table.",
         toml('id = { type = "integer" }\n', ""),
+    ),
+    Wrong(
+        "a misspelt person's column",
+        PLAN,
+        "{toml}: [table.visits]: column of [population.people] is 'idd', which is no column of this table. "
+        "Did you mean 'id'?",
+        toml('column = "id"', 'column = "idd"'),
     ),
     Wrong(
         "a float person's column",

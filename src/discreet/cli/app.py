@@ -14,11 +14,13 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from discreet.cli import doctor, ledger, projects, queries
-from discreet.cli.output import fail, help_if_alone, say
+from discreet.cli import doctor, init, ledger, projects, queries
+from discreet.cli.interrupts import watched
+from discreet.cli.output import Stopped, fail, help_if_alone, say
 from discreet.errors import BudgetExceeded, DiscreetError
 
 FAILURE, EXCEEDED, INTERRUPTED = 1, 3, 130
+STAYS = "What was charged stays charged."
 
 app = typer.Typer(
     name="discreet",
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (projects, queries, doctor):
+for group in (init, projects, queries, doctor):
     group.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 
@@ -57,30 +59,44 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    try:
-        code = app(args=arguments, standalone_mode=False)
-        if code == INTERRUPTED:  # what typer makes of Ctrl-C
-            raise KeyboardInterrupt
-    except DiscreetError as error:
-        fail(error, arguments)
-        return EXCEEDED if isinstance(error, BudgetExceeded) else FAILURE
-    except TyperException as error:
-        fail(DiscreetError(error.format_message(), remedy="See --help."), arguments, kind="Usage")
-        return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        fail(_plain("interrupted", "What was charged stays charged."), arguments, kind="Interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        return FAILURE
-    except Exception as error:  # noqa: BLE001 - its message could hold a private value: only its class is named
-        unexpected = _plain(
-            f"discreet itself failed ({type(error).__name__}); the message is withheld because it may show private values",
-            "What was charged stays charged: see discreet ledger show.",
-        )
-        fail(unexpected, arguments, kind="Unexpected")
-        return FAILURE
+    with watched() as interrupts:
+        try:
+            code = app(args=arguments, standalone_mode=False)
+            if code == INTERRUPTED:  # what typer makes of Ctrl-C
+                raise KeyboardInterrupt
+        except BrokenPipeError:
+            return FAILURE
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback is ever shown
+            return _failed(error, arguments, interrupted=interrupts.pressed)
     return code if isinstance(code, int) else 0
 
 
-def _plain(what: str, state: str) -> DiscreetError:
-    return DiscreetError(f"{what}.", state=state)
+def _failed(error: BaseException, arguments: list[str], *, interrupted: bool) -> int:
+    """Show what became of a command, and return its exit code."""
+    error, beside = (error.error, error.beside) if isinstance(error, Stopped) else (error, {})
+    if interrupted or isinstance(error, typer.Abort | KeyboardInterrupt):
+        fail(_interrupted(error), arguments, kind="Interrupted", beside=beside)
+        return INTERRUPTED
+    if isinstance(error, DiscreetError):
+        fail(error, arguments, beside=beside)
+        return EXCEEDED if isinstance(error, BudgetExceeded) else FAILURE
+    if isinstance(error, TyperException):
+        fail(DiscreetError(error.format_message(), remedy="See --help."), arguments, kind="Usage")
+        return error.exit_code
+    unexpected = DiscreetError(  # its message could hold a private value: only its class is named
+        f"discreet itself failed ({type(error).__name__}); the message is withheld because it may show private values.",
+        state=STAYS,
+        remedy="See what was charged: discreet ledger show. Please report it.",
+    )
+    fail(unexpected, arguments, kind="Unexpected", beside=beside)
+    return FAILURE
+
+
+def _interrupted(error: BaseException) -> DiscreetError:
+    """Return what to say after Ctrl-C, which may have come out of an engine as another error."""
+    if isinstance(error, typer.Abort):  # at the question, which comes before any charge
+        return DiscreetError("interrupted.")
+    if isinstance(error, DiscreetError):
+        *_, again = error.remedy.rpartition("; then ")  # nothing is wrong with the source
+        return DiscreetError("interrupted.", state=error.state, remedy=again[:1].upper() + again[1:])
+    return DiscreetError("interrupted.", state=STAYS, remedy="See what was charged: discreet ledger show.")

@@ -36,6 +36,17 @@ def _open_book(book: str) -> tuple[Ledger, Project | None]:
     return Ledger(book), None
 
 
+def _known(population: str, names: list[str]) -> str:
+    if population not in names:
+        from discreet.project import near
+
+        raise InvalidInput(
+            f"the ledger has no account {population!r}.{near(population, names)}",
+            remedy=f"Its accounts: {', '.join(names) or 'none'}.",
+        )
+    return population
+
+
 def _owner(key: Path | None, book: str, project: Project | None) -> OwnerKey:
     from discreet.ledger import OwnerKey
 
@@ -62,18 +73,36 @@ def open_accounts(
 
     read = Project.read(project)
     place = key or read.key_path
-    owner = OwnerKey.read(place) if place.exists() else OwnerKey.create(place)
-    opened = read.open(owner)
+    opened: list[Account] = []
+    if read.unopened():
+        if key is None:
+            _check_own(read, OwnerKey.read(place).public if place.exists() else None)
+        owner = OwnerKey.read(place) if place.exists() else OwnerKey.create(place)
+        opened = read.open(owner)
     if as_json:
         show_json({"opened": [_account(item) for item in opened], "key": str(place)})
         return
     for account in opened:
         say(f"Opened {account.population!r}: {_terms(account)}.")
+        if account.delta_atoms and account.measure.kind != "pure":
+            kept = f"δ = {show_delta(account.delta_atoms)} is kept for events with a δ of their own (delta_atoms)"
+            say(f"  {kept}; one release could have at most ε = {number(_left(account))}.")
     if not opened:
         say("All accounts are open.")
         return
     say(f"The owner's key is {place}; keep it where analysts cannot read it.")
     say(f'Its public half, for owner = "…" under each population: {owner.public}')
+
+
+def _check_own(project: Project, public: str | None) -> None:
+    """Refuse to open an account under another key than the others of the ledger, unless that is asked for."""
+    for name, known in project.owners().items():
+        if known != public:
+            found = "is not there" if public is None else "is another one"
+            raise InvalidInput(
+                f"{name!r} was opened with the key {known}; {project.key_path} {found}.",
+                remedy="Put that key back, or name the key of the new accounts with --key FILE (made if it is not there).",
+            )
 
 
 @app.command()
@@ -85,7 +114,9 @@ def show(
 ) -> None:
     """Show budgets, what was spent, and on what. With --json every entry in full."""
     ledger, _ = _open_book(book)
-    names = ledger.populations() if population is None else [population]
+    names = ledger.populations()
+    if population is not None:
+        names = [_known(population, names)]
     accounts = [(ledger.account(name), ledger.entries(name)) for name in names]
     if as_json:
         show_json(
@@ -151,6 +182,7 @@ def raise_budget(
 ) -> None:
     """Grant a larger epsilon at the same delta. After releases it is marked as chosen after them."""
     ledger, project = _open_book(book)
+    _known(population, ledger.populations())
     account = ledger.raise_budget(population, epsilon=epsilon, owner=_owner(key, book, project))
     if as_json:
         show_json(_account(account))
@@ -172,6 +204,7 @@ def share(
 ) -> None:
     """Grant an analyst a share: what they ask must fit both their share and the account."""
     ledger, project = _open_book(book)
+    _known(population, ledger.populations())
     account = ledger.share(population, analyst, epsilon=epsilon, owner=_owner(key, book, project))
     if as_json:
         show_json(_account(account))

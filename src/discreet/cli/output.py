@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from discreet.cli.spoken import spoken
 from discreet.errors import DiscreetError
 
 if TYPE_CHECKING:
@@ -30,6 +31,19 @@ class WrongUse(TyperException):
     """A wrong use of the command line that typer cannot see."""
 
     exit_code = USAGE
+
+
+class Stopped(Exception):
+    """A command that stopped after part of its work.
+
+    Args:
+        error: Why.
+        beside: What was done by then, for --json.
+    """
+
+    def __init__(self, error: BaseException, beside: Mapping[str, Any]) -> None:
+        self.error, self.beside = error, dict(beside)
+        super().__init__()
 
 
 def console() -> Console:
@@ -72,11 +86,15 @@ def help_if_alone(context: typer.Context) -> None:
         raise typer.Exit(USAGE)
 
 
-def fail(error: DiscreetError, arguments: Sequence[str], *, kind: str | None = None) -> None:
-    """Show an error: on stderr for people, as one JSON object on stdout with --json."""
+def fail(
+    error: DiscreetError, arguments: Sequence[str], *, kind: str | None = None, beside: Mapping[str, Any] | None = None
+) -> None:
+    """Show an error: on stderr for people, as one JSON object on stdout with --json, with what was done beside."""
     kind = kind or type(error).__name__
+    error = spoken(error, arguments[0] if arguments else "")
     if "--json" in arguments:
-        show_json({"error": {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}})
+        parts = {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}
+        show_json({"error": parts} | dict(beside or {}))
         return
     errors().print(Text.assemble((kind, "bold red"), f": {error}"), soft_wrap=True)
 

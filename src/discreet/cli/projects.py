@@ -1,4 +1,4 @@
-"""init, plan, run, explain: a whole project."""
+"""plan, run, explain: a whole project."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ import typer
 from rich.text import Text
 
 from discreet import accounting, events
-from discreet.cli.output import FORECAST, Json, Yes, confirm, errors, forecast, number, say, show_json, show_table
-from discreet.errors import InvalidInput
+from discreet.cli.output import (
+    FORECAST,
+    Json,
+    Stopped,
+    Yes,
+    confirm,
+    errors,
+    forecast,
+    number,
+    say,
+    show_json,
+    show_table,
+)
 from discreet.profiles import show_delta
 
 if TYPE_CHECKING:
@@ -22,76 +33,20 @@ Audience = Literal["person", "policy", "engineer"]
 STATES = {
     "new": "will be charged and released",
     "released": "stands already, is re-used and costs nothing",
-    "charged": "was charged and never released (a crash); to ask again, raise its attempt",
+    "charged": "was charged and never released (a crash)",
+    "lost": "was released, but its folder is gone or was altered; restore it from a backup",
     "refused": "the account will not hold it when its turn comes",
 }
-COLOURS = {"new": "green", "released": "dim", "charged": "yellow", "refused": "red"}
+COLOURS = {"new": "green", "released": "dim", "charged": "yellow", "lost": "yellow", "refused": "red"}
+STOPS = ("charged", "lost", "refused")
 NO_RELEASE = "The file declares no release; add one: [[release]]."
 ID = 12  # as much of a request's id as a person needs to find its folder
-
-SKELETON = """# What is private, who is protected, and what is to be published.
-version = 1
-
-[project]
-name = "My project"
-description = ""
-
-[ledger]
-url = "ledger.db" # a file beside this one, or postgresql://…
-
-[population.people]
-column = "person_id"     # the column that identifies a person
-relation = "add_remove"
-measure = "zcdp"         # pure, zcdp or renyi
-epsilon = 1.0            # everything together, for ever
-delta = 1e-6
-
-[table.visits]
-source = "visits.parquet"
-version = "1"            # change it whenever the rows change
-population = "people"
-max_groups = 2           # groups of a GROUP BY that one person may touch
-max_rows = 5             # rows of one person in one group
-
-# Bounds and keys are public knowledge. Never read them off the data.
-[table.visits.columns]
-person_id = { type = "integer" }
-ward = { type = "text", keys = ["A", "B"] }
-cost = { type = "float", low = 0.0, high = 500.0 }
-
-[[release]]
-name = "by_ward"
-sql = "SELECT ward, COUNT(*) AS visits, AVG(cost) AS cost FROM visits GROUP BY ward"
-epsilon = 0.5
-delta = 1e-7
-guess = { visits = 1000, cost = 100, "COUNT(cost)" = 1000 } # what you expect, from public knowledge
-"""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (init, plan, run, explain):
+    for command in (plan, run, explain):
         app.command()(command)
-
-
-def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),
-    *,
-    as_json: Json = False,
-) -> None:
-    """Write a commented discreet.toml to start from. Opens nothing and spends nothing."""
-    path = folder / "discreet.toml"
-    if path.exists():
-        raise InvalidInput(f"{path} exists already.", remedy="Choose another folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(SKELETON, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
-    if as_json:
-        show_json({"written": str(path)})
-        return
-    say(f"Wrote {path}. Edit it, then: discreet ledger open {folder}, discreet plan {folder}.")
 
 
 def plan(project: Place, *, as_json: Json = False) -> None:
@@ -99,45 +54,81 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     from discreet.project import Project
 
     read = Project.read(project)
-    steps = read.plan()
+    steps, draft = read.plan(), read.draft
+    accounts = {name: draft.account(name) for name in dict.fromkeys(step.population for step in steps)}
+    stop, notes = _stop(steps), read.differences()
     if as_json:
-        show_json({"releases": [_step(step) for step in steps]})
+        _plan_json(steps, accounts, draft.drafted, notes)
         return
     if not steps:
         say(NO_RELEASE)
         return
     _show_errors(steps)
     _show_noise(steps)
-    accounts = {name: read.ledger.account(name) for name in dict.fromkeys(step.population for step in steps)}
     _show_steps(steps, accounts)
     for state in dict.fromkeys(step.state for step in steps):
         say(f"{state}: {STATES[state]}.")
+    for step in steps:
+        if step.state in ("charged", "lost"):
+            again = f"[[release]] {step.release.name}: attempt = {step.release.attempt + 1}"
+            say(f"To ask {step.release.name!r} again, for a new charge: {again}")
     say("ε left: the largest ε that one more release could have then, at the account's δ.")
-    stop = _stop(steps)
     if stop < len(steps):
         say(f"A run stops at {steps[stop].release.name!r}; what stands after it is not reached.")
     for account in accounts.values():
-        _show_budget(account, steps[:stop])
-    for difference in read.differences():
-        say(f"Note: {difference}.")
+        _show_budget(account, _then(account, steps[:stop]), opened=account.population not in draft.drafted)
+    for note in notes:
+        say(f"Note: {note}.")
     say("Nothing was spent and no data was read.")
+
+
+def _plan_json(steps: list[Step], accounts: dict[str, Account], drafted: frozenset[str], notes: list[str]) -> None:
+    stop = _stop(steps)
+    show_json(
+        {
+            "releases": [_step(step) for step in steps],
+            "stops_at": steps[stop].release.name if stop < len(steps) else None,
+            "accounts": {
+                name: {
+                    "open": name not in drafted,
+                    "unit": account.unit.to_dict(),
+                    "measure": str(account.measure),
+                    "epsilon": account.epsilon,
+                    "delta": account.delta,
+                    "spent_epsilon": _stated(account, account.spent),
+                    "after_epsilon": _stated(account, _then(account, steps[:stop])),
+                }
+                for name, account in accounts.items()
+            },
+            "notes": notes,
+        }
+    )
 
 
 def _stop(steps: list[Step]) -> int:
     """Return the place of the first step at which a run would stop; past the last if it would not."""
-    return next((place for place, step in enumerate(steps) if step.state in ("charged", "refused")), len(steps))
+    return next((place for place, step in enumerate(steps) if step.state in STOPS), len(steps))
 
 
-def _show_budget(account: Account, reached: list[Step]) -> None:
-    then = account.spent
+def _then(account: Account, reached: list[Step]) -> accounting.Cost:
+    """Return what the account will have spent after the steps that a run reaches."""
+    spent = account.spent
     for step in reached:
         if step.population == account.population:
-            then += step.cost
-    spent, after = (
-        number(accounting.statement(account.measure, cost, delta=account.delta)) for cost in (account.spent, then)
-    )
+            spent += step.cost
+    return spent
+
+
+def _stated(account: Account, spent: accounting.Cost) -> float:
+    return accounting.statement(account.measure, spent, delta=account.delta)
+
+
+def _show_budget(account: Account, then: accounting.Cost, *, opened: bool) -> None:
     say(f"{account.population}: ε = {number(account.epsilon)} at δ = {show_delta(account.delta)} {account.unit.label}")
+    spent, after = number(_stated(account, account.spent)), number(_stated(account, then))
     say(f"  spent so far ε = {spent}, after a run ε = {after}")
+    if not opened:
+        say("  not open yet: these are the terms of the file, which discreet ledger open fixes for ever")
 
 
 def _show_steps(steps: list[Step], accounts: dict[str, Account]) -> None:
@@ -227,11 +218,14 @@ def run(
     if not (steps or only or as_json):
         say(NO_RELEASE)
         return
+    for population in dict.fromkeys(step.population for step in steps):
+        read.check_open(population)
     new = [step for step in steps[: _stop(steps) + 1] if step.state in ("new", "refused")]
     if new:
         costs = ", ".join(f"{step.release.name} (ε = {number(step.plan.guarantee.epsilon)})" for step in new)
         confirm(f"This charges {len(new)} release(s): {costs}. Go on?", yes=yes)
     done: list[Done] = []
+    failure: BaseException | None = None
     columns, shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()), errors()
     try:
         with Progress(*columns, console=shown, transient=True, disable=as_json or not shown.is_terminal) as bar:
@@ -239,11 +233,15 @@ def run(
             for item in read.run(only):
                 done.append(item)
                 bar.update(task, advance=1, description=item.release.name)
-    finally:
-        if not as_json:
-            _show_done(done, project)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - shown once what stands has been
+        failure = error
+    stand = {"releases": [_done(item) for item in done]}
+    if not as_json:
+        _show_done(done, project)
+    if failure is not None:
+        raise Stopped(failure, stand)
     if as_json:
-        show_json({"releases": [_done(item) for item in done]})
+        show_json(stand)
 
 
 def _show_done(done: list[Done], project: Path) -> None:

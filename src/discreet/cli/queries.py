@@ -20,10 +20,9 @@ from discreet.cli.output import (
     show_json,
     show_table,
 )
-from discreet.errors import InvalidInput
+from discreet.errors import DiscreetError, InvalidInput
 
 if TYPE_CHECKING:
-    from discreet.dataset import Dataset
     from discreet.release import Release
     from discreet.sql import QueryCost
 
@@ -59,17 +58,29 @@ def query(
 ) -> None:
     """Answer a SQL question with noise, and charge the account."""
     from discreet import sql as sql_room
+    from discreet.project import Project, named
 
-    dataset, asked = _ask(project, sql, epsilon, delta, weights, guess, analyst)
+    read = Project.read(project)
+    dataset, asked = read.dataset_of(sql, analyst=analyst), _asked(epsilon, delta, weights, guess)
     price = sql_room.cost(dataset, sql, **asked)
     name = price.plan.name if name is None else name
-    earlier = dataset.ledger.request(dataset.population, dataset.request(price.plan, name=name, attempt=attempt))
-    reused = earlier is not None and earlier.kind == "release"
+    request = dataset.request(price.plan, name=name, attempt=attempt)
+    reused = dataset.ledger.request(dataset.population, request) is not None  # or refused; no new charge in any case
     if not yes and not reused:
         if not as_json:
             _show_cost(price)
         confirm(f"This charges {price.plan.guarantee} to {price.population!r}. Go on?", yes=False)
-    release = sql_room.query(dataset, sql, **asked, name=name, purpose=purpose, attempt=attempt)
+    try:
+        release = sql_room.query(dataset, sql, **asked, name=name, purpose=purpose, attempt=attempt)
+    except DiscreetError as error:
+        failure = named(error, name=name, request=request, again=f"with --attempt {attempt + 1}")
+    else:
+        _show_release(release, reused=reused, as_json=as_json)
+        return
+    raise failure  # outside of the handler, so that nothing hangs on to it
+
+
+def _show_release(release: Release, *, reused: bool, as_json: bool) -> None:
     if as_json:
         show_json(
             {
@@ -120,35 +131,28 @@ def cost(
 ) -> None:
     """Show what a query would cost and be worth. Spends nothing, reads no private row."""
     from discreet import sql as sql_room
+    from discreet.project import Project
 
-    dataset, asked = _ask(project, sql, epsilon, delta, weights, guess, analyst)
-    price = sql_room.cost(dataset, sql, **asked)
+    read = Project.read(project)
+    draft = read.draft
+    dataset = read.dataset_of(sql, analyst=analyst, ledger=draft)
+    price = sql_room.cost(dataset, sql, **_asked(epsilon, delta, weights, guess))
     if as_json:
         show_json(price.to_dict())
         return
     _show_cost(price)
+    if price.population in draft.drafted:
+        say(f"{price.population!r} is not open yet; these are the terms of the file.")
     say("Nothing was spent and no data was read.")
 
 
-def _ask(
-    project: Path,
-    sql: str,
-    epsilon: float,
-    delta: float | None,
-    weights: list[str] | None,
-    guess: list[str] | None,
-    analyst: str | None,
-) -> tuple[Dataset, dict[str, Any]]:
-    from discreet.project import Project
-
-    dataset = Project.read(project).dataset_of(sql, analyst=analyst)
-    asked = {
+def _asked(epsilon: float, delta: float | None, weights: list[str] | None, guess: list[str] | None) -> dict[str, Any]:
+    return {
         "epsilon": epsilon,
         "delta": delta,
         "weights": _pairs("--weights", weights),
         "guess": _pairs("--guess", guess),
     }
-    return dataset, asked
 
 
 def _pairs(option: str, items: list[str] | None) -> dict[str, float] | None:

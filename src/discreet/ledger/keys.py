@@ -53,13 +53,16 @@ class OwnerKey:
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+        remedy = "Give the path of the key the account was opened with."
         try:
             raw = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
             return cls(Ed25519PrivateKey.from_private_bytes(raw))
-        except (OSError, ValueError):
-            raise InvalidInput(
-                f"{path} holds no owner's key.", remedy="Give the path of the key the account was opened with."
-            ) from None
+        except FileNotFoundError:
+            raise InvalidInput(f"the owner's key {path} does not exist.", remedy=remedy) from None
+        except OSError as error:
+            raise InvalidInput(f"the owner's key {path} cannot be read: {error.strerror}.", remedy=remedy) from None
+        except ValueError:
+            raise InvalidInput(f"{path} holds no owner's key.", remedy=remedy) from None
 
     @property
     def public(self) -> str:

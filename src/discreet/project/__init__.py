@@ -1,6 +1,9 @@
 """A whole project in one file: discreet.toml, planned, run and explained."""
 
-from discreet.project.project import Done, Project, Step
-from discreet.project.read import Planned, Population, Settings, Table, read
+from discreet.project.draft import Draft
+from discreet.project.project import Project
+from discreet.project.read import Planned, Population, Settings, Table, near, read
+from discreet.project.steps import Done, Step
+from discreet.project.stopped import named
 
-__all__ = ["Done", "Planned", "Population", "Project", "Settings", "Step", "Table", "read"]
+__all__ = ["Done", "Draft", "Planned", "Population", "Project", "Settings", "Step", "Table", "named", "near", "read"]

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from discreet import accounting
 from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, MissingExtra, UnsupportedEvent, UnsupportedQuery
-from discreet.ledger import Account, Ledger, OwnerKey, remaining_epsilon
+from discreet.ledger import Account, Ledger, OwnerKey
+from discreet.project.draft import Draft
 from discreet.project.read import Planned, Settings, read, table_of
+from discreet.project.steps import Done, Step, step
+from discreet.project.stopped import named, stopped
 from discreet.release import Release, Shelf
 
 if TYPE_CHECKING:
@@ -19,49 +22,8 @@ if TYPE_CHECKING:
     from discreet.explain import Report
     from discreet.sql import QueryPlan
 
-State = Literal["new", "released", "charged", "refused"]
 RELEASES = "releases"
 KEY = "owner.key"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """One release of the plan.
-
-    Args:
-        release: As declared.
-        state: new: it will be charged; released: it was, and is re-used for nothing; charged: it
-            was charged and never released (a crash), and needs another attempt; refused: the
-            account would not hold it any more when its turn comes.
-        plan: The bound query: mechanism, event, expected errors.
-        cost: What it costs in the account's measure; zero when re-used.
-        population: The account that pays.
-        left: The largest epsilon one more release could have afterwards, at the account's delta.
-        request: The id of the question.
-    """
-
-    release: Planned
-    state: State
-    plan: QueryPlan
-    cost: accounting.Cost
-    population: str
-    left: float
-    request: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Done:
-    """One release that stands.
-
-    Args:
-        release: The release.
-        reused: Whether it was there before; then nothing was spent.
-        place: Its folder.
-    """
-
-    release: Release
-    reused: bool
-    place: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,14 +79,28 @@ class Project:
             if population.name not in known
         ]
 
+    def unopened(self) -> list[str]:
+        """Return the accounts that the file declares and the ledger does not have yet.
+
+        Raises:
+            InvalidInput: the file declares none at all.
+        """
+        opened = self._open_accounts()
+        return [name for name in self._declared() if name not in opened]
+
+    def owners(self) -> dict[str, str]:
+        """Return the public key of each account that the file declares and the ledger has."""
+        opened = self._open_accounts()
+        return {name: self.ledger.account(name).public_key for name in self.settings.populations if name in opened}
+
     def check_owners(self) -> None:
         """Refuse accounts that another owner opened than the file names.
 
         Raises:
             LedgerDamaged: names the account and both keys.
         """
-        for name in self._open_accounts():
-            self._check_owner(name, self.ledger.account(name).public_key)
+        for name, public_key in self.owners().items():
+            self._check_owner(name, public_key)
 
     def _check_owner(self, population: str, public_key: str) -> None:
         declared = self.settings.populations.get(population)
@@ -170,16 +146,41 @@ class Project:
             ]
         return found
 
-    def dataset(self, table: str, *, analyst: str | None = None) -> Dataset:
-        """Return a declared table as a dataset; reads no private row."""
+    @property
+    def draft(self) -> Draft:
+        """The ledger to plan with: accounts that are not open yet have the terms of the file."""
+        opened = self._open_accounts()
+        return Draft(self.ledger, [item for name, item in self.settings.populations.items() if name not in opened])
+
+    def check_open(self, population: str) -> None:
+        """Refuse an account that is not open.
+
+        Raises:
+            InvalidInput: says how to open it.
+        """
+        if population not in self._open_accounts():
+            raise InvalidInput(
+                f"the account {population!r} is not open in the ledger of {self.settings.path}.",
+                remedy=f"Open it: discreet ledger open {self.settings.path}",
+            )
+
+    def dataset(self, table: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
+        """Return a declared table as a dataset; reads no private row.
+
+        Args:
+            table: Its name.
+            analyst: Whose share pays too.
+            ledger: `draft`, to plan while the account is not open yet; by default the project's.
+
+        Raises:
+            InvalidInput: the account is not open.
+            LedgerDamaged: another owner opened an account than the file names.
+        """
         from discreet.dataset import Dataset
 
         declared = self.settings.tables[table]
-        if declared.population not in self._open_accounts():
-            raise InvalidInput(
-                f"the account {declared.population!r} is not open in the ledger of {self.settings.path}.",
-                remedy=f"Open it: discreet ledger open {self.settings.path}",
-            )
+        if ledger is None:
+            self.check_open(declared.population)
         self.check_owners()
         return Dataset(
             declared.source,
@@ -187,64 +188,44 @@ class Project:
             version=declared.version,
             unit=declared.unit,
             domain=declared.domain,
-            ledger=self.ledger,
+            ledger=self.ledger if ledger is None else ledger,
             population=declared.population,
             releases=self.shelf.folder,
             analyst=analyst,
         )
 
-    def dataset_of(self, sql: str, *, analyst: str | None = None) -> Dataset:
-        """Return the dataset a query reads."""
-        return self.dataset(table_of(sql, self.settings.tables), analyst=analyst)
+    def dataset_of(self, sql: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
+        """Return the dataset a query reads; see `dataset`."""
+        return self.dataset(table_of(sql, self.settings.tables), analyst=analyst, ledger=ledger)
 
     def plan(self) -> list[Step]:
         """Return what a run would do, in order. Spends nothing and reads no private row.
 
+        An account that is not open yet has the terms of the file.
+
         Raises:
             InvalidInput, UnsupportedQuery: a release is wrong; it is named.
         """
-        left: dict[str, accounting.Cost] = {}
+        draft = self.draft
         accounts: dict[str, Account] = {}
+        room: dict[str, accounting.Cost] = {}
         steps = []
         for release in self.settings.releases:
-            dataset, plan = self._bind(release)
+            dataset, plan = self._bind(release, draft)
             name = dataset.population
             if name not in accounts:
-                accounts[name] = self.ledger.account(name)
-                left[name] = accounts[name].left()
-            steps.append(self._step(release, dataset, plan, accounts[name], left))
+                accounts[name] = draft.account(name)
+                room[name] = accounts[name].left()
+            made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
+            steps.append(made)
         return steps
 
-    def _step(
-        self,
-        release: Planned,
-        dataset: Dataset,
-        plan: QueryPlan,
-        account: Account,
-        left: dict[str, accounting.Cost],
-    ) -> Step:
-        self.ledger.check(dataset.population, dataset.unit)
-        request = dataset.request(plan, name=release.name, attempt=release.attempt)
-        earlier = self.ledger.request(dataset.population, request)
-        cost = accounting.cost(plan.event, account.measure)
-        state: State = "new"
-        if earlier is not None:
-            state = "released" if earlier.kind == "release" else "charged"
-            cost = accounting.Cost()
-        elif cost <= left[dataset.population]:
-            rest = left[dataset.population]
-            left[dataset.population] = accounting.Cost(rest.loss - cost.loss, rest.delta - cost.delta)
-        else:
-            state = "refused"
-        after = remaining_epsilon(account, room=left[dataset.population])
-        return Step(release, state, plan, cost, dataset.population, after, request)
-
-    def _bind(self, release: Planned) -> tuple[Dataset, QueryPlan]:
+    def _bind(self, release: Planned, ledger: Ledger | None = None) -> tuple[Dataset, QueryPlan]:
         """Return the dataset that a release reads, and its bound query; an error names the release."""
         from discreet import sql
 
         try:
-            dataset = self.dataset_of(release.sql)
+            dataset = self.dataset_of(release.sql, ledger=ledger)
             return dataset, sql.plan(
                 dataset,
                 release.sql,
@@ -254,12 +235,12 @@ class Project:
                 guess=release.guess,
             )
         except (InvalidInput, UnsupportedQuery, UnsupportedEvent) as error:
-            named = type(error)(
+            located = type(error)(
                 f"{self.settings.path}: [[release]] {release.name}: {error.what}",
                 state=error.state,
                 remedy=error.remedy,
             )
-        raise named
+        raise located
 
     def run(self, only: str | None = None) -> Iterator[Done]:
         """Charge, run and write each release in order, yielding it; what was released is re-used.
@@ -285,12 +266,13 @@ class Project:
             except MissingExtra:
                 raise
             except DiscreetError as error:
-                stopped = _stopped(error, release.name, place, len(todo))
+                again = f"with attempt = {release.attempt + 1} in [[release]] {release.name}"
+                told = named(error, name=release.name, request=request, again=again)
+                stop = stopped(told, release.name, place, len(todo))
             else:
-                reused = earlier is not None and earlier.kind == "release"
-                yield Done(done, reused, self.shelf.place(release.name, request))
+                yield Done(done, earlier is not None, self.shelf.place(release.name, request))
                 continue
-            raise stopped  # outside of the handler, so that nothing hangs on to it
+            raise stop  # outside of the handler, so that nothing hangs on to it
 
     def _ask(self, release: Planned, dataset: Dataset) -> Release:
         from discreet import sql
@@ -348,14 +330,6 @@ class Project:
             }
             written += [_write(folder / file, text) for file, text in texts.items()]
         return written
-
-
-def _stopped(error: DiscreetError, name: str, before: int, total: int) -> DiscreetError:
-    """Return the error with the place where the run stopped."""
-    if total == 1:
-        return error
-    stand = "nothing was released before it" if before == 0 else f"the {before} before it of {total} stand"
-    return type(error)(error.what, state=f"{error.state} The run stopped at {name!r}; {stand}.", remedy=error.remedy)
 
 
 def _write(path: Path, text: str) -> Path:

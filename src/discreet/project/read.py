@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from discreet.accounting import Measure
+from discreet.accounting import Cost, Measure, capacity
 from discreet.domains import Column, Domain
 from discreet.errors import InvalidInput
 from discreet.ledger import Ledger
@@ -35,6 +36,21 @@ class Population:
     delta_atoms: float | None = None
     ceiling: float | None = None
     owner: str | None = None
+
+    @property
+    def atoms(self) -> float:
+        """The part of delta for events with a delta of their own, as the ledger has it by default."""
+        if self.delta_atoms is not None:
+            return self.delta_atoms
+        return self.delta if self.measure.kind == "pure" else self.delta / 2
+
+    def room(self) -> Cost:
+        """Return what the account will hold.
+
+        Raises:
+            InvalidInput: no account can have these terms.
+        """
+        return capacity(self.measure, epsilon=self.epsilon, delta=self.delta, delta_atoms=self.atoms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,12 @@ def _population(name: str, facts: Any) -> Population:
         owner=_get(facts, "owner", str, None),
     )
     check_terms(population.unit, population.measure, epsilon, delta, population.ceiling)
+    population.room()
+    if population.owner is not None and not re.fullmatch("[0-9a-f]{64}", population.owner):
+        raise InvalidInput(
+            f"owner must be the public half of the owner's key, 64 digits of hex, got {population.owner!r}.",
+            remedy="discreet ledger open and ledger verify print it.",
+        )
     return population
 
 
@@ -180,7 +202,8 @@ def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Popu
     population = populations.get(_get(facts, "population", str))
     if population is None:
         raise InvalidInput(
-            f"population names {facts['population']!r}, which is not declared.{_near(facts['population'], populations)}"
+            f"population names {facts['population']!r}, which is not declared.{near(facts['population'], populations)}",
+            remedy=f"Declared: {', '.join(populations) or 'none; add one: [population.NAME]'}.",
         )
     unit = population.unit
     bounds = {key: facts[key] for key in ("max_groups", "max_rows") if key in facts}
@@ -195,6 +218,14 @@ def _a_table(folder: Path, name: str, facts: Any, populations: Mapping[str, Popu
         with _at(f"column {column!r}"):
             _mapping(known)
             _keys(known, set(Column.__slots__))
+    for key, name_of in (("column", unit.column), ("per", unit.per)):
+        if name_of is not None and name_of not in columns:
+            raise InvalidInput(
+                f"{key} of [population.{population.name}] is {name_of!r}, which is no column of this table."
+                f"{near(name_of, columns)}",
+                remedy=f"Correct it there, or declare it under [table.{name}.columns]: "
+                f'{name_of} = {{ type = "integer" }}',
+            )
     return Table(
         name=name,
         source=folder / _get(facts, "source", str),
@@ -252,7 +283,7 @@ def table_of(sql: str, tables: Mapping[str, Table]) -> str:
         if declared.lower() == name.lower():
             return declared
     raise InvalidInput(
-        f"the query reads {name!r}, which is not a declared table.{_near(name, tables)}",
+        f"the query reads {name!r}, which is not a declared table.{near(name, tables)}",
         remedy=f"Declared: {', '.join(tables) or 'none'}.",
     )
 
@@ -276,10 +307,11 @@ def _at(place: str) -> Iterator[None]:
 def _keys(facts: Mapping[str, Any], known: set[str]) -> None:
     for key in facts:
         if key not in known:
-            raise InvalidInput(f"unknown key {key!r}.{_near(key, known)}", remedy=f"Known: {', '.join(sorted(known))}.")
+            raise InvalidInput(f"unknown key {key!r}.{near(key, known)}", remedy=f"Known: {', '.join(sorted(known))}.")
 
 
-def _near(word: str, known: Any) -> str:
+def near(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean …?" if one of the known words is close to `word`, else nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

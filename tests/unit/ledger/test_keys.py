@@ -54,8 +54,14 @@ def test_what_is_no_key(tmp_path, content):
     path = tmp_path / "owner.key"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InvalidInput, match="holds no owner's key"):
+    says = "does not exist" if content is None else "holds no owner's key"
+    with pytest.raises(InvalidInput, match=says):
         OwnerKey.read(path)
+
+
+def test_a_key_that_cannot_be_read(tmp_path):
+    with pytest.raises(InvalidInput, match=r"cannot be read: Is a directory\."):
+        OwnerKey.read(tmp_path)
 
 
 def test_a_scratch_ledger_goes_away_with_its_folder():
