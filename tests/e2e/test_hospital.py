@@ -197,6 +197,46 @@ def test_the_answers_are_about_right(walked):
                 assert abs(row[column] - truth.loc[row["male"], column]) < 8 * row[f"{column}_se"]
 
 
+def test_the_bounds_cut_off_less_than_the_noise_hides(walked):
+    """What a reader takes the titles to say is in the intervals, give or take a few: no bound of the example bites.
+
+    Four kinds of test or of diagnosis per person, instead of all that are declared, would be 20 standard errors off.
+    """
+    tests, diagnoses = (
+        pyarrow.parquet.read_table(walked / "data" / f"{name}.parquet").to_pandas() for name in ("nafld2", "nafld3")
+    )
+    mean = tests.groupby("test")["value"].mean()
+    truth = {
+        "tests": tests.groupby("test")["id"].nunique(),
+        "diagnoses": diagnoses.groupby("event")["id"].nunique(),
+        "blood_pressure": {None: mean["sbp"]},
+        "smoking": {None: 100 * mean["smoke"]},
+        "fibrosis": {None: mean["fib4"]},
+    }
+    for release, exact in truth.items():
+        (table,) = (
+            pyarrow.parquet.read_table(path) for path in (walked / "releases" / release).glob("*/value.parquet")
+        )
+        column = next(name for name in table.column_names if f"{name}_se" in table.column_names)
+        for row in table.to_pylist():
+            key = row.get("test", row.get("event"))
+            assert abs(row[column] - exact[key]) < 8 * row[f"{column}_se"], (release, key)
+
+
+def test_the_report_warns_where_a_bound_may_bite(walked):
+    page = (walked / "report" / "report.md").read_text()
+    warned = {part.split("\n", 1)[0] for part in page.split("\n### ") if "**Beyond the noise.**" in part}
+    assert {title.split(". ", 1)[1].split(";")[0].replace("\\", "") for title in warned} == {
+        "How many people are in the cohort",
+        "Who they are at the start: age, body mass index, weight, height",
+        "How many died during follow-up",
+        "How long people were followed, in days",
+        "Mean systolic blood pressure",
+        "Which part of the answers says: smokes",
+        "Mean FIB-4 score, a marker of fibrosis of the liver",
+    }
+
+
 def test_query_and_cost(hospital):
     toml = hospital / "discreet.toml"
     asked = [toml, SQL, "--epsilon", "0.5", "--delta", "1e-7"]

@@ -135,7 +135,7 @@ def limits(release: Release) -> str | None:
     cells, why = _reach(release), []
     if groups < cells:
         why.append(
-            f"a person counts in one group only, also one who belongs to several of the {cells:,}"
+            f"a person counts in one group only, even if they belong to several of the {cells:,}"
             if groups == 1
             else f"a person who belongs to more than {groups:,} of the {cells:,} groups counts in {groups:,} only"
         )

@@ -254,7 +254,7 @@ def sql_release(make, *, unit, expressions=("COUNT(*)",), keys=None, bounds=None
     ("groups", "rows", "expressions", "low", "told"),
     [
         (4, 1, ["COUNT(*)"], 0, "Counts can be too low: a person who belongs to more than 4 of the 10 groups counts in 4"),
-        (1, 1, ["COUNT(*)"], 0, "a person counts in one group only, also one who belongs to several of the 10"),
+        (1, 1, ["COUNT(*)"], 0, "a person counts in one group only, even if they belong to several of the 10"),
         (10, 20, ["SUM(x)"], 0, "Totals can be too low: a person with more than 20 rows in a group counts like one with 20"),
         (10, 20, ["SUM(x)"], -5, "Totals can be off: a person with more than 20 rows"),
         (10, 20, ["AVG(x)"], 0, "Means can be off: a person with more than 20 rows"),
