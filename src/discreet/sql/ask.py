@@ -12,7 +12,7 @@ from discreet.errors import BudgetExceeded
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
 from discreet.sql.bind import QueryPlan, bind
-from discreet.sql.engines import canary
+from discreet.sql.engines import canary, duckdb
 from discreet.sql.forecast import Forecast
 
 
@@ -35,8 +35,15 @@ class Query:
     guess: Mapping[str, float] | None = None
 
     def bind(self, dataset: Dataset) -> QueryPlan:
-        """Bind to the dataset's public facts; reads no private row."""
-        return bind(dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess)
+        """Bind to the dataset's public facts; reads no private row.
+
+        What is bound to fail afterwards is refused here, before the charge: an engine that is missing or
+        means something else, a source that cannot be opened or whose columns have other names.
+        """
+        bound = bind(dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess)
+        canary.check()
+        duckdb.ready(dataset.source, bound.question.columns, dataset.name)
+        return bound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,8 +168,7 @@ def query(
     Assumes: bounds and keys are public; without a person's column, the promised max_rows.
     Not protected: running time and memory use.
     """
-    bound = plan(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
-    canary.check()  # before the charge: an engine that is missing, or means something else, costs nothing
+    bound = Query(sql, epsilon, delta, weights, guess).bind(dataset)
     return dataset.reveal(
         _Bound(bound),
         name=bound.name if name is None else name,

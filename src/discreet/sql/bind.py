@@ -32,6 +32,21 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
+# What a source has to be like for the proof to hold; the caller's word.
+_VALID = "Stored values are valid for their stored types (text is UTF-8, dates and times are in range)."
+_TYPES = "The stored types of the columns do not depend on the rows."
+_ABOUT = {
+    "csv": ["The CSV file is well formed: its records are the rows of the table."],
+    "file": [_VALID, _TYPES],
+    "arrow": [_VALID, _TYPES],
+    "pandas": [_VALID, _TYPES],
+    "polars": [_VALID, _TYPES],
+    "connection": [
+        _VALID,
+        "A view or macro that the table is made of fails on no row, and makes each person's rows from theirs alone.",
+    ],
+}
+
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
@@ -167,8 +182,8 @@ def _guarantee(dataset: Dataset, kind: str, event: events.Event, epsilon: float,
     if not dataset.unit.enforced:
         rows = dataset.unit.max_rows
         assumptions.append(f"Each person has at most {rows} row{'s' if rows > 1 else ''} in this table (promised).")
-    if kind == "file" and str(dataset.source).lower().endswith(".csv"):
-        assumptions.append("The CSV file is well formed: its records are the rows of the table.")
+    csv = kind == "file" and str(dataset.source).lower().endswith(".csv")
+    assumptions += _ABOUT["csv" if csv else kind]
     return Guarantee(
         unit=dataset.unit,
         epsilon=min(epsilon, profile.epsilon(delta)),
@@ -199,18 +214,20 @@ def _dense(found: pyarrow.Table, question: Question) -> dict[Primitive, NDArray[
     """Return each primitive's exact integers over all declared groups; groups without rows have 0."""
     import pyarrow.compute as pc
 
-    cells = np.zeros(found.num_rows, dtype=np.int64)
+    cells, known = np.zeros(found.num_rows, dtype=np.int64), np.ones(found.num_rows, dtype=bool)
     for i, name in enumerate(question.keys):
         keys = post.key_values(question.domain[name])
         place = pc.index_in(found.column(f"k{i}").cast(keys.type), value_set=keys)
-        cells = cells * len(keys) + place.combine_chunks().to_numpy(zero_copy_only=False)
+        at = place.combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        known &= at >= 0  # the engine has left all others out; should it ever not, they are in no group
+        cells = cells * len(keys) + at
     exact: dict[Primitive, NDArray[Any]] = {}
     for j, part in enumerate(question.primitives):
         high, low = (found.column(f"{half}{j}").to_numpy() for half in "hl")
         if len(high) and max(abs(int(high.min())), abs(int(high.max()))) >= 2**29:
             high, low = high.astype(object), low.astype(object)
         values = np.zeros(question.bounds.cells, dtype=high.dtype)
-        values[cells] = high * 2**32 + low
+        values[cells[known]] = (high * 2**32 + low)[known]
         exact[part] = values
     return exact
 

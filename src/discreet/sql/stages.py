@@ -8,17 +8,17 @@ and every step is defined for every input, so that no row can make it fail.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from discreet.domains import Column, Domain, Key
+from discreet.sql import reading
 from discreet.sql.bound import Bounds, Primitive, grid
 from discreet.sql.build import aliased, case, cast, chained, double, engine_type, integer, missing, name_of, select
 from discreet.sql.nodes import Compare, Const, In, IsNull, Logic, Not, Predicate, Ref
 from discreet.units import PrivacyUnit
 
-SQL_TYPES = {"integer": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "boolean": "BOOLEAN", "date": "DATE"}
 SPLIT = 2**32  # 128-bit sums leave the engine as two 64-bit halves
 
 
@@ -34,6 +34,9 @@ class Question:
         primitives: What to compute.
         where: Which rows.
         salt: Public number that decides which groups of a person are kept.
+        columns: Every column the query reads. Worked out, as are the next two.
+        summed: Columns whose clamped values are summed.
+        counted: Columns whose readable values are counted (all that are summed are).
     """
 
     domain: Domain
@@ -43,6 +46,17 @@ class Question:
     primitives: tuple[Primitive, ...]
     where: Predicate | None
     salt: int
+    columns: tuple[str, ...] = field(init=False)
+    summed: tuple[str, ...] = field(init=False)
+    counted: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        named = [(item.column, item.kind) for item in self.primitives if item.column is not None]
+        summed = dict.fromkeys(name for name, kind in named if kind in ("sum", "centred"))
+        counted = dict.fromkeys(name for name, _ in named)
+        columns = dict.fromkeys((*self.persons, *self.keys, *counted, *_columns(self.where)))
+        for name, value in (("summed", summed), ("counted", counted), ("columns", columns)):
+            object.__setattr__(self, name, tuple(value))
 
     @property
     def persons(self) -> tuple[str, ...]:
@@ -64,24 +78,6 @@ class Question:
         """The engine's names of the keys."""
         return [f"k{i}" for i in range(len(self.keys))]
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column the query reads."""
-        named = [item.column for item in self.primitives if item.column is not None]
-        return tuple(dict.fromkeys((*self.persons, *self.keys, *named, *_columns(self.where))))
-
-    @property
-    def summed(self) -> tuple[str, ...]:
-        """Columns whose clamped values are summed."""
-        return tuple(
-            dict.fromkeys(item.column for item in self.primitives if item.column and item.kind in ("sum", "centred"))
-        )
-
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """Columns whose readable values are counted (all that are summed are)."""
-        return tuple(dict.fromkeys(item.column for item in self.primitives if item.column is not None))
-
 
 def engine_query(question: Question, source: Any) -> Any:
     """Return the query over `source` (a sqlglot table) as a sqlglot expression.
@@ -90,7 +86,11 @@ def engine_query(question: Question, source: Any) -> Any:
     """
     from sqlglot import exp
 
-    typed = select([aliased(_read(name, question), f"c{i}") for i, name in enumerate(question.columns)], source)
+    read = [
+        aliased(reading.read(name, question.domain[name], source, person=name in question.persons), f"c{i}")
+        for i, name in enumerate(question.columns)
+    ]
+    typed = select(read or [_one()], source)
     columns = [*map(name_of, question.key_names)]
     for j in range(len(question.primitives)):
         high = exp.IntDiv(this=name_of(f"t{j}"), expression=integer(SPLIT))
@@ -107,17 +107,6 @@ def engine_query(question: Question, source: Any) -> Any:
 
 
 # ---------------------------------------------------------------------- rows: read, filter, clamp
-
-
-def _read(name: str, question: Question) -> Any:
-    """Return a column as its declared type; whatever cannot be read so is NULL."""
-    from sqlglot import exp
-
-    kind = question.domain[name].type
-    value = exp.TryCast(this=exp.Column(this=exp.to_identifier(name, quoted=True)), to=engine_type(SQL_TYPES[kind]))
-    if kind != "float":
-        return value
-    return case((exp.Anonymous(this="isfinite", expressions=[value]), value.copy()))
 
 
 def _kept(question: Question) -> Any:
@@ -139,7 +128,12 @@ def _kept(question: Question) -> Any:
         columns.append(aliased(value, f"v{i}"))
     if question.where is not None:
         where.append(exp.Paren(this=_predicate(question.where, question)))
-    return select(columns or [aliased(integer(1), "one")], "typed", where=where)
+    return select(columns or [_one()], "typed", where=where)
+
+
+def _one() -> Any:
+    """Return a column for a query that reads none: it counts rows."""
+    return aliased(integer(1), "one")
 
 
 def _key_value(name: str, question: Question) -> Any:
@@ -219,13 +213,14 @@ def _bounded(question: Question) -> Any:
 
     rows = question.bounds.rows if question.persons else None
     columns = [*map(name_of, question.key_names)]
-    counts = ["n"] if question.rows_counted else []
-    for name in (*counts, *(f"n{i}" for i in range(len(question.counted)))):
+    counts = [("n", "b")] if question.rows_counted else []
+    # Other names than the stage before: an engine that prefers its own aliases cannot bind to them.
+    for name, bounded in (*counts, *((f"n{i}", f"b{i}") for i in range(len(question.counted)))):
         value = name_of(name)
         if rows is not None:
             value = case((exp.GT(this=value, expression=integer(rows)), integer(rows)), default=value.copy())
             value = cast(value, _narrow(rows))
-        columns.append(aliased(value, name))
+        columns.append(aliased(value, bounded))
     for i, name in enumerate(question.counted):
         if name not in question.summed:
             continue
@@ -236,7 +231,7 @@ def _bounded(question: Question) -> Any:
             scaled = exp.IntDiv(this=product, expression=count)
             value = case((exp.GT(this=count.copy(), expression=integer(rows)), scaled), default=value.copy())
             value = cast(value, _narrow(rows * max(abs(low), abs(high))))
-        columns.append(aliased(value, f"s{i}"))
+        columns.append(aliased(value, f"z{i}"))
     return select(columns, "person", qualify=_sampled(question) if question.bounds.sampled else None)
 
 
@@ -255,8 +250,8 @@ def _totals(question: Question) -> Any:
     columns = [*map(name_of, question.key_names)]
     for j, item in enumerate(question.primitives):
         i = None if item.column is None else question.counted.index(item.column)
-        count = _sum("n" if i is None else f"n{i}")
-        value = count if item.kind in ("rows", "values") else _sum(f"s{i}")
+        count = _sum("b" if i is None else f"b{i}")
+        value = count if item.kind in ("rows", "values") else _sum(f"z{i}")
         if item.kind == "centred":  # linear, so it may be worked out from the totals
             value = exp.Sub(
                 this=exp.Mul(this=value, expression=integer(item.factor)),

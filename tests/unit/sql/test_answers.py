@@ -259,8 +259,10 @@ def test_a_repeated_request_is_the_same_release(tmp_path):
     assert len([entry for entry in dataset.ledger.entries("patients") if entry.kind == "charge"]) == 1
 
 
-def test_a_missing_column_is_a_data_failure_without_a_cause(tmp_path):
-    dataset = open_dataset(tmp_path, pa.table({"id": [77777]}))
+def test_a_failure_inside_the_engine_is_a_data_failure_without_a_cause(tmp_path):
+    connection = duckdb.connect()
+    connection.execute("CREATE VIEW t AS SELECT 1 AS id, error('it was 77777') AS age")
+    dataset = open_dataset(tmp_path, connection)
     with pytest.raises(DataFailure) as caught:
         sql.query(dataset, "SELECT SUM(age) FROM t", epsilon=1.0, delta=1e-6)
     assert caught.value.__context__ is None

@@ -56,5 +56,5 @@ def test_what_cannot_be_told_is_left_to_the_query(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="does not exist"):
         missing_columns(tmp_path / "t.csv", ["id"])

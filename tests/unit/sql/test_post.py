@@ -130,4 +130,4 @@ def test_the_engine_sql_is_ours_alone():
     assert "DROP" not in text
     assert "y--" not in text
     assert "'a''b'" in text
-    assert text.count('"source"') == 1
+    assert text.count('FROM "source"') == 1

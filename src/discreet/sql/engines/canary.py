@@ -13,6 +13,11 @@ from discreet.sql.engines import duckdb
 
 GROUPS, PEOPLE = 16, 2000
 
+TWO = (
+    'SELECT y FROM (SELECT CAST(x AS VARCHAR) COLLATE "binary" AS y '
+    "FROM (VALUES (CAST('a' AS VARCHAR) COLLATE NOCASE), ('A')) AS d(x)) AS f"
+)
+
 # Each: the property, an expression that shows it, and what that expression must be.
 CANARIES: tuple[tuple[str, str, object], ...] = (
     ("CASE keeps NULL", "CASE WHEN n IS NULL THEN NULL WHEN n <= 0 THEN 0 ELSE n END", None),
@@ -25,7 +30,10 @@ CANARIES: tuple[tuple[str, str, object], ...] = (
     ("values beyond 64 bits are NULL", "TRY_CAST(CAST('1e30' AS DOUBLE) AS BIGINT)", None),
     ("infinities are found", "ISFINITE(CAST('-inf' AS DOUBLE))", False),
     ("NaN is found", "ISFINITE(CAST('nan' AS DOUBLE))", False),
-    ("LEAST takes the smaller", "LEAST(5, 3)", 3),
+    ("a binary collation overrides another", "(CAST('a' AS VARCHAR) COLLATE NOCASE) COLLATE \"binary\" = 'A'", False),
+    ("a binary collation tells groups apart", f"(SELECT COUNT(*) FROM ({TWO} GROUP BY y) AS e)", 2),
+    ("a type has its name", "TYPEOF(CAST('1' AS DOUBLE))", "DOUBLE"),
+    ("a whole number with an exponent is read", "TRY_CAST('1e+16' AS BIGINT)", 10**16),
     ("a sum of nothing is NULL", "(SELECT COALESCE(SUM(x), 7) FROM (VALUES (1)) AS c(x) WHERE x > 1)", 7),
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, missing_extra
+from discreet.sql.engines import frames, lent
 from discreet.sql.stages import Question, engine_query
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "preserve_insertion_order": "false",
-    "pandas_analyze_sample": "0",  # object columns are text, whatever they hold: nothing is guessed
 }
 
 
@@ -103,11 +103,29 @@ def run(question: Question, statement: str, source: Any) -> pyarrow.Table:
         statement: The same as engine SQL, from `text`.
         source: The private source.
     """
-    from discreet.sql.engines.canary import check
-
-    check()
-    with _opened(source, question) as connection:
+    with _opened(source, question) as connection, lent.quiet(connection):
         return connection.sql(statement).to_arrow_table()
+
+
+def ready(source: Any, names: Iterable[str], table: str) -> None:
+    """Refuse, before the charge, a source on which a query is bound to fail, by names alone.
+
+    Args:
+        source: The private source.
+        names: The columns that the query reads.
+        table: The dataset's name.
+
+    Raises:
+        InvalidInput: it cannot be opened, lacks a column, or (a connection) redefines a function.
+    """
+    if kind(source) == "connection":
+        lent.check(source, table)
+    missing = missing_columns(source, names, table)
+    if missing:
+        raise InvalidInput(
+            f"the source of {table!r} has no column {', '.join(map(repr, missing))}.",
+            remedy=f"Correct the source, or what is declared for {table!r}.",
+        )
 
 
 def missing_columns(source: Any, names: Iterable[str], table: str = SOURCE) -> list[str]:
@@ -136,10 +154,11 @@ def _names(source: Any, table: str) -> list[str] | None:
     """Return the names of a source's columns; None if they cannot be told."""
     what = kind(source)
     if what == "connection":
-        return _table_columns(source, table)
+        return lent.columns(source, table)
     if what == "file":
         if not os.access(source, os.R_OK):
-            raise InvalidInput(f"{source} cannot be read: it does not exist, or you may not.", remedy="Correct it.")
+            why = "cannot be read: permission denied" if source.exists() else "does not exist"
+            raise InvalidInput(f"{source} {why}.", remedy="Correct the table's source.")
         return _file_columns(source)
     labels = source.column_names if what == "arrow" else source.columns
     return [str(label) for label in labels]
@@ -166,22 +185,6 @@ def _first_line(source: Path) -> list[str] | None:
     return next(csv.reader([line]), [])
 
 
-def _table_columns(connection: Any, table: str) -> list[str]:
-    """Return the columns of the table or view that `table` names on a connection; none if there is none.
-
-    From the catalog: a file, or a Python variable, of that name is no table.
-    """
-    try:
-        found = connection.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE lower(table_name) = lower(?) AND ("
-            "database_name = 'temp' OR (database_name = current_database() AND schema_name = current_schema()))",
-            [table],
-        ).fetchall()
-    except Exception:  # noqa: BLE001 - as above
-        found = []
-    return [str(name) for (name,) in found]
-
-
 @contextmanager
 def _opened(source: Any, question: Question) -> Iterator[Any]:
     """Yield a connection on which the source is a table or view."""
@@ -195,7 +198,7 @@ def _opened(source: Any, question: Question) -> Iterator[Any]:
             if what == "file":
                 connection.execute(f"CREATE VIEW {SOURCE} AS {_scan(source, str(path), question)}")
             else:
-                connection.register(SOURCE, source.to_arrow() if what == "polars" else source)
+                connection.register(SOURCE, frames.arrow(source, what, question.columns, question.domain))
             yield connection
 
 
@@ -221,7 +224,7 @@ def _scan(source: Path, path: str, question: Question) -> str:
     names = _header(source)
     known = {name.lower(): name for name in question.columns}
     columns = ", ".join(f"{_string(name)}: 'VARCHAR'" for name in names)
-    kept = ", ".join(_identifier(name) for name in names if name.lower() in known)
+    kept = ", ".join(_identifier(name) for name in names if name.lower() in known) or "*"
     return (
         f"SELECT {kept} FROM read_csv({_string(path)}, columns = {{{columns}}}, header = true, auto_detect = false, "
         "delim = ',', quote = '\"', escape = '\"', ignore_errors = true, encoding = 'utf-8', "

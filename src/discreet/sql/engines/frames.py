@@ -1,0 +1,91 @@
+"""Frames: the columns that a query reads, as an Arrow table, whatever the cells hold.
+
+pandas keeps texts, and whatever else stands beside a missing value, as Python objects. Those are
+read cell by cell, so that no cell fails the query or changes how another is read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from discreet.domains import Domain
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+def arrow(source: Any, kind: str, names: Iterable[str], domain: Domain) -> pyarrow.Table:
+    """Return the columns that `names` need; of two of a name the first, as in SQL names ignore case.
+
+    Args:
+        source: The frame.
+        kind: arrow, pandas or polars.
+        names: Declared columns.
+        domain: Their declarations.
+    """
+    import pyarrow as pa
+
+    labels = [str(label).lower() for label in (source.column_names if kind == "arrow" else source.columns)]
+    found: dict[str, Any] = {}
+    for name in names:
+        if name.lower() not in labels:
+            continue  # the engine fails on it: that a name is missing is no private fact
+        place = labels.index(name.lower())
+        if kind == "arrow":
+            found[name] = source.column(place)
+        elif kind == "polars":
+            found[name] = source.to_series(place).to_arrow()
+        else:
+            found[name] = _column(source.iloc[:, place], number=domain[name].type in ("integer", "float"))
+    return pa.table(found or {"one": pa.nulls(len(source))})
+
+
+def _column(series: Any, *, number: bool) -> pyarrow.Array:
+    """Return a pandas column: typed if it is, else as text; what cannot be read is NULL."""
+    import pyarrow as pa
+
+    plain = str(series.dtype) == "object"
+    try:
+        return pa.array(series, type=pa.string(), from_pandas=True) if plain else pa.array(series, from_pandas=True)
+    except Exception:  # noqa: BLE001 - cells that are no text: one by one, then
+        return pa.array([_text(cell, number=number) for cell in series.astype(object)], type=pa.string())
+
+
+def _text(cell: Any, *, number: bool) -> str | None:
+    """Return one cell as text, as a typed column would print it; None for what has no such text.
+
+    By the type alone: a method of an unknown type might raise, or not return.
+    """
+    import numpy as np
+
+    kind = type(cell)
+    try:
+        if issubclass(kind, str):
+            text = str.__str__(cell)
+            text.encode()  # a half of a surrogate pair is no text
+            return text
+        if issubclass(kind, bytes):
+            return bytes.decode(cell)
+        if kind in (bool, np.bool_):
+            return str(int(cell)) if number else str(bool(cell)).lower()
+        if kind is int or issubclass(kind, np.integer):
+            return str(int(cell))
+        if kind is float or issubclass(kind, np.floating):
+            return _number(float(cell))
+        if kind is Decimal:
+            return None if cell.is_nan() else str(cell)
+        if kind is datetime.date or kind is datetime.datetime:
+            return str(cell)
+    except Exception:  # noqa: BLE001 - unreadable is NULL
+        return None
+    return None
+
+
+def _number(value: float) -> str | None:
+    if math.isnan(value):
+        return None
+    return str(int(value)) if value.is_integer() else repr(value)

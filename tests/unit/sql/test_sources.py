@@ -1,0 +1,216 @@
+"""Sources of every kind: how cells are read, what a lent connection may do, what is refused before the charge."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from decimal import Decimal
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import discreet.sql as sql
+from discreet import Domain, PrivacyUnit
+from discreet.errors import InvalidInput, MissingExtra, missing_extra
+from discreet.sql.engines import canary, lent
+from discreet.sql.engines import duckdb as engine
+from discreet.sql.engines.frames import _text
+from tests.sql_cases import ROWS, open_dataset
+from tests.unit.sql.test_answers import exact
+
+BY_WARD = "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward"
+ONE = PrivacyUnit(column="id", max_groups=1)
+
+
+def charges(dataset):
+    return sum(entry.kind == "charge" for entry in dataset.ledger.entries("patients"))
+
+
+def refused(dataset, text, says):
+    with pytest.raises(InvalidInput, match=says) as caught:
+        sql.query(dataset, text, epsilon=1.0, delta=1e-6)
+    assert caught.value.state == "Nothing was spent and no data was read."
+    assert charges(dataset) == 0
+
+
+# ------------------------------------------------------------------------------ before the charge
+
+
+def test_a_missing_column_costs_nothing(tmp_path):
+    pyarrow.parquet.write_table(ROWS.select(["id", "ward"]), tmp_path / "t.parquet")
+    pyarrow.csv.write_csv(ROWS.select(["id", "ward"]), tmp_path / "t.csv")
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 77777 AS id, 'A' AS ward")
+    rows = ROWS.select(["id", "ward"])
+    sources = [tmp_path / "t.parquet", tmp_path / "t.csv", connection, rows, rows.to_pandas(), pl.from_arrow(rows)]
+    for i, source in enumerate(sources):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        dataset = open_dataset(folder, source)
+        refused(dataset, "SELECT SUM(age) AS s FROM t WHERE smoker", "the source of 't' has no column 'age', 'smoker'")
+        sql.query(dataset, BY_WARD, epsilon=1.0, delta=1e-6)  # what it has can be asked
+
+
+def test_a_connection_without_the_table_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("id,ward\n1,A\n")
+    refused(
+        open_dataset(tmp_path, duckdb.connect(), name="t.csv"),
+        'SELECT COUNT(*) AS n FROM "t.csv"',
+        "no table or view 't.csv'",
+    )
+
+
+def test_a_closed_connection_is_refused(tmp_path):
+    connection = duckdb.connect()
+    connection.close()
+    refused(open_dataset(tmp_path, connection), BY_WARD, "the connection cannot be used")
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    pyarrow.parquet.write_table(ROWS, tmp_path / "t.parquet")
+    monkeypatch.setattr(engine.os, "access", lambda path, mode: False)
+    refused(open_dataset(tmp_path, tmp_path / "t.parquet"), BY_WARD, "permission denied")
+
+
+def test_an_engine_that_is_missing_costs_nothing(tmp_path, monkeypatch):
+    def gone():
+        raise missing_extra("sql", "duckdb")
+
+    canary.check.cache_clear()
+    monkeypatch.setattr(engine, "_duckdb", gone)
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(MissingExtra):
+        dataset.reveal(sql.Query(BY_WARD, epsilon=1.0, delta=1e-6), name="x", purpose="y")
+    assert charges(dataset) == 0
+
+
+@pytest.mark.parametrize("macro", ["hash(a, b, c) AS 7", "isfinite(x) AS TRUE", "sum(x) AS 7", '"//"(a, b) AS 7'])
+def test_a_connection_that_redefines_the_plans_functions_is_refused(tmp_path, macro):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, 'A' AS ward")
+    connection.execute(f"CREATE MACRO {macro}")
+    connection.execute("CREATE MACRO harmless(x) AS x")
+    refused(open_dataset(tmp_path, connection), BY_WARD, "the connection redefines")
+
+
+def test_every_function_of_the_plan_is_watched():
+    import re
+
+    from tests.sql_cases import plan
+
+    text = plan(
+        "SELECT ward, COUNT(*), SUM(age), AVG(weight) AS m FROM t WHERE note = 'a' GROUP BY ward, floor"
+    ).statement
+    called = {name.lower() for name in re.findall(r"([A-Za-z_]+)\(", text)}
+    assert (
+        called - {"cast", "try_cast", "coalesce", "in", "as", "and", "or", "where", "over", "by", "not"}
+        <= lent.FUNCTIONS
+    )
+
+
+# ------------------------------------------------------------------------------ a lent connection
+
+
+def test_nothing_is_printed_on_a_lent_connection(tmp_path, capfd):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT range AS id, 'A' AS ward FROM range(12345)")
+    connection.execute("PRAGMA enable_profiling = 'query_tree'")
+    connection.execute("SET enable_progress_bar = true")
+    dataset = open_dataset(tmp_path, connection)
+    capfd.readouterr()
+    with lent.quiet(connection):
+        capfd.readouterr()
+        connection.execute("SELECT COUNT(*) FROM t").fetchall()
+        assert capfd.readouterr() == ("", "")
+    settings = "SELECT current_setting('enable_profiling'), current_setting('enable_progress_bar')"
+    assert connection.execute(settings).fetchone() == ("query_tree", True)
+    sql.query(dataset, BY_WARD, epsilon=1.0, delta=1e-6)
+    shown = "".join(capfd.readouterr())
+    assert "12345" not in shown.replace(",", "")
+    assert "12.3" not in shown
+
+
+def test_a_collation_merges_no_people_and_no_groups():
+    connection = duckdb.connect()
+    connection.execute("SET default_collation = 'NOCASE'")
+    connection.execute("CREATE TABLE t (id VARCHAR COLLATE NOCASE, ward VARCHAR COLLATE NOCASE)")
+    connection.execute("INSERT INTO t VALUES ('bob', 'A'), ('Bob', 'B'), ('x', 'a'), ('y', 'A')")
+    domain = Domain(id="text", ward=["A", "B"])
+    assert exact(BY_WARD, connection, domain=domain, unit=ONE)["rows"] == [2, 1]
+    assert exact("SELECT COUNT(*) FROM t WHERE ward = 'A'", connection, domain=domain, unit=ONE)["rows"] == [2]
+
+
+def test_a_column_of_the_engines_own_names_is_the_tables():
+    domain = Domain(id="integer", c0=(0, 100), n=(0, 100), s0=(0, 9))
+    rows = pa.table({"id": [41, 42], "c0": [1, 2], "n": [3, 4], "s0": [5, 6]})
+    found = exact("SELECT SUM(c0) AS a, SUM(n) AS b, SUM(s0) AS c FROM t", rows, domain=domain, unit=ONE)
+    assert found == {"clamped sum of c0": [3], "clamped sum of n": [7], "clamped sum of s0": [11]}
+
+
+def test_a_query_that_reads_no_column_counts_rows(tmp_path):
+    pyarrow.parquet.write_table(ROWS, tmp_path / "t.parquet")
+    pyarrow.csv.write_csv(ROWS, tmp_path / "t.csv")
+    for source in (tmp_path / "t.parquet", tmp_path / "t.csv", ROWS, ROWS.to_pandas(), pl.from_arrow(ROWS)):
+        assert exact("SELECT COUNT(*) FROM t", source, unit=PrivacyUnit()) == {"rows": [8]}
+
+
+# ----------------------------------------------------------------------------------- what is read
+
+
+class Wild:
+    """An object of which every method fails."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError("private")
+
+    def __str__(self):
+        raise SystemExit("private")
+
+    __repr__ = __hash__ = __bool__ = __str__
+
+
+def test_cells_of_pandas_are_read_by_their_type_and_never_fail():
+    cells = {
+        "a": "a", "": "", "caf\udce9": None, b"x": "x", b"\xff": None, True: "true", np.bool_(False): "false", 5: "5",
+        np.int64(7): "7", 2.0: "2", 2.5: "2.5", math.nan: None, math.inf: "inf", None: None, Decimal("1.50"): "1.50",
+        Decimal("nan"): None, datetime.date(2020, 1, 2): "2020-01-02", (1, 2): None,
+    }  # fmt: skip
+    for cell, text in cells.items():
+        assert _text(cell, number=False) == text, cell
+    assert _text(True, number=True) == "1"
+    assert _text(10**5000, number=False) is None  # Python prints no more than 4300 digits
+    assert _text(Wild(), number=False) is None
+
+
+def test_wild_cells_of_pandas_cost_no_other_cell(tmp_path):
+    rows = pd.DataFrame({"id": [1, 2, 3, 4], "note": pd.Series(["ok", "caf\udce9", Wild(), "ok"], dtype=object)})
+    rows["kind"] = pd.Categorical([1, "x", 1, "x"])
+    domain = Domain(id="integer", note="text", kind=["1", "x"])
+    assert exact("SELECT COUNT(note) FROM t", rows, domain=domain)["readable values of note"] == [2]
+    assert exact("SELECT kind, COUNT(*) FROM t GROUP BY kind", rows, domain=domain)["rows"] == [2, 2]
+
+
+def test_whole_floats_read_as_text_are_whole_numbers():
+    domain = Domain(id="text", code=["1", "10000000000000000", "2.5", "0", "x"])
+    codes = [1.0, 1e16, 2.5, -0.0, math.nan, 1e300]
+    for rows in (pa.table({"id": codes, "code": codes}), pd.DataFrame({"id": codes, "code": codes})):
+        found = exact("SELECT code, COUNT(*) FROM t GROUP BY code", rows, domain=domain, unit=ONE)
+        assert found["rows"] == [1, 1, 1, 1, 0]
+    texts = pa.table({"id": ["a", "b"], "code": ["1.0", "1"]})  # a text stays as it is
+    assert exact("SELECT code, COUNT(*) FROM t GROUP BY code", texts, domain=domain, unit=ONE)["rows"][0] == 1
+
+
+def test_a_number_that_is_not_whole_is_nobodys_id():
+    domain = Domain(id="integer", ward=["A", "B"])
+    for ids in ([1.2, 0.9, 1.0, 2.0], ["1.2", "0.9", "1", "2"]):
+        rows = pa.table({"id": ids, "ward": ["A", "A", "B", "B"]})
+        assert exact(BY_WARD, rows, domain=domain, unit=ONE)["rows"] == [0, 2]
+    large = pa.table({"id": [2**53, 2**53 + 1], "ward": ["A", "B"]})
+    assert exact(BY_WARD, large, domain=domain, unit=ONE)["rows"] == [1, 1]
