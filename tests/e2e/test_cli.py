@@ -236,6 +236,15 @@ def test_an_error(place, capsys):
     assert list(found) == ["error"]
 
 
+def test_an_error_of_a_run_stands_beside_what_was_done(place, capsys):
+    place.change('AVG(age) AS age FROM visits"\nepsilon = 0.5', 'AVG(age) AS age FROM visits"\nepsilon = 5.0')
+    code, found = answer(capsys, "run", place.folder, "--yes")
+    assert (code, sorted(found)) == (3, ["error", "releases"])
+    check(found["error"], "error")
+    check({"releases": found["releases"]}, "discreet run")
+    assert [item["name"] for item in found["releases"]] == ["people", "by_ward"]
+
+
 def test_the_fractions_are_exact(place, capsys):
     _, planned = answer(capsys, "plan", place.folder)
     noise = planned["releases"][0]["noise"][0]

@@ -1,6 +1,7 @@
 """Exit codes, and what becomes of an exception: nothing of its message is ever printed."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from discreet.cli.app import run
 from discreet.errors import LedgerUnavailable
 from discreet.ledger import Ledger
 from discreet.project import Project
-from tests.clinic import SECRET, clinic
+from tests.clinic import SECRET, answer, clinic
 
 
 @pytest.fixture
@@ -109,11 +110,37 @@ def test_a_plan_says_where_a_run_stops_and_what_will_be_spent(place, capsys):
     assert f"spent so far ε = 0, after a run ε = {spent:.4g}" in shown
 
 
+def test_a_run_that_stopped_says_as_json_what_stands(place, capsys):
+    before, mark, after = place.toml.read_text().partition('name = "ages"')
+    place.toml.write_text(before + mark + after.replace("epsilon = 0.5", "epsilon = 5.0", 1))
+    code, planned = answer(capsys, "plan", place.folder)
+    assert (code, planned["stops_at"]) == (0, "ages")
+    code, found = answer(capsys, "run", place.folder, "--yes")
+    assert (code, found["error"]["kind"]) == (3, "BudgetExceeded")
+    assert found["error"]["state"].startswith("Nothing was spent on 'ages'")
+    assert [(item["name"], item["reused"]) for item in found["releases"]] == [("people", False), ("by_ward", False)]
+    spent = Ledger(place.ledger).spent("people").epsilon
+    assert planned["accounts"]["people"]["after_epsilon"] == pytest.approx(spent)
+    assert planned["accounts"]["people"]["spent_epsilon"] == 0
+
+
+def test_a_plan_says_what_is_lost_and_what_to_do(place, capsys):
+    assert run(["run", str(place.folder), "--yes"]) == 0
+    shutil.rmtree(place.folder / "releases" / "by_ward")
+    capsys.readouterr()
+    assert run(["plan", str(place.folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "lost: was released, but its folder is gone or was altered; restore it from a backup." in shown
+    assert "To ask 'by_ward' again, for a new charge: [[release]] by_ward: attempt = 2" in shown
+    assert "A run stops at 'by_ward'" in shown
+
+
 def test_terms_that_differ_from_the_open_account_are_said(place, capsys):
     place.change("epsilon = 2.0", "epsilon = 3.0")
     assert run(["plan", str(place.folder)]) == 0
     said = "the file gives 'people' the ε 3.0; its account was opened with 2.0, which holds"
     assert said in capsys.readouterr().out
+    assert answer(capsys, "plan", place.folder)[1]["notes"] == [said]
     assert run(["doctor", str(place.folder), "--json"]) == 1
     checks = {item["name"]: item for item in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["account people"] == {"name": "account people", "ok": False, "state": "fails", "detail": said}
