@@ -144,6 +144,7 @@ def test_a_collation_merges_no_people_and_no_groups():
     connection.execute("INSERT INTO t VALUES ('bob', 'A'), ('Bob', 'B'), ('x', 'a'), ('y', 'A')")
     domain = Domain(id="text", ward=["A", "B"])
     assert exact(BY_WARD, connection, domain=domain, unit=ONE)["rows"] == [2, 1]
+    assert exact("SELECT COUNT(*) FROM t", connection, domain=domain, unit=ONE)["rows"] == [4]
     assert exact("SELECT COUNT(*) FROM t WHERE ward = 'A'", connection, domain=domain, unit=ONE)["rows"] == [2]
 
 
