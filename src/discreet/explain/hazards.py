@@ -96,7 +96,7 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     yield _numerics(facts)
     yield (
         "Is each result accurate enough?",
-        "Every number stands with its interval; whether that is enough depends on the use.",
+        "Every number stands with the interval of its noise; whether that is enough depends on the use.",
         "evidence",
     )
     yield from _bias(releases)
@@ -181,11 +181,13 @@ def _kinds(event: Any) -> set[str]:
 
 
 def _bias(releases: list[Mapping[str, Any]]) -> Iterable[tuple[str, str, How]]:
+    cut = [f"“{release['title']}”" for release in releases if release["limits"]]
     yield (
         "Are results biased by bounds on values, rows and groups?",
         (
             "Values beyond the declared bounds count as the bound, and a person's rows and groups beyond theirs are scaled down or left out. "
             "How many were is private and was not released, so the effect is not known."
+            + (f" Rows or groups may have been cut off in: {'; '.join(cut)}." if cut else "")
         ),
         "unknown",
     )

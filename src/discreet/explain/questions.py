@@ -139,9 +139,11 @@ def limits(release: Release) -> str | None:
             if groups == 1
             else f"a person who belongs to more than {groups:,} of the {cells:,} groups counts in {groups:,} only"
         )
+    place = " in a group" if grouped else ""
     if rows > 1:
-        place = " in a group" if grouped else ""
         why.append(f"a person with more than {rows:,} rows{place} counts like one with {rows:,}")
+    elif any(function == "SUM" for function, _ in _aggregates(release)):  # counts and means are then ones of people
+        why.append(f"a person with several rows{place} adds the mean of them only")
     if not why:
         return None
     return (

@@ -257,6 +257,7 @@ def sql_release(make, *, unit, expressions=("COUNT(*)",), keys=None, bounds=None
         (1, 1, ["COUNT(*)"], 0, "a person counts in one group only, even if they belong to several of the 10"),
         (10, 20, ["SUM(x)"], 0, "Totals can be too low: a person with more than 20 rows in a group counts like one with 20"),
         (10, 20, ["SUM(x)"], -5, "Totals can be off: a person with more than 20 rows"),
+        (10, 1, ["SUM(x)"], 0, "Totals can be too low: a person with several rows in a group adds the mean of them only"),
         (10, 20, ["AVG(x)"], 0, "Means can be off: a person with more than 20 rows"),
         (4, 20, ["COUNT(*)", "AVG(x)"], 0, "Counts can be too low, means can be off: a person who belongs"),
     ],
