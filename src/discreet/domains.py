@@ -23,6 +23,7 @@ TYPES: tuple[Type, ...] = ("integer", "float", "text", "boolean", "date")
 # Largest magnitude, in grid steps, of one clamped value. With at most 2**31 rows a person and
 # 2**48 rows a table, sums stay far inside 128-bit integers, so no query can overflow.
 MAX_STEPS = 2**40
+LARGEST = 1e300  # of a bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class Column:
         if self.type not in ("integer", "float"):
             raise InvalidInput(f"a {self.type} column has no low and high.")
         for name, value in (("low", low), ("high", high)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InvalidInput(f"{name} must be a finite number, got {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+                raise InvalidInput(f"{name} must be a finite number, got {_short(value)}.")
             if self.type == "integer" and value != int(value):
                 raise InvalidInput(f"{name} of an integer column must be whole, got {value!r}.")
         if low >= high:
@@ -73,7 +74,7 @@ class Column:
                 step = Fraction(2) ** (math.frexp(float(high) - float(low))[1] - 1 - 16)
             object.__setattr__(self, "resolution", step)
         if not isinstance(step, Fraction):
-            step = Fraction(str(step))
+            step = _fraction(step)
             object.__setattr__(self, "resolution", step)
         if step <= 0:
             raise InvalidInput(f"resolution must be above 0, got {step}.")
@@ -93,6 +94,10 @@ class Column:
         for key in keys:
             if key is not None and type(key) is not kind:
                 raise InvalidInput(f"the keys of a {self.type} column must be {kind.__name__}, got {key!r}.")
+            if type(key) is int and not -(2**63) <= key < 2**63:
+                raise InvalidInput(
+                    f"the key {_short(key)} is beyond the 64-bit whole numbers.", remedy="Declare the column as text."
+                )
         if len(set(keys)) != len(keys):
             raise InvalidInput("keys must be distinct.")
 
@@ -132,11 +137,24 @@ class Column:
                 raise InvalidInput(f"keys must be a list, got {facts['keys']!r}.")
             facts["keys"] = tuple(_key(data["type"], key) for key in facts["keys"])
         if "resolution" in facts:
-            try:
-                facts["resolution"] = Fraction(str(facts["resolution"]))
-            except (ValueError, ZeroDivisionError):
-                raise InvalidInput(f"resolution must be a number, got {data['resolution']!r}.") from None
+            facts["resolution"] = _fraction(facts["resolution"])
         return cls(**facts)
+
+
+def _fraction(step: Any) -> Fraction:
+    try:
+        return Fraction(str(step))
+    except (ValueError, ZeroDivisionError):
+        raise InvalidInput(
+            f"resolution must be a number, got {_short(step)}.", remedy='For example 0.5, or "1/3".'
+        ) from None
+
+
+def _short(value: Any) -> str:
+    """Return a value as a message shows it; Python refuses to print very long integers."""
+    if isinstance(value, int) and abs(value) > 10**50:
+        return "a whole number of more than 50 digits"
+    return repr(value)[:80]
 
 
 def _key(kind: str, key: Any) -> Key:

@@ -15,11 +15,12 @@ class PrivacyUnit:
 
     Args:
         column: The column that identifies a person. With it the bounds below are *enforced* by
-            truncation inside the query. Without it one row is one unit, and `max_rows` is the
-            caller's *promise* of how many rows a person has; the guarantee lists it as an
-            assumption.
+            truncation inside the query. Without it `max_rows` is the caller's *promise*, which
+            the guarantee lists as an assumption.
         max_groups: How many groups of a GROUP BY one person may touch; None: every declared one.
-        max_rows: How many rows one person may add to one group (all rows, without a GROUP BY).
+            Only with `column`: nothing else could enforce it.
+        max_rows: With `column`: how many rows of a person count in one group (of all rows, without
+            a GROUP BY). Without it: how many rows a person has in the whole table.
         per: A period column if the unit is a person *in one period*; None for always.
         relation: When two datasets are neighbours.
     """
@@ -40,6 +41,11 @@ class PrivacyUnit:
         for name, text in (("column", self.column), ("per", self.per)):
             if text is not None and (not isinstance(text, str) or not text):
                 raise InvalidInput(f"{name} must be the name of a column, got {text!r}.")
+        if self.max_groups is not None and self.column is None:
+            raise InvalidInput(
+                "max_groups needs column: nothing says whose groups are counted.",
+                remedy="Name the column that identifies a person, or leave max_groups out and promise max_rows.",
+            )
         if self.per is not None and self.column is None:
             raise InvalidInput(
                 "per needs column: a unit is a person in one period, and nothing says who is a person.",

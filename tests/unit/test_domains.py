@@ -60,6 +60,10 @@ def test_rounding_is_half_away_from_zero(value, steps):
         ({"type": "integer", "low": 0, "high": 2 * MAX_STEPS}, "beyond 2"),
         ({"type": "float", "low": 0, "high": 1, "resolution": 0}, "above 0"),
         ({"type": "float", "low": 0, "high": 1, "resolution": "fine"}, "must be a number"),
+        ({"type": "float", "low": 0, "high": 1, "resolution": float("nan")}, "must be a number"),
+        ({"type": "integer", "low": 0, "high": 10**5000}, "finite"),
+        ({"type": "integer", "keys": [2**63]}, "beyond the 64-bit"),
+        ({"type": "integer", "keys": [10**5000]}, "beyond the 64-bit"),
         ({"type": "float", "bounds": [0, 1]}, "may have low"),
         ({"low": 0, "high": 1}, "has a type"),
     ],
@@ -74,6 +78,12 @@ def test_contradictions_are_refused_and_name_the_column(facts, message):
 def test_odd_short_forms_are_refused(short):
     with pytest.raises(InvalidInput):
         Domain(weight=short)
+
+
+@pytest.mark.parametrize("resolution", ["x", float("nan"), "1/0"])
+def test_a_resolution_that_is_no_number_is_refused_everywhere(resolution):
+    with pytest.raises(InvalidInput, match="must be a number"):
+        Column("float", low=0, high=1, resolution=resolution)
 
 
 def test_true_and_one_are_different_keys():

@@ -41,7 +41,7 @@ SQL = [
     wrong_sql(
         "a sum without bounds",
         "SELECT SUM(id) AS s FROM visits",
-        "SUM(id) needs public bounds on one value, and the domain declares none.",
+        "SUM(id) needs public bounds, and the domain declares none.",
     ),
     wrong_sql(
         "groups without keys",
@@ -87,7 +87,7 @@ BUDGETS = [
     Wrong("a negative epsilon", spend("-1"), "epsilon must be a number above 0, got -1.0."),
     Wrong("epsilon nan", spend("nan"), "epsilon must be a number above 0, got nan."),
     Wrong("epsilon inf", spend("inf"), "epsilon must be a number above 0, got inf."),
-    Wrong("epsilon beyond reason", spend("1e300"), "epsilon must be a number above 0"),
+    Wrong("epsilon beyond reason", spend("1e300"), "epsilon must be below 1,000,000; so large a one protects nobody."),
     Wrong(
         "no delta",
         ("query", "{folder}", "SELECT COUNT(*) AS n FROM visits", "--epsilon=1", "--yes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng
 
 VERSION = 1
+MOST_EPSILON = 1_000_000
 
 # What a source has to be like for the proof to hold; the caller's word.
 _VALID = "Stored values are valid for their stored types (text is UTF-8, dates and times are in range)."
@@ -162,8 +164,13 @@ def _check_units(dataset: Dataset) -> None:
 
 def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> tuple[float, float]:
     """Check the budget asked for; on a pure account δ has no use and counts as 0."""
-    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1e6:
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
         raise InvalidInput(f"epsilon must be a number above 0, got {epsilon!r}.", remedy="For example epsilon=0.5.")
+    if epsilon >= MOST_EPSILON:
+        raise InvalidInput(
+            f"epsilon must be below {MOST_EPSILON:,}; so large a one protects nobody.",
+            remedy="For example epsilon=0.5.",
+        )
     if delta is not None and (isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < 1):
         raise InvalidInput(f"delta must lie in [0, 1), got {delta!r}.", remedy="For example delta=1e-7.")
     if measure.kind == "pure":

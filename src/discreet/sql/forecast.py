@@ -19,6 +19,7 @@ from discreet.sql.intervals import LEVEL
 from discreet.sql.nodes import Aggregate, Arithmetic, Expression, Number, Output
 
 NEAR_MIDDLE = 1 / 8  # a guessed mean is not trusted to be closer to the middle of its bounds than this
+SMALLEST, LARGEST = 1e-30, 1e30  # of guesses and weights: beyond, floating point cannot tell them apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _combined(node: Arithmetic, left: _Point, right: _Point) -> _Point:
         value = None if a is None or b is None else a * b
     else:
         by_left = None if not b else 1 / b
-        by_right = None if a is None or not b else -a / b**2
+        by_right = None if a is None or not b else -(a / b) / b
         value = None if a is None or not b else a / b
     slopes: dict[Primitive, float] = {}
     for side, slope in ((left, by_left), (right, by_right)):
@@ -179,7 +180,7 @@ def _gains(parts: Sequence[Primitive], outputs: Sequence[Output], guesses: Guess
         if slopes is None or guess is None:
             return None
         for part, slope in slopes.items():
-            gains[part] += (slope / guess) ** 2
+            gains[part] += (slope / guess) * (slope / guess)  # not **: a product may be infinite, a power raises
     found = list(gains.values())
     return found if any(found) and all(map(math.isfinite, found)) else None
 
@@ -193,11 +194,16 @@ def forecasts(noises: Mapping[Primitive, Noise], guesses: Guesses) -> tuple[Fore
         slopes, guess = guesses.slopes(item), guesses.guess(item)
         error = half = None
         if slopes is not None:
-            error = math.sqrt(math.fsum((slope * noises[part].std()) ** 2 for part, slope in slopes.items()))
-            half = _half_width(slopes, noises)
-        relative = None if error is None or guess is None else error / abs(guess)
+            error = _known(math.hypot(*(slope * noises[part].std() for part, slope in slopes.items())))
+            half = _known(_half_width(slopes, noises))
+        relative = None if error is None or guess is None else _known(error / abs(guess))
         found.append(Forecast(item.name, error, half, guess, relative))
     return tuple(found)
+
+
+def _known(value: float) -> float | None:
+    """Return a forecast, or None where guesses far from each other leave no finite one."""
+    return value if math.isfinite(value) else None
 
 
 def _half_width(slopes: Mapping[Primitive, float], noises: Mapping[Primitive, Noise]) -> float:
@@ -218,10 +224,15 @@ def _numbers(label: str, given: Mapping[str, float] | None) -> dict[str, float]:
     if not isinstance(given, Mapping):
         raise InvalidInput(f"{label} must map output columns to numbers, got {given!r}.")
     for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or (value != value) or abs(value) == math.inf:
             raise InvalidInput(
                 f"the {label} of {name!r} must be a finite number, got {value!r}.",
                 remedy="Leave it out, or give a number.",
+            )
+        if value and not SMALLEST <= abs(value) <= LARGEST:
+            raise InvalidInput(
+                f"the {label} of {name!r} must lie between {SMALLEST:g} and {LARGEST:g} in size.",
+                remedy="Leave it out, or give a number in that range.",
             )
     return {str(name): float(value) for name, value in given.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from discreet.domains import Column, Domain
+from discreet.domains import Column, Domain, Key
 from discreet.errors import InvalidInput
 from discreet.sql.nodes import Compare, Const, In, Logic, Predicate, Ref
 
@@ -22,7 +22,7 @@ def narrowed(domain: Domain, keys: tuple[str, ...], where: Predicate | None) -> 
     columns = dict(domain)
     for name, values in _conditions(where):
         if name in keys:
-            columns[name] = _kept(name, columns[name], values)
+            columns[name] = _kept(name, columns[name], values, domain[name].keys or ())
     return Domain(**columns)
 
 
@@ -33,13 +33,16 @@ def _conditions(where: Predicate | None) -> Iterator[tuple[str, tuple[Const, ...
             yield from _conditions(term)
     elif isinstance(where, In):
         yield where.column.name, where.values
-    elif isinstance(where, Compare) and where.operator == "=":
-        for side, other in ((where.left, where.right), (where.right, where.left)):
-            if isinstance(side, Ref) and isinstance(other, Const):
-                yield side.name, (other,)
+    elif (
+        isinstance(where, Compare)
+        and where.operator == "="
+        and isinstance(where.left, Ref)  # the parser writes the column first
+        and isinstance(where.right, Const)
+    ):
+        yield where.left.name, (where.right,)
 
 
-def _kept(name: str, column: Column, values: tuple[Const, ...]) -> Column:
+def _kept(name: str, column: Column, values: tuple[Const, ...], every: tuple[Key, ...]) -> Column:
     """Return the column with those of its keys that equal one of the values; NULL equals none."""
     declared = column.keys or ()
     if {type(item.value) for item in values} - {type(key) for key in declared}:
@@ -49,6 +52,6 @@ def _kept(name: str, column: Column, values: tuple[Const, ...]) -> Column:
     if not kept:
         raise InvalidInput(
             f"the WHERE leaves none of the declared groups of {name!r}.",
-            remedy=f"Declared: {', '.join(str(Const(key)) for key in declared[:20] if key is not None)}.",
+            remedy=f"Declared: {', '.join(str(Const(key)) for key in every[:20] if key is not None)}.",
         )
     return replace(column, keys=kept)

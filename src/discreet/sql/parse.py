@@ -14,7 +14,7 @@ from discreet.domains import Domain
 from discreet.errors import UnsupportedQuery, missing_extra
 from discreet.sql import predicates, released
 from discreet.sql.nodes import Output, Select
-from discreet.sql.refuse import SHAPE, extra_arguments, refuse, unsupported
+from discreet.sql.refuse import SHAPE, extra_arguments, keys_example, not_understood, refuse, unsupported
 from discreet.sql.scope import Scope
 
 MAX_TEXT = 200_000
@@ -172,7 +172,7 @@ def _keys(tree: Any, scope: Scope) -> tuple[str, ...]:
     keys: list[str] = []
     for item in group.expressions:
         if isinstance(item, exp.Literal):
-            raise unsupported("GROUP BY a position", "Name the column to group by.")
+            raise not_understood("GROUP BY a position", "Name the column to group by.")
         if not isinstance(item, exp.Column):
             if type(item).__name__ in ("Rollup", "Cube", "GroupingSets"):
                 raise refuse(item)
@@ -180,16 +180,28 @@ def _keys(tree: Any, scope: Scope) -> tuple[str, ...]:
                 "GROUP BY an expression",
                 "Group by a declared column that has keys; prepare the expression as a column of the table.",
             )
-        name = scope.column(item)
+        name = scope.column(_meant(item, tree, scope))
         if scope.domain[name].keys is None:
             raise UnsupportedQuery(
                 f"GROUP BY {name} needs the public list of its groups, and the domain declares none.",
-                remedy=f'Declare them, for example {name}=["A", "B"]; never read them off the data.',
+                remedy=f"Declare them: {keys_example(name, scope.domain[name].type)}. Never read them off the data.",
             )
         if name in keys:
             raise unsupported(f"GROUP BY {name} twice", "Name each column once.")
         keys.append(name)
     return tuple(keys)
+
+
+def _meant(item: Any, tree: Any, scope: Scope) -> Any:
+    """Return the column that GROUP BY names: itself, or, where there is none, the one the SELECT list calls so."""
+    from sqlglot import exp
+
+    if item.table or any(name.lower() == item.name.lower() for name in scope.domain):
+        return item
+    called = [
+        one.this for one in tree.expressions if isinstance(one, exp.Alias) and one.alias.lower() == item.name.lower()
+    ]
+    return called[0] if len(called) == 1 and isinstance(called[0], exp.Column) else item
 
 
 def _outputs(tree: Any, scope: Scope, keys: tuple[str, ...]) -> tuple[Output, ...]:

@@ -164,6 +164,7 @@ def table(select: Select, noisy: Noisy, kept: dict[str, NDArray[np.intp]]) -> py
         columns[item.name] = _arrow(values[item.name])
         for suffix, numbers in (("_se", error), ("_low", found.spread[0]), ("_high", found.spread[1])):
             columns[item.name + suffix] = _arrow(numbers)
+            values[item.name + suffix] = np.where(np.isfinite(numbers), numbers, np.nan)
     result = pa.table(columns)
     if select.having is None and not select.order:
         return result if select.limit is None else result.slice(0, select.limit)
@@ -272,6 +273,10 @@ class _Chooser:
         return self._numbers(expression)
 
     def _numbers(self, expression: Expression) -> Floats:
+        if isinstance(expression, Released) and expression.name not in self.values:
+            column = self._key(expression.name)  # of whole numbers: the parser lets no other be reckoned with
+            keys: Any = self.noisy.domain[column].keys or ()
+            return np.array([math.nan if key is None else float(key) for key in keys])[self.kept[column]]
         if isinstance(expression, Released):
             return floats(self.values[expression.name])
         if isinstance(expression, Number):

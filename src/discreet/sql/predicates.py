@@ -73,9 +73,9 @@ def _compare(node: Any, scope: Scope) -> Compare:
     if second:
         name = scope.column(right)
         return Compare(FLIPPED[operator], Ref(name), scope.literal(left, name))
-    if type(left).__name__ in ("Literal", "Neg", "Boolean") and type(right).__name__ in ("Literal", "Neg", "Boolean"):
+    if is_literal(left) and is_literal(right):
         raise unsupported("a comparison of two literals", "Remove it, or compare a column.")
-    raise _operand(left if type(left).__name__ not in ("Literal", "Neg", "Boolean") else right)
+    raise _operand(right if is_literal(left) else left)
 
 
 def _between(node: Any, scope: Scope) -> Logic:
@@ -115,6 +115,13 @@ def bare(node: Any) -> Any:
     while type(node).__name__ == "Paren":
         node = node.this
     return node
+
+
+def is_literal(node: Any) -> bool:
+    """Return whether a node is a value written out: a number, perhaps negative, a text, a date or a truth value."""
+    if type(node).__name__ in ("Neg", "Cast"):
+        node = bare(node.this)
+    return type(node).__name__ in ("Literal", "Boolean")
 
 
 def _is_column(node: Any) -> bool:

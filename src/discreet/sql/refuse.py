@@ -12,6 +12,10 @@ PLAIN = "Prepare that value as a column of the table, declare it in the domain, 
 CLAMPED = "Use COUNT(*), COUNT(column), SUM(column) or AVG(column); arithmetic between aggregates is fine."
 STEPS = "Ask one SELECT; every answer is charged by itself."
 LITERAL = "Write the value itself as a literal."
+PLACE = (
+    "A condition on rows stands in WHERE: column = 5, column IN (1, 2), column IS NULL, joined by AND, OR, NOT. "
+    "HAVING takes comparisons of released values."
+)
 
 # sqlglot's class name -> (what the analyst wrote, what to write instead)
 CONSTRUCTS: dict[str, tuple[str, str]] = {
@@ -92,7 +96,7 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "SimilarTo": ("SIMILAR TO", "Use = or IN with the whole values."),
     "RegexpLike": ("a regular expression", "Use = or IN with the whole values."),
     "Glob": ("GLOB", "Use = or IN with the whole values."),
-    "NullSafeEQ": ("IS NOT DISTINCT FROM", "Write column = value OR column IS NULL."),
+    "NullSafeEQ": ("IS NOT DISTINCT FROM", "Write column = value, or column IS NULL."),
     "NullSafeNEQ": ("IS DISTINCT FROM", "Write column <> value OR column IS NULL."),
     "Any": ("ANY", "Use IN with literals."),
     "All": ("ALL", "Use AND of comparisons."),
@@ -126,6 +130,15 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "ByteString": ("an escape string", "Write a plain string literal; quotes are doubled."),
     "RawString": ("a raw string", "Write a plain string literal; quotes are doubled."),
     "Lambda": ("a lambda", PLAIN),
+    "WithinGroup": ("WITHIN GROUP", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    **dict.fromkeys(
+        ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitwiseLeftShift", "BitwiseRightShift"),
+        ("a bit operation", PLAIN),
+    ),
+    **dict.fromkeys(("EQ", "NEQ", "LT", "LTE", "GT", "GTE", "Between", "In", "Is", "And", "Or", "Not"), ("", PLACE)),
+    "Column": ("", "A column stands alone on its side of a comparison, or inside of COUNT, SUM or AVG."),
+    "Literal": ("", "A literal is compared with a column, or reckoned with beside an aggregate."),
+    "Boolean": ("", "A truth value is compared with a boolean column: column = TRUE."),
 }
 
 # arguments of sqlglot's Select that are not ours -> the entry above that names them
@@ -141,18 +154,41 @@ def unsupported(construct: str, remedy: str = SHAPE) -> UnsupportedQuery:
     return UnsupportedQuery(f"{construct} has no private answer here.", remedy=remedy)
 
 
+def not_understood(construct: str, remedy: str) -> UnsupportedQuery:
+    """Return the refusal of a spelling: what it asks for has an answer, written otherwise."""
+    return UnsupportedQuery(f"{construct} is not understood here.", remedy=remedy)
+
+
+def bounds_example(name: str) -> str:
+    """Return how the bounds of a column are declared, in both places where it can be."""
+    return f'in discreet.toml {name} = {{ type = "integer", low = 0, high = 100 }}, in Python Domain({name}=(0, 100))'
+
+
+def keys_example(name: str, kind: str) -> str:
+    """Return how the keys of a column are declared, in both places where it can be."""
+    keys = "[1, 2]" if kind in ("integer", "float") else '["A", "B"]'
+    kind = "integer" if kind == "float" else kind  # a float has no keys
+    return f'in discreet.toml {name} = {{ type = "{kind}", keys = {keys} }}, in Python Domain({name}={keys})'
+
+
 def refuse(node: Any) -> UnsupportedQuery:
-    """Return the refusal that fits a node of sqlglot."""
+    """Return the refusal that fits a node of sqlglot; what has no name of its own is shown as it was written."""
+    from sqlglot import exp
+
     name = type(node).__name__
     if name in ("IgnoreNulls", "RespectNulls"):  # sqlglot wraps some functions in what they do with NULL
         return refuse(node.this)
     if name in ("Anonymous", "AnonymousAggFunc"):
         return unsupported(f"the function {str(node.name)[:50].upper()}", CLAMPED)
+    if name in ("Add", "Sub", "Mul", "Div", "Neg") and node.find(exp.Column) is None:
+        return not_understood("arithmetic on literals", "Write the result as a literal.")
     construct, remedy = CONSTRUCTS.get(name, ("", SHAPE))
-    if not construct:
-        label = node.sql_name() if hasattr(node, "sql_name") else name
-        construct, remedy = (f"the function {label}", CLAMPED) if hasattr(node, "sql_name") else (name, SHAPE)
-    return unsupported(construct, remedy)
+    if not construct and name not in CONSTRUCTS and hasattr(node, "sql_name"):
+        return unsupported(f"the function {node.sql_name()}", CLAMPED)
+    if construct:
+        return unsupported(construct, remedy)
+    written = node.sql(dialect="duckdb")[:60]
+    return UnsupportedQuery(f"{written} has no private answer in this place.", remedy=remedy)
 
 
 def extra_arguments(node: Any, known: set[str]) -> UnsupportedQuery | None:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.sql import nodes
 from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Conditions, Expression, Number, Output, Released
-from discreet.sql.predicates import FLIPPED, OPERATORS, bare, flat
-from discreet.sql.refuse import CLAMPED, PLAIN, extra_arguments, refuse, unsupported
+from discreet.sql.predicates import FLIPPED, OPERATORS, bare, flat, is_literal
+from discreet.sql.refuse import CLAMPED, PLAIN, bounds_example, extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.scope import Scope, number
 
 ARITHMETIC: dict[str, nodes.Operator] = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 MAX_NESTING = 100
 MAX_NAME = 200
+SUFFIXES = ("_se", "_low", "_high")
 
 
 def output(node: Any, scope: Scope, keys: tuple[str, ...]) -> Output:
@@ -28,7 +29,8 @@ def output(node: Any, scope: Scope, keys: tuple[str, ...]) -> Output:
             raise refusal
         alias, node = str(node.alias), node.this
         if not alias or len(alias) > MAX_NAME:
-            raise InvalidInput(f"an alias has 1 to {MAX_NAME} characters.", remedy="Choose a shorter name.")
+            remedy = "Choose a shorter name." if alias else "Give a name after AS."
+            raise InvalidInput(f"an alias has 1 to {MAX_NAME} characters.", remedy=remedy)
     node = bare(node)
     if isinstance(node, exp.Column):
         if isinstance(node.this, exp.Star):
@@ -83,8 +85,8 @@ def aggregate(node: Any, scope: Scope) -> Aggregate:
     name = scope.column(inner)
     if function != "COUNT" and not scope.domain[name].bounded:
         raise UnsupportedQuery(
-            f"{function}({name}) needs public bounds on one value, and the domain declares none.",
-            remedy=f"Declare them, for example {name}=(0, 100); values beyond are clamped. Never read them off the data.",
+            f"{function}({name}) needs public bounds, and the domain declares none.",
+            remedy=f"Declare them: {bounds_example(name)}. Values beyond are clamped. Never read them off the data.",
         )
     return Aggregate(function, name)
 
@@ -147,10 +149,8 @@ class Reader:
         from sqlglot import exp
 
         if isinstance(node, exp.Column):
-            if not node.table:
-                for item in self.outputs:
-                    if item.name.lower() == str(node.name).lower():
-                        return Released(item.name)
+            if not node.table and (found := self._released(str(node.name))) is not None:
+                return found
             name = self.scope.column(node)
             for item in self.outputs:
                 if item.key == name:
@@ -168,6 +168,31 @@ class Reader:
                 f"Add {wanted} to the SELECT list; it is charged there, once.",
             )
         return wanted
+
+    def _released(self, name: str) -> Released | None:
+        """Return the column of the answer with this name; an aggregate c also brings c_se, c_low and c_high."""
+        for item in self.outputs:
+            for suffix in ("", *SUFFIXES) if item.expression is not None else ("",):
+                if (item.name + suffix).lower() == name.lower():
+                    return Released(item.name + suffix)
+        return None
+
+    def _numbers(self, node: Any) -> Expression:
+        """Read arithmetic on released numbers; of the keys only whole numbers can be reckoned with."""
+        found = _expression(node, self._leaf)
+        self._check_numbers(found)
+        return found
+
+    def _check_numbers(self, expression: Expression) -> None:
+        if isinstance(expression, Arithmetic):
+            self._check_numbers(expression.left)
+            self._check_numbers(expression.right)
+        if isinstance(expression, Released):
+            for item in self.outputs:
+                if item.name == expression.name and item.key and self.scope.domain[item.key].type != "integer":
+                    raise unsupported(
+                        f"arithmetic on the key {item.name}", "Order by it, or compare it with a literal."
+                    )
 
     def having(self, node: Any, depth: int = 0) -> nodes.Having:
         """Read a condition on released values."""
@@ -191,9 +216,9 @@ class Reader:
     def _condition(self, operator: nodes.Comparison, left: Any, right: Any) -> Condition:
         for one, other, sign in ((left, right, operator), (right, left, FLIPPED[operator])):
             key = self._key(one)
-            if key is not None:
+            if key is not None and (is_literal(other) or self.scope.domain[str(key.key)].type != "integer"):
                 return Condition(sign, Released(key.name), self.scope.literal(other, str(key.key)))
-        return Condition(operator, _expression(left, self._leaf), _expression(right, self._leaf))
+        return Condition(operator, self._numbers(left), self._numbers(right))
 
     def _key(self, node: Any) -> Output | None:
         from sqlglot import exp
@@ -217,7 +242,9 @@ class Reader:
             if not isinstance(item, exp.Ordered) or isinstance(inner, exp.Var):
                 raise unsupported("ORDER BY ALL", "Name the columns to order by.")
             if isinstance(inner, exp.Literal):
-                raise unsupported("ORDER BY a position", "Name the column to order by.")
+                raise not_understood("ORDER BY a position", "Name the column to order by.")
             expression = _expression(inner, self._leaf)
+            if not isinstance(expression, Released):
+                self._check_numbers(expression)
             terms.append(nodes.Sort(expression, bool(item.args.get("desc")), bool(item.args.get("nulls_first"))))
         return tuple(terms)

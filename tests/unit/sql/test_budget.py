@@ -122,6 +122,11 @@ WRONG = {
     "weights list": ({"weights": [1]}, "must map"),
     "guess of nothing": ({"guess": {"x": 1}}, "no output of this query"),
     "guess 0": ({"guess": {"n": 0}}, "is 0"),
+    "epsilon beyond reason": ({"epsilon": 1e6}, "below 1,000,000"),
+    "epsilon huge": ({"epsilon": 10**5000}, "below 1,000,000"),
+    "weight huge": ({"weights": {"n": 10**400}}, "between 1e-30 and"),
+    "guess tiny": ({"guess": {"n": 1e-200}}, "between 1e-30 and"),
+    "guess huge": ({"guess": {"n": -(10**400)}}, "between 1e-30 and"),
     "guess infinite": ({"guess": {"n": math.inf}}, "finite number"),
 }
 
@@ -131,6 +136,16 @@ def test_wrong_budgets_are_refused(name):
     given, message = WRONG[name]
     with pytest.raises(InvalidInput, match=message):
         plan("SELECT COUNT(*) AS n FROM t", **given)
+
+
+@pytest.mark.parametrize("guess", [1e-29, 1e29])
+@pytest.mark.parametrize(
+    "text", ["SUM(weight) / COUNT(*)", "COUNT(*) * 1e300 * 1e300", "COUNT(*) / (COUNT(*) * 1e-300)"]
+)
+def test_no_guess_within_its_range_is_an_error(guess, text):
+    given = {"n": guess, "COUNT(*)": 1 / guess, **({"SUM(weight)": guess} if "weight" in text else {})}
+    for forecast in plan(f"SELECT {text} AS n FROM t", guess=given).forecasts:
+        assert forecast.relative is None or math.isfinite(forecast.relative)
 
 
 def test_wrong_declarations_are_refused():

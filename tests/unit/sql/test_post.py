@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from discreet import PrivacyUnit
+import discreet.sql as sql
+from discreet import Domain, PrivacyUnit
 from discreet.sql import intervals, post
 from discreet.sql.bind import _dense, _places
 from discreet.sql.engines import duckdb as engine
-from tests.sql_cases import DOMAIN, ROWS, plan
+from tests.sql_cases import DOMAIN, ROWS, open_dataset, plan
 
 
 def released(sql, **integers):
@@ -131,3 +133,19 @@ def test_the_engine_sql_is_ours_alone():
     assert "y--" not in text
     assert "'a''b'" in text
     assert text.count('FROM "source"') == 1
+
+
+def test_whole_keys_and_intervals_can_be_reckoned_with(tmp_path):
+    """ORDER BY and HAVING see every column of the answer, and keys that are whole numbers."""
+    floors = Domain(id="integer", floor=[3, 1, 2, None])
+    dataset = open_dataset(tmp_path, pa.table({"id": [1], "floor": [1]}), domain=floors)
+
+    def rows(rest):
+        text = f"SELECT floor AS f, COUNT(*) AS n FROM t GROUP BY f {rest}"
+        return sql.query(dataset, text, epsilon=1.0, delta=1e-6).value["f"].to_pylist()
+
+    assert rows("ORDER BY -floor") == [3, 2, 1, None]
+    assert rows("ORDER BY f + 1") == [1, 2, 3, None]
+    assert rows("HAVING floor * 2 > n - 1000000 ORDER BY f") == [1, 2, 3]
+    assert rows("HAVING f > n - 1000000 AND 2 <= f ORDER BY f") == [2, 3]
+    assert rows("HAVING n_low < n AND n_high > n AND n_se > 0 ORDER BY n_low - n_high, f") == [1, 2, 3, None]
