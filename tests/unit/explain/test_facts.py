@@ -156,6 +156,30 @@ def test_floating_point_is_unknown_unless_all_noise_is_exact(make):
     assert next(row.how for row in floating if row.question == question) == "unknown"
 
 
+def test_what_is_not_here_is_not_vouched_for(make):
+    """Answers that the ledger recorded and the report was not given are unknown, never "nothing was released"."""
+    items = [make.release(), make.release("other", number=2)]
+    for given, start in (
+        ([], "2 released answers could not"),
+        (items[:1], "No, for those shown. 1 released answer could"),
+    ):
+        report = make.report(given, entries=make.charged(*items))
+        rows = {row.question: row for row in report.hazards}
+        numerics = rows["Can floating-point rounding leak?"]
+        assert numerics.how == "unknown"
+        assert numerics.answer.startswith(start)
+        assert "could not be examined" in rows["Are the algorithms right?"].answer
+        assert not any("Nothing" in row.answer and "released" in row.answer for row in report.hazards)
+        assert "Nothing was released" not in str(report.registry(3))
+    assert any(row.answer == "Nothing is recorded as released." for row in make.report([]).hazards)
+
+
+def test_the_report_leaves_the_comparison_of_delta_to_who_knows_the_people(make):
+    row = next(row for row in make.report().hazards if row.question.startswith("Is δ small"))
+    assert "one over the number of people" in row.answer
+    assert "private" not in row.answer
+
+
 def test_who_bears_the_error_names_the_smallest_group(make):
     row = next(row for row in make.report().hazards if row.question == "Who bears the error?")
     assert "people of B" in row.answer
