@@ -9,8 +9,7 @@ from discreet.errors import DiscreetError
 PHRASES = (
     (re.compile(r"discreet ledger open, or ledger\.open\(…\)|ledger\.open\(…\)"), "discreet ledger open PROJECT"),
     (re.compile(r"ledger\.share\(…\)"), "discreet ledger share PROJECT POPULATION ANALYST"),
-    (re.compile(r"(\w+)=\((-?[\d.]+), (-?[\d.]+)\)"), r"\1 = { …, low = \2, high = \3 }"),
-    (re.compile(r"(\w+)=(\[[^]]*\])"), r"\1 = { …, keys = \2 }"),
+    (re.compile(r", in Python Domain\(.*?\)(?=[;.]|$)"), ""),
 )
 ASKED = re.compile(r"\b(epsilon|delta)=(?=\d)")
 COMMANDS = ("query", "cost")  # which are given on the command line what a file gives with " = "

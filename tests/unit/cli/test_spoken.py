@@ -23,11 +23,14 @@ def place(tmp_path):
         (("ledger", "show", "{folder}/nowhere.db"), "Open an account first: discreet ledger open PROJECT."),
         (
             ask("SELECT SUM(id) AS s FROM visits"),
-            "Declare them, for example id = { …, low = 0, high = 100 }; values beyond are clamped. Never read them off the data.",
+            (
+                'Declare them: in discreet.toml id = { type = "integer", low = 0, high = 100 }. '
+                "Values beyond are clamped. Never read them off the data."
+            ),
         ),
         (
             ask("SELECT age, COUNT(*) AS n FROM visits GROUP BY age"),
-            'Declare them, for example age = { …, keys = ["A", "B"] }; never read them off the data.',
+            'Declare them: in discreet.toml age = { type = "integer", keys = [1, 2] }. Never read them off the data.',
         ),
         (
             spend("0.5", "1e-7", "--analyst", "bo"),
