@@ -62,7 +62,7 @@ class Column:
             raise InvalidInput(f"a {self.type} column has no low and high.")
         for name, value in (("low", low), ("high", high)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-                raise InvalidInput(f"{name} must be a finite number, got {_short(value)}.")
+                raise InvalidInput(f"{name} must be a finite number, got {shown(value)}.")
             if self.type == "integer" and value != int(value):
                 raise InvalidInput(f"{name} of an integer column must be whole, got {value!r}.")
         if low >= high:
@@ -96,7 +96,7 @@ class Column:
                 raise InvalidInput(f"the keys of a {self.type} column must be {kind.__name__}, got {key!r}.")
             if type(key) is int and not -(2**63) <= key < 2**63:
                 raise InvalidInput(
-                    f"the key {_short(key)} is beyond the 64-bit whole numbers.", remedy="Declare the column as text."
+                    f"the key {shown(key)} is beyond the 64-bit whole numbers.", remedy="Declare the column as text."
                 )
         if len(set(keys)) != len(keys):
             raise InvalidInput("keys must be distinct.")
@@ -146,11 +146,11 @@ def _fraction(step: Any) -> Fraction:
         return Fraction(str(step))
     except (ValueError, ZeroDivisionError):
         raise InvalidInput(
-            f"resolution must be a number, got {_short(step)}.", remedy='For example 0.5, or "1/3".'
+            f"resolution must be a number, got {shown(step)}.", remedy='For example 0.5, or "1/3".'
         ) from None
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value as a message shows it; Python refuses to print very long integers."""
     if isinstance(value, int) and abs(value) > 10**50:
         return "a whole number of more than 50 digits"

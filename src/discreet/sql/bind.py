@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from discreet import accounting, events
 from discreet.dataset import Answer, Dataset
-from discreet.domains import Column
+from discreet.domains import Column, shown
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee
 from discreet.sql import describe, nodes, post
@@ -165,14 +165,16 @@ def _check_units(dataset: Dataset) -> None:
 def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> tuple[float, float]:
     """Check the budget asked for; on a pure account δ has no use and counts as 0."""
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
-        raise InvalidInput(f"epsilon must be a number above 0, got {epsilon!r}.", remedy="For example epsilon=0.5.")
+        raise InvalidInput(
+            f"epsilon must be a number above 0, got {shown(epsilon)}.", remedy="For example epsilon=0.5."
+        )
     if epsilon >= MOST_EPSILON:
         raise InvalidInput(
             f"epsilon must be below {MOST_EPSILON:,}; so large a one protects nobody.",
             remedy="For example epsilon=0.5.",
         )
     if delta is not None and (isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < 1):
-        raise InvalidInput(f"delta must lie in [0, 1), got {delta!r}.", remedy="For example delta=1e-7.")
+        raise InvalidInput(f"delta must lie in [0, 1), got {shown(delta)}.", remedy="For example delta=1e-7.")
     if measure.kind == "pure":
         return float(epsilon), 0.0
     if not delta:

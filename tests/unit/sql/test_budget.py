@@ -123,6 +123,8 @@ WRONG = {
     "guess of nothing": ({"guess": {"x": 1}}, "no output of this query"),
     "guess 0": ({"guess": {"n": 0}}, "is 0"),
     "epsilon beyond reason": ({"epsilon": 1e6}, "below 1,000,000"),
+    "epsilon far below 0": ({"epsilon": -(10**5000)}, "above 0"),
+    "delta huge": ({"delta": 10**5000}, "delta must"),
     "epsilon huge": ({"epsilon": 10**5000}, "below 1,000,000"),
     "weight huge": ({"weights": {"n": 10**400}}, "between 1e-30 and"),
     "guess tiny": ({"guess": {"n": 1e-200}}, "between 1e-30 and"),
