@@ -1,11 +1,18 @@
 """What can be wrong with a question, its budget, or the command line."""
 
+import pyarrow.parquet
+
 from discreet.cli.app import run
 from tests.wrong.case import BY_WARD, SUM, Wrong, ask, reopen, spend, toml
 
 
 def wrong_sql(name, sql, says, kind="UnsupportedQuery"):
     return Wrong(f"SQL: {name}", ask(sql), says, kind=kind)
+
+
+def without_age(place):
+    rows = pyarrow.parquet.read_table(place.data)
+    pyarrow.parquet.write_table(rows.drop_columns(["age"]), place.data)
 
 
 SQL = [
@@ -71,6 +78,12 @@ SQL = [
         "SELECT COUNT(*) AS n FROM visitors",
         "the query reads 'visitors', which is not a declared table. Did you mean 'visits'?",
         "InvalidInput",
+    ),
+    Wrong(
+        "SQL: a column that the file lacks",
+        ask("SELECT SUM(age) AS s FROM visits"),
+        "the source of 'visits' has no column 'age'.",
+        without_age,
     ),
     wrong_sql("a maximum", "SELECT MAX(age) AS a FROM visits", "MAX has no private answer here."),
     wrong_sql(
