@@ -47,8 +47,7 @@ class PrivacyProfile(ABC):
         grid of ε is a bound too.
         """
         a = false_positive_rate
-        if not 0 <= a <= 1:
-            raise InvalidInput(f"false_positive_rate must lie in [0, 1], got {a!r}.")
+        check_rate(a)
         best = 1.0
         for epsilon, delta in _points(self):
             odds = math.exp(min(epsilon, 700.0))
@@ -66,6 +65,12 @@ class PrivacyProfile(ABC):
         return min(1.0, best * MARGIN)
 
 
+def check_rate(rate: float) -> None:
+    """Refuse what is no rate."""
+    if not 0 <= rate <= 1:
+        raise InvalidInput(f"false_positive_rate must lie in [0, 1], got {rate!r}.")
+
+
 @lru_cache(maxsize=64)
 def _points(profile: PrivacyProfile) -> tuple[tuple[float, float], ...]:
     """Return (ε, δ(ε)) on a grid that is fine where people ask; kept, for several risks use it."""
@@ -74,7 +79,7 @@ def _points(profile: PrivacyProfile) -> tuple[tuple[float, float], ...]:
 
 
 def posterior(epsilon: float, prior: float) -> float:
-    """Return the highest belief in a person's membership after the release, from this prior.
+    """Return the highest belief in a person's membership after the release, from this prior, rounded up.
 
     Holds exactly for pure ε; for (ε, δ) it holds except with a probability of the order of δ.
     """
@@ -82,7 +87,7 @@ def posterior(epsilon: float, prior: float) -> float:
         raise InvalidInput(f"prior must lie in [0, 1], got {prior!r}.")
     if prior in (0.0, 1.0):
         return prior
-    return 1 / (1 + (1 - prior) / prior * math.exp(-epsilon))
+    return min(1.0, prior / (prior + (1 - prior) * math.exp(-epsilon)) * MARGIN)
 
 
 @dataclass(frozen=True, slots=True)

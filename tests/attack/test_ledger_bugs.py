@@ -16,7 +16,7 @@ import pytest
 
 from discreet import Ledger, PrivacyUnit, accounting, events
 from discreet.accounting import Cost
-from discreet.errors import BudgetExceeded, InvalidInput, LedgerDamaged
+from discreet.errors import BudgetExceeded, InvalidInput, LedgerDamaged, UnsupportedEvent
 from discreet.ledger import account as account_room
 from discreet.ledger import audit, chain, entries, rows, sqlite
 from discreet.ledger import ledger as ledger_room
@@ -141,6 +141,19 @@ def check_price(ledger, key):
     ledger.verify()
 
 
+def check_relation(ledger, key):
+    """An event that was bounded under another relation is not charged: its cost here is another."""
+    unit = PrivacyUnit(column="id", relation="replace_one")
+    ledger.open("patients", unit=unit, measure="pure", epsilon=1.0, delta=0.0, owner=key)
+    sampled = events.PoissonSampled(0.01, events.Relation.ADD_REMOVE, events.Pure(1.0))
+    for event in (sampled, events.Composed((events.Pure(0.1), events.Repeated(2, sampled)))):
+        with pytest.raises(UnsupportedEvent, match=r"add_remove; this account protects under replace_one"):
+            ledger.charge("patients", event, purpose="t", request="a")
+        with pytest.raises(UnsupportedEvent):
+            ledger.affords("patients", event)
+    ledger.verify()
+
+
 def check_durable(ledger, key):
     """What was acknowledged is there for everybody else."""
     open_pure(ledger, key)
@@ -234,7 +247,7 @@ def sums_floats(patch):
         def __le__(self, other):
             return self.loss <= other.loss
 
-    patch(ledger_room, "cost", lambda event, measure: Floating(event.epsilon))
+    patch(account_room, "cost", lambda event, measure: Floating(event.epsilon))
     patch(account_room.Account, "left", lambda self, analyst=None: Floating(1.0 - self.spent.loss))
 
 
@@ -358,7 +371,7 @@ def undercharges(patch):
         price = accounting.cost(event, measure)
         return replace(price, loss=price.loss * 9 // 10)
 
-    patch(ledger_room, "cost", cheaper)
+    patch(account_room, "cost", cheaper)
 
 
 def rounds_down(patch):
@@ -366,7 +379,11 @@ def rounds_down(patch):
         bound = accounting.loss(event, measure)
         return Cost(bound.loss.numerator * 2**40 // bound.loss.denominator, 0)
 
-    patch(ledger_room, "cost", down)
+    patch(account_room, "cost", down)
+
+
+def ignores_the_relation(patch):
+    patch(account_room, "check_relation", lambda event, relation: None)
 
 
 def acknowledges_before_it_commits(patch):
@@ -413,6 +430,7 @@ BUGS = [
     (charges_the_child_only, check_family),
     (undercharges, check_price),
     (rounds_down, check_price),
+    (ignores_the_relation, check_relation),
     (acknowledges_before_it_commits, check_durable),
     (hides_what_was_seen, check_raise),
     (believes_any_budget, check_signature),

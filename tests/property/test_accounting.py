@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from discreet import events as e
@@ -93,6 +93,8 @@ def test_exact_mechanisms_cost_their_exact_ceiling(sensitivity, scale):
 
 
 @given(losses, deltas, measures)
+@example(0.001, 0.001, Measure("renyi", 1.001))
+@example(1.0, 1e-6, Measure("renyi", 1.001))
 @settings(deadline=None, max_examples=40, phases=QUICK)
 def test_a_full_filter_states_no_more_than_its_budget(epsilon, delta, measure):
     atoms = delta / 2

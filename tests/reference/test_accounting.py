@@ -81,12 +81,43 @@ def fresh(count):
 def test_gaussian_delta_is_above_the_truth_and_tight():
     rng, runs = fresh(500)
     for _ in runs:
-        mu = 10 ** rng.uniform(-4, 1.5)
+        mu = 10 ** rng.uniform(-4, 7)
         epsilon = max(0.0, mu * mu / 2 + mu * rng.uniform(-10, 12))
         truth, ours = exact_gaussian(mu, epsilon), gaussian_delta(mu, epsilon)
         assert ours >= truth
-        if mu > 1e-2 and truth > 1e-200:
+        if 1e-2 < mu < 1e3 and truth > 1e-200:
             assert ours <= truth * (1 + mp.mpf(10) ** -6)
+
+
+@pytest.mark.parametrize("a", [-36.9, -37.0, -37.001, -37.5, -60.0])
+def test_gaussian_delta_is_above_the_truth_in_the_far_tail(a):
+    for mu in (1.0, 30.0, 1000.0):
+        epsilon = mu * (mu / 2 - a)
+        assert gaussian_delta(mu, epsilon) >= exact_gaussian(mu, epsilon)
+
+
+@pytest.mark.parametrize("rate", [1e-100, 1e-20, 1e-16, 1e-10, 1e-3, 0.5, 0.999])
+@pytest.mark.parametrize("mu", [1e-3, 1.0, 30.0])
+def test_rates_of_attackers_are_above_the_truth(mu, rate):
+    x = mp.findroot(lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2) - mp.log(mp.mpf(rate)), -mp.sqrt(-2 * mp.log(rate)))
+    truth, ours = mp.ncdf(x + mp.mpf(mu)), profile(events.Gaussian(1 / mu)).true_positive_rate(rate)
+    assert truth <= ours * (1 + mp.mpf("1e-15"))
+    assert ours <= truth * (1 + mp.mpf("1e-6"))
+
+
+def test_rates_are_never_below_chance():
+    for event in (events.Pure(1e-17), events.Composed(()), events.Approximate(0.0, 1e-18), events.Gaussian(1e12)):
+        for rate in (1e-300, 1e-17, 1e-3, 1 - 1e-16):
+            assert profile(event).true_positive_rate(rate) >= rate
+
+
+def test_statements_near_a_delta_of_one():
+    for epsilon0, delta in ((20.0, 0.99999999), (36.6, 1 - 2e-15), (5.0, 0.9), (1e-3, 1e-4)):
+        part = mp.mpf(delta) * (1 + mp.exp(-mp.mpf(epsilon0)))
+        truth = max(mp.mpf(0), mp.mpf(epsilon0) + mp.log(1 - part)) if part < 1 else mp.mpf(0)
+        assert profile(events.Pure(epsilon0)).epsilon(delta) >= truth
+    assert rdp_delta(2.0, 1000.0, 0.0) >= 1 - mp.exp(-1000)
+    assert rdp_delta(2.0, 30.0, 0.0) >= 1 - mp.exp(-30)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,31 @@ def test_old_files_are_read_and_written_unchanged(line):
     assert e.to_json(e.from_json(line)) == line
 
 
-def test_one_and_one_point_zero_are_one_event():
+def test_one_event_has_one_spelling():
     assert e.to_json(e.Pure(1)) == e.to_json(e.Pure(1.0))
+    assert e.to_json(e.Pure(-0.0)) == e.to_json(e.Pure(0))
+    curve = e.RDP((2, 3), (1, -0.0 + 2))
+    assert e.to_json(curve) == e.to_json(e.RDP((2.0, 3.0), (1.0, 2.0)))
+    assert e.to_json(e.from_json(e.to_json(curve))) == e.to_json(curve)
+
+
+def nested(depth):
+    event = e.Pure(1.0)
+    for _ in range(depth):
+        event = e.Composed((event,))
+    return event
+
+
+def test_events_are_nested_only_so_deep():
+    deep = nested(32)
+    assert e.from_json(e.to_json(deep)) == deep
+    with pytest.raises(InvalidInput, match="32 deep"):
+        e.Repeated(2, deep)
+    inner = '{"kind":"pure","epsilon":1}'
+    for _ in range(60):
+        inner = '{"kind":"composed","events":[' + inner + "]}"
+    with pytest.raises(InvalidInput, match="32 deep"):
+        e.from_json(inner.replace("{", '{"v":1,', 1))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +78,9 @@ def test_one_and_one_point_zero_are_one_event():
         lambda: e.Repeated(1.0, e.Pure(1.0)),
         lambda: e.Composed([e.Pure(1.0)]),
         lambda: e.Composed((e.Pure(1.0), None)),
+        lambda: e.Pure(10**400),
+        lambda: e.Pure(2**53 + 1),
+        lambda: e.DiscreteLaplace(Fraction(2**7000), Fraction(1)),
     ],
 )
 def test_wrong_events_are_refused(build):
@@ -81,6 +107,21 @@ def test_wrong_events_are_refused(build):
         '{"v":1,"kind":"discrete_laplace","sensitivity":"1e999999999","scale":"1/1"}',
         '{"v":1,"kind":"repeated","count":2,"event":{"kind":"nothing"}}',
         '{"v":1,"kind":"composed","events":"pure"}',
+        '{"v":1,"kind":"composed","events":""}',
+        '{"v":1,"kind":"composed","events":{}}',
+        '{"v":1,"kind":[]}',
+        '{"v":1,"kind":{}}',
+        '{"v":true,"kind":"non_private"}',
+        '{"v":1.0,"kind":"non_private"}',
+        '{"v":1,"kind":"pure","epsilon":0.1,"epsilon":9}',
+        '{"v":1,"kind":"rdp","orders":"23","epsilons":[1,1]}',
+        '{"v":1,"kind":"rdp","orders":[2],"epsilons":[true]}',
+        '{"v":1,"kind":"rdp","orders":[2],"epsilons":["1e1"]}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"2/4","scale":"1/1"}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":" 1_0/3","scale":"1/1"}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"01/3","scale":"1/1"}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"\u0663/1","scale":"1/1"}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"-1/3","scale":"1/1"}',
     ],
 )
 def test_damaged_files_are_refused(text):

@@ -11,7 +11,7 @@ from discreet.accounting.conversions import (
 from discreet.accounting.curves import profile
 from discreet.accounting.filters import budget, capacity, statement
 from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu, noise_multiplier
-from discreet.accounting.losses import Loss, cost, loss
+from discreet.accounting.losses import Loss, check_relation, cost, loss
 from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Measure",
     "budget",
     "capacity",
+    "check_relation",
     "cost",
     "gaussian_delta",
     "gaussian_epsilon",

@@ -87,7 +87,7 @@ def zcdp_rho(epsilon: float, delta: float) -> float:
     guess = math.sqrt(epsilon + math.log(1 / delta)) - math.sqrt(math.log(1 / delta))
     start = _likely(max(guess * guess, 1e-300), delta)
     best = -_search(lambda c: -(epsilon - penalty(c, delta)) / (1 + c), start)
-    return max(0.0, down(best, epsilon / 1e3 if best <= 0 else 0.0))
+    return max(0.0, down(best))
 
 
 def _likely(rho: float, delta: float) -> float:
@@ -136,8 +136,14 @@ def rdp_epsilon(order: float, loss: float, delta: float) -> float:
     check_delta(delta)
     if loss == 0:
         return 0.0
-    closed = max(0.0, up(loss + penalty(order - 1, delta)))
-    return _least(lambda epsilon: two_point(order, epsilon, delta) > loss, closed)
+
+    def holds(epsilon: float) -> bool:
+        return two_point(order, epsilon, delta) > loss
+
+    known = closed_epsilon(order, loss, delta)
+    # Far out two_point proves nothing, and the search would stay there: begin where it does.
+    starts = [known / 4**k for k in range(20)]
+    return _least(holds, next(filter(holds, starts), known))
 
 
 def rdp_loss(order: float, epsilon: float, delta: float) -> float:
@@ -157,9 +163,9 @@ def rdp_delta(order: float, loss: float, epsilon: float) -> float:
     if loss == 0:
         return 0.0
     closed = closed_delta(order, loss, epsilon)
-    if closed < 1e-290:
+    if not 1e-290 <= closed < 1 - 1e-9:
         return closed
-    return _least(lambda delta: two_point(order, epsilon, delta) > loss, min(closed, 1 - 1e-9)) if closed > 0 else 0.0
+    return _least(lambda delta: two_point(order, epsilon, delta) > loss, closed)
 
 
 def closed_delta(order: float, loss: float, epsilon: float) -> float:
@@ -183,6 +189,8 @@ def two_point(order: float, epsilon: float, delta: float) -> float:
     end = (1 - delta) * math.exp(-epsilon)
     if not end > 1e-300:
         return -math.inf
+    if order * delta >= 1 + 1e-9:  # still falling where P(S) reaches 1: the least is there
+        return down(epsilon - math.log1p(-delta), 1 + epsilon)
 
     def log_f(q: float) -> float:
         p = min(delta + math.exp(epsilon) * q, 1.0)
@@ -213,10 +221,10 @@ def two_point(order: float, epsilon: float, delta: float) -> float:
         away = min(1e-6 * 3**k * best, (end - best) / 2)
         left, right = best - away, best + away
         sides = min(log_f(left), log_f(right)) - middle, max(log_f(left), log_f(right)) - middle
-        if sides[0] > 2 * size:
-            # Both neighbours are equally far, so each chord falls by what it rose: away·(1 + 1e-9).
-            chord = math.expm1(sides[1] + 2 * size) * (1 + 1e-9)
-            return (middle + math.log1p(-min(chord, 0.5)) - 2 * size) / (order - 1)
+        # Both neighbours are equally far, so each chord falls by what it rose: away·(1 + 1e-9).
+        chord = math.expm1(min(sides[1] + 2 * size, 1.0)) * (1 + 1e-9)
+        if sides[0] > 2 * size and chord < 0.5:
+            return (middle + math.log1p(-chord) - 2 * size) / (order - 1)
     return -math.inf
 
 

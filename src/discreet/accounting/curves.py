@@ -23,7 +23,7 @@ from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon
 from discreet.accounting.losses import loss
 from discreet.accounting.measures import Measure
 from discreet.errors import UnsupportedEvent
-from discreet.profiles import PrivacyProfile
+from discreet.profiles import PrivacyProfile, check_rate
 
 ORDERS = (*(1 + k / 8 for k in range(1, 33)), *range(6, 65), 80, 96, 128, 192, 256, 512, 1024)
 
@@ -119,15 +119,16 @@ class ApproximateProfile(PrivacyProfile):
         part = (delta - self.delta0) / (1 - self.delta0) * (1 + math.exp(-self.epsilon0))
         if part >= 1:
             return 0.0
-        return max(0.0, min(self.epsilon0, up(self.epsilon0 + math.log1p(-part), self.epsilon0)))
+        # Near 1 the logarithm magnifies the rounding of `part`.
+        return max(0.0, min(self.epsilon0, up(self.epsilon0 + math.log1p(-part), self.epsilon0 + 1 / (1 - part))))
 
     def true_positive_rate(self, false_positive_rate: float) -> float:
         """Return the highest rate of any attacker: exact, where the grid of the general bound is coarse."""
-        bound = super(ApproximateProfile, self).true_positive_rate(false_positive_rate)  # checks the rate
+        check_rate(false_positive_rate)
         odds = math.exp(min(self.epsilon0, 700.0))
         steep = odds * false_positive_rate + self.delta0
         flat = 1 - max(0.0, 1 - self.delta0 - false_positive_rate) / odds
-        return min(bound, up(min(steep, flat)))
+        return min(1.0, max(false_positive_rate, min(up(steep), up(flat, 1))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +148,12 @@ class GaussianProfile(PrivacyProfile):
 
     def true_positive_rate(self, false_positive_rate: float) -> float:
         """Return Φ(Φ⁻¹(rate) + mu), rounded up: the exact trade-off curve."""
-        super(GaussianProfile, self).true_positive_rate(false_positive_rate)  # checks the rate
+        check_rate(false_positive_rate)
         if false_positive_rate in (0.0, 1.0):
             return float(false_positive_rate)
-        normal = NormalDist()
-        quantile = normal.inv_cdf(false_positive_rate)
-        return min(1.0, normal.cdf(quantile + self.mu) * (1 + 1e-12 * (1 + quantile**2)))
+        quantile = NormalDist().inv_cdf(false_positive_rate)
+        rate = math.erfc(-(quantile + self.mu) / math.sqrt(2)) / 2
+        return min(1.0, rate * (1 + 1e-12 * (1 + quantile**2) * (1 + self.mu)))
 
     def advantage(self) -> float:
         """Return 2Φ(mu / 2) - 1, rounded up."""

@@ -52,13 +52,13 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
         return 0.0
     a, b = mu / 2 - epsilon / mu, -mu / 2 - epsilon / mu
     if not math.isfinite(b) or a < -37.0:
-        return 5e-300  # Φ(a) is below it
+        return 6e-300  # Φ(-37) is below it
     # δ = density factor · (R(-a) - R(-b)) / 2 with R the scaled erfc; for a > 0 use Φ(a) directly.
     factor = math.exp(-a * a / 2)
     second = factor * scaled_erfc(-b / math.sqrt(2)) / 2
     first = factor * scaled_erfc(-a / math.sqrt(2)) / 2 if a <= 0 else 1 - math.erfc(a / math.sqrt(2)) / 2
-    # a itself is rounded: an error of a few ulps of ε/μ moves factor by |a| times as much.
-    size = (1 + a * a) * first
+    # a itself is rounded: an error of a few ulps of μ and ε/μ moves the terms by about 1 + |a| times as much.
+    size = (1 + a * a + (1 + abs(a)) * (mu + epsilon / mu)) * first
     return min(1.0, max(0.0, first - second) + _MARGIN * size + 5e-324)
 
 
@@ -110,7 +110,13 @@ def noise_multiplier(*, target_epsilon: float, target_delta: float) -> float:
     Raises:
         InvalidInput: a target is out of range.
     """
-    multiplier = math.nextafter(1 / gaussian_mu(target_epsilon, target_delta), math.inf)
+    mu = gaussian_mu(target_epsilon, target_delta)
+    if mu < 1e-300:
+        raise InvalidInput(
+            f"no noise multiplier can be proved to give ε = {target_epsilon!r} at δ = {target_delta!r} in floating point.",
+            remedy="Give a larger target_epsilon or target_delta.",
+        )
+    multiplier = math.nextafter(1 / mu, math.inf)
     while gaussian_delta(1 / multiplier, target_epsilon) > target_delta:  # 1/(1/x) need not be x
         multiplier = math.nextafter(multiplier, math.inf)
     return multiplier

@@ -72,12 +72,36 @@ def _single(event: events.Event, measure: Measure) -> Loss:
     return Loss(value, Fraction(0) if known is None else known.delta)
 
 
+def check_relation(event: events.Event, relation: events.Relation) -> None:
+    """Refuse an event whose bound was proved for another neighbouring relation.
+
+    A sampled event names its relation; randomised response hides which answer a person gave, not whether.
+
+    Raises:
+        UnsupportedEvent: names the event and both relations.
+    """
+    proved = getattr(event, "relation", relation)
+    if isinstance(event, events.RandomizedResponse):
+        proved = events.Relation.REPLACE_ONE
+    if proved is not relation:
+        raise UnsupportedEvent(
+            f"{event.kind!r} is bounded under {proved.value}; this account protects under {relation.value}.",
+            remedy="Use an account of that relation; there is no silent conversion.",
+        )
+    for part in events.parts(event):
+        check_relation(part, relation)
+
+
 def pure(event: events.Event) -> Loss | None:
     """Return ε and δ of a single event, or None where no pure bound is known."""
     match event:
-        case events.Pure() | events.ExponentialMechanism() | events.PermuteAndFlip() | events.NoisyMax():
-            return Loss(Fraction(event.epsilon))
-        case events.RandomizedResponse():
+        case (
+            events.Pure()
+            | events.ExponentialMechanism()
+            | events.PermuteAndFlip()
+            | events.NoisyMax()
+            | events.RandomizedResponse()
+        ):
             return Loss(Fraction(event.epsilon))
         case events.Approximate() | events.KeySelection():
             return Loss(Fraction(event.epsilon), Fraction(event.delta))
@@ -101,6 +125,8 @@ def _sampled(event: events.PoissonSampled) -> Loss | None:
         inner = loss(event.event, Measure("pure"))
     except UnsupportedEvent:
         return None
+    if inner.loss > _HUGE:
+        return Loss(inner.loss, Fraction(event.sample_rate) * inner.delta)
     epsilon, rate = up(float(inner.loss)), event.sample_rate
     # log(1 + q(e^ε - 1)) = ε + log(q + (1-q)e^-ε) for large ε, where e^ε would overflow.
     amplified = (
@@ -159,7 +185,7 @@ def renyi(event: events.Event, order: float) -> Fraction | None:
         bounds.append(known_pure.loss)
         if known_pure.loss <= _HUGE:
             bounds.append(Fraction(pure_to_renyi(float(known_pure.loss), order)))
-    if isinstance(event, events.Laplace):
+    if isinstance(event, events.Laplace) and event.noise_multiplier * _HUGE >= 1:
         bounds.append(Fraction(laplace_renyi(event.noise_multiplier, order)))
     return min(bounds) if bounds else None
 

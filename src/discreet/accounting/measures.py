@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from discreet.accounting.conversions import check_delta, check_epsilon
+from discreet.accounting.conversions import check_delta, check_epsilon, penalty, zcdp_rho
 from discreet.errors import InvalidInput
 
 COST_UNIT = Fraction(1, 2**40)
@@ -62,8 +62,6 @@ class Measure:
         """Return the measure at the order that is best for a Gaussian at (epsilon, delta)."""
         check_epsilon(epsilon)
         check_delta(delta)
-        from discreet.accounting.conversions import penalty, zcdp_rho
-
         rho = zcdp_rho(epsilon, delta)
         orders = [1 + k / 8 for k in range(1, 8 * 512)]
         return cls("renyi", min(orders, key=lambda order: order * rho + penalty(order - 1, delta)))

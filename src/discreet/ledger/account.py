@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from discreet.accounting import Cost, Measure, capacity
+from discreet import events
+from discreet.accounting import Cost, Measure, capacity, check_relation, cost
 from discreet.errors import InvalidInput
 from discreet.ledger.entries import Entry
 from discreet.units import PrivacyUnit
@@ -128,6 +129,15 @@ class Account:
     def capacity_for(self, epsilon: float) -> Cost:
         """Return what a budget of `epsilon` at this account's delta is in its measure."""
         return capacity(self.measure, epsilon=epsilon, delta=self.delta, delta_atoms=self.delta_atoms)
+
+    def price(self, event: events.Event) -> Cost:
+        """Return what an event costs here.
+
+        Raises:
+            UnsupportedEvent: the measure cannot bound it, or its bound is for another relation.
+        """
+        check_relation(event, self.unit.relation)
+        return cost(event, self.measure)
 
     def left(self, analyst: str | None = None) -> Cost:
         """Return what may still be spent (by `analyst`, if named); never below zero."""

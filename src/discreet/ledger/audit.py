@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from discreet import events
-from discreet.accounting import Cost, cost
+from discreet.accounting import Cost
 from discreet.errors import DiscreetError, LedgerDamaged
 from discreet.ledger.account import Account
 from discreet.ledger.entries import GENESIS, Entry, damaged, text_of
@@ -103,7 +103,7 @@ class _Chain:
         self.demand(entry.request not in self.charges, "the request stands twice")
         described = text_of(entry.body["event"])
         if described not in self.prices:
-            self.prices[described] = cost(events.from_dict(entry.body["event"]), account.measure)
+            self.prices[described] = account.price(events.from_dict(entry.body["event"]))
         price = self.prices[described]
         self.demand(price <= _more(entry.cost), "its cost is not that of its event")
         self.demand(Cost() <= entry.cost and entry.cost <= account.left(entry.analyst), "it exceeds the budget")

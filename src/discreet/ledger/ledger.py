@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from discreet import events
-from discreet.accounting import Cost, Measure, capacity, cost
+from discreet.accounting import Cost, Measure, capacity
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import checks
 from discreet.ledger.account import Account
@@ -190,7 +190,7 @@ class Ledger:
         Raises:
             BudgetExceeded: the account or the share does not hold the cost.
             InvalidInput: the request was charged but never released, or stood for another event.
-            UnsupportedEvent: the event has no known cost in the account's measure.
+            UnsupportedEvent: the event has no known cost in the account's measure and relation.
             LedgerUnavailable: says whether the charge may have landed.
         """
         checks.check_text("purpose", purpose)
@@ -203,7 +203,7 @@ class Ledger:
             before = rows.find(population, request, "charge")
             if before is not None:
                 return before, _answered(rows, before, described)
-            price, left = cost(event, account.measure), account.left(analyst)
+            price, left = account.price(event), account.left(analyst)
             if not price <= left:
                 raise exceeded(account, price, left, analyst)
             facts: dict[str, Any] = {
@@ -308,7 +308,7 @@ class Ledger:
             BudgetExceeded: it does not fit.
         """
         account = self.account(population)
-        price, left = cost(event, account.measure), account.left(analyst)
+        price, left = account.price(event), account.left(analyst)
         if not price <= left:
             raise exceeded(account, price, left, analyst)
         return Cost(left.loss - price.loss, left.delta - price.delta)

@@ -236,5 +236,7 @@ def _exact_place(law: Law, bits: int, prefix: int, rng: Rng) -> int:
         place = bisect_left(lower, -(-(prefix + 1) * most >> length))
         # lower[place] >= (prefix + 1)·most/2^length says U is below the end of stratum place - 1
         if place < len(lower) and upper[place - 1] << length <= prefix * least:
+            if place - 1 >> 1 >= 1 << 63 - bits:
+                raise OverflowError("a sample does not fit into 64 bits")
             return place - 1
         prefix, length = prefix << 64 | rng.word(), length + 64

@@ -36,8 +36,9 @@ class _Selection:
     Args:
         epsilon: Total epsilon of one selection; its exact value is used.
         sensitivity: How far one privacy unit can move any one score, a whole number.
-        monotone: The caller's promise that adding a unit moves all scores in one direction (none
-            up while another goes down). It doubles the rate at the same epsilon.
+        monotone: The caller's promise that between any two neighbours of the unit's relation all scores
+            move in one direction (none up while another goes down). It doubles the rate at the same
+            epsilon. Counts keep it under add_remove, and never under replace_one.
     """
 
     epsilon: float | Fraction
@@ -67,7 +68,7 @@ class ExponentialMechanism(_Selection):
     Args:
         epsilon: See Guarantee.
         sensitivity: How far one privacy unit can move any one score.
-        monotone: The caller's promise that all scores move in one direction.
+        monotone: The caller's promise that between neighbours all scores move in one direction.
 
     Guarantee:
         epsilon-bounded range, hence epsilon-DP and (epsilon²/8)-zCDP.
@@ -106,7 +107,7 @@ class PermuteAndFlip(_Selection):
     Args:
         epsilon: See Guarantee.
         sensitivity: How far one privacy unit can move any one score.
-        monotone: The caller's promise that all scores move in one direction.
+        monotone: The caller's promise that between neighbours all scores move in one direction.
 
     Guarantee:
         epsilon-DP (pure).
@@ -144,7 +145,7 @@ class NoisyMax(_Selection):
     Args:
         epsilon: See Guarantee.
         sensitivity: How far one privacy unit can move any one score.
-        monotone: The caller's promise that all scores move in one direction.
+        monotone: The caller's promise that between neighbours all scores move in one direction.
 
     Guarantee:
         epsilon-DP (pure).

@@ -7,6 +7,7 @@ import pytest
 
 from discreet import accounting as a
 from discreet import events as e
+from discreet.accounting.filters import above
 from discreet.errors import InvalidInput, UnsupportedEvent
 
 PURE, ZCDP, RENYI = a.Measure("pure"), a.Measure("zcdp"), a.Measure("renyi", 8.0)
@@ -127,3 +128,77 @@ def test_a_mixed_history_is_bounded_by_each_of_its_bounds():
     curve = a.profile(history)
     assert curve.epsilon(1e-6) <= 1.5 + 1e-9
     assert curve.epsilon(1e-10) == math.inf
+
+
+def test_bounds_of_the_continuous_gaussian_do_not_carry_over_to_the_discrete_one():
+    discrete = e.DiscreteGaussian(Fraction(1), Fraction(4))
+    for event in (discrete, e.Composed((discrete, e.Gaussian(2.0))), e.Repeated(3, discrete)):
+        assert "exact Gaussian" not in a.profile(event).method
+    assert a.profile(e.Gaussian(2.0)).method == "exact Gaussian"
+    assert a.profile(discrete).epsilon(1e-6) > a.profile(e.Gaussian(2.0)).epsilon(1e-6) * 1.01
+
+
+def test_sampling_keeps_its_share_of_delta():
+    sampled = e.PoissonSampled(0.25, e.Relation.ADD_REMOVE, e.Approximate(1.0, 1e-6))
+    assert a.loss(sampled, PURE).delta == Fraction(1e-6) / 4
+
+
+@pytest.mark.parametrize("part", [e.ZCDP(0.1), e.Pure(0.5), e.RDP((2.0, 8.0), (0.1, 0.4)), e.Approximate(0.5, 1e-9)])
+def test_no_curve_falls_below_the_delta_atoms(part):
+    curve = a.profile(e.Composed((part, e.KeySelection(0.1, 1e-3, 1))))
+    for epsilon in (0.0, 1.0, 100.0):
+        assert curve.delta(epsilon) >= 1e-3
+    assert curve.epsilon(0.9e-3) == math.inf
+    assert curve.true_positive_rate(0.0) >= 1e-3
+
+
+@pytest.mark.parametrize("value", [Fraction(1, 3), Fraction(1, 10), Fraction(2**53 + 1), Fraction(1, 2**1080)])
+def test_above_is_the_least_float_that_is_not_below(value):
+    assert Fraction(above(value)) >= value
+    assert value == 0 or Fraction(math.nextafter(above(value), 0.0)) < value
+    assert above(Fraction(10) ** 400) == math.inf
+
+
+@pytest.mark.parametrize("mu", [1e-3, 0.5, 1.0, 7.0])
+@pytest.mark.parametrize("delta", [1e-12, 1e-6, 0.01])
+def test_inverses_end_on_the_side_that_holds(mu, delta):
+    assert a.gaussian_delta(mu, a.gaussian_epsilon(mu, delta)) <= delta
+    assert a.gaussian_delta(a.gaussian_mu(1.0, delta), 1.0) <= delta
+
+
+def test_a_cost_fits_only_in_both_columns():
+    assert a.Cost(1, 1) <= a.Cost(1, 1)
+    assert not a.Cost(2, 0) <= a.Cost(1, 1)
+    assert not a.Cost(0, 2) <= a.Cost(1, 1)
+
+
+def test_losses_beyond_all_floats_are_costs_like_others():
+    laplace = e.DiscreteLaplace(Fraction(10) ** 400, Fraction(1))
+    for measure in (PURE, ZCDP, RENYI):
+        price = a.cost(laplace, measure)
+        assert price.loss >= 10**400
+        assert a.statement(measure, price, delta=1e-6) == math.inf
+    a.cost(e.Laplace(1e-308), RENYI)
+    assert a.cost(e.PoissonSampled(0.5, e.Relation.ADD_REMOVE, e.Laplace(1e-308)), PURE).loss > 2**40
+
+
+def test_what_no_noise_can_be_proved_to_give_is_refused():
+    for epsilon, delta in ((0.0, 1e-14), (1.0, 1e-305)):
+        with pytest.raises(InvalidInput, match="no noise multiplier"):
+            a.noise_multiplier(target_epsilon=epsilon, target_delta=delta)
+
+
+@pytest.mark.parametrize(
+    ("event", "relation"),
+    [
+        (e.PoissonSampled(0.1, e.Relation.ADD_REMOVE, e.Pure(1.0)), e.Relation.REPLACE_ONE),
+        (e.PoissonSampled(0.1, e.Relation.REPLACE_ONE, e.Pure(1.0)), e.Relation.ADD_REMOVE),
+        (e.RandomizedResponse(1.0, 2), e.Relation.ADD_REMOVE),
+        (e.RandomizedResponse(1.0, 2), e.Relation.ZERO_OUT),
+        (e.Repeated(2, e.Composed((e.Pure(1.0), e.RandomizedResponse(1.0, 2)))), e.Relation.ADD_REMOVE),
+    ],
+)
+def test_an_event_of_another_relation_is_refused(event, relation):
+    with pytest.raises(UnsupportedEvent, match="this account protects under"):
+        a.check_relation(event, relation)
+    a.check_relation(e.Composed((e.Pure(1.0), e.Gaussian(2.0))), relation)

@@ -63,3 +63,13 @@ def test_the_generator_gives_fresh_bits():
     assert rng.words(0).size == 0
     assert 0 <= rng.word() < 2**64
     assert len({rng.bytes(16) for _ in range(1000)}) == 1000
+
+
+def test_below_does_not_decide_while_the_prefix_straddles():
+    """A prefix that is that of the chance itself: what comes after it decides, a third of the time."""
+
+    def third(bits):
+        return 2**bits // 3, 2**bits // 3 + 1
+
+    answers = [below(2**64 // 3, 64, third, Rng()) for _ in range(4000)]
+    assert 1000 < sum(answers) < 1700  # 1333 expected; 11 standard deviations

@@ -77,3 +77,14 @@ def test_chance_of_a_lie_is_enclosed(epsilon, k):
 def test_values_outside_the_categories_count_as_the_nearest():
     answers = RandomizedResponse(epsilon=60.0, categories=3)([-(2**70), 0, 1, 2, 2**70], Rng())
     assert answers.tolist() == [0, 0, 1, 2, 2]  # wrong with probability 1e-25
+
+
+def test_a_key_that_nobody_has_is_never_kept():
+    """Not even by the least of all random words."""
+
+    class Zeros(Rng):
+        def words(self, n):
+            return np.zeros(n, dtype=np.uint64)
+
+    keys = KeySelection(epsilon=1.0, delta=1e-6, max_groups=1)
+    assert keys(np.array([0, -3, 1]), Zeros()).tolist() == [False, False, True]

@@ -1,20 +1,8 @@
-"""Events: immutable descriptions of what ran, enough for any accountant, and nothing else.
-
-The set is closed. An event at rest is plain data, `{"v": 1, "kind": ..., ...}`, read back through
-the fixed table `KINDS` at the end of this file, never through an import by name. Evolution rules:
-a kind is never removed and never changes its meaning; new fields are optional. The golden files
-under tests/unit/golden keep this honest.
-
-Exact mechanisms describe themselves with exact rationals (`Fraction`, written "3/4"); continuous
-ones with floats. Sensitivities refer to the neighbouring relation of the privacy unit for which
-the event is charged, except for the sampled events, whose law depends on the relation and which
-therefore carry their own.
-"""
+"""The kinds of events, what each field demands, and the table that a stored event is read through."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -24,7 +12,8 @@ from typing import Any, ClassVar, TypeAlias, TypeGuard, get_args
 
 from discreet.errors import InvalidInput
 
-VERSION = 1
+DEEPEST = 32  # events within events; bounded, so that whoever reads one needs no deep stack
+WIDEST = 6000  # bits of a fraction's numerator and denominator; Python writes and reads no integers beyond 14,000
 
 
 class Relation(str, Enum):
@@ -51,7 +40,13 @@ class _Checked:
             demand, holds = CHECKS[item.name]
             value = getattr(self, item.name)
             if not holds(value):
-                raise _fail(f"{item.name} must be {demand}, got {value!r}.")
+                raise refused(f"{item.name} must be {demand}, got {shown(value)}.")
+            if item.type == "float":  # 1 and 1.0, 0.0 and -0.0 are one event: they must hash alike
+                object.__setattr__(self, item.name, float(value) + 0.0)
+            elif item.type == "tuple[float, ...]":
+                object.__setattr__(self, item.name, tuple(float(one) + 0.0 for one in value))
+        if _depth(self) > DEEPEST:  # type: ignore[arg-type]
+            raise refused(f"an event holds others at most {DEEPEST} deep.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +164,7 @@ class RDP(_Checked):
     def __post_init__(self) -> None:
         _Checked.__post_init__(self)
         if len(self.orders) != len(self.epsilons):
-            raise _fail("orders and epsilons must be of the same length.")
+            raise refused("orders and epsilons must be of the same length.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +219,7 @@ class FixedSizeSampled(_Checked):
         _Checked.__post_init__(self)
         _public_size(self.relation)
         if self.sample_size > self.population_size:
-            raise _fail("sample_size must not exceed population_size.")
+            raise refused("sample_size must not exceed population_size.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,27 +271,59 @@ Event: TypeAlias = (
 KINDS: Mapping[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
 
 
-def _fail(what: str) -> InvalidInput:
+def refused(what: str) -> InvalidInput:
+    """Return the error for a field that holds what it must not."""
     return InvalidInput(what, remedy="Build the event from valid parameters.")
 
 
 def _public_size(relation: Relation) -> None:
     if relation is Relation.ADD_REMOVE:
-        raise _fail(
+        raise refused(
             "this sampling needs a public population size, which add_remove does not grant; "
             "declare zero_out or replace_one."
         )
 
 
 def _number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a number that a float holds exactly."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value) and float(value) == value
+    except OverflowError:
+        return False
+
+
+def shown(value: object) -> str:
+    """Return a value as an error may show it: never at great length."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a whole number beyond 40 digits"
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def parts(event: Event) -> tuple[Event, ...]:
+    """Return the events that an event is made of."""
+    match event:
+        case Composed():
+            return event.events
+        case Repeated() | PoissonSampled() | TruncatedPoissonSampled() | FixedSizeSampled():
+            return (event.event,)
+    return ()
+
+
+def _depth(event: Event) -> int:
+    return 1 + max(map(_depth, parts(event)), default=-1) if parts(event) else 0
+
+
+def _exact(value: object) -> bool:
+    return isinstance(value, Fraction) and max(value.numerator.bit_length(), value.denominator.bit_length()) <= WIDEST
 
 
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _event(value: object) -> bool:
+def is_event(value: object) -> bool:
+    """Return whether a value is an event of one of the kinds."""
     return type(value) in KINDS.values()
 
 
@@ -310,8 +337,8 @@ def _increasing(values: object, above: float) -> bool:
 
 
 _LOSS = ("a finite number of at least 0", lambda x: _number(x) and x >= 0)
-_EXACT = ("a Fraction above 0", lambda x: isinstance(x, Fraction) and x > 0)
-_EXACT_OR_ZERO = ("a Fraction of at least 0", lambda x: isinstance(x, Fraction) and x >= 0)
+_EXACT = (f"a Fraction above 0, of at most {WIDEST} bits", lambda x: _exact(x) and x > 0)
+_EXACT_OR_ZERO = (f"a Fraction of at least 0, of at most {WIDEST} bits", lambda x: _exact(x) and x >= 0)
 _COUNT = ("a whole number of at least 1", lambda x: _whole(x, 1))
 
 CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
@@ -336,98 +363,6 @@ CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "sample_size": _COUNT,
     "max_batch_size": _COUNT,
     "relation": ("a Relation", lambda x: isinstance(x, Relation)),
-    "event": ("an event", _event),
-    "events": ("a tuple of events", lambda x: isinstance(x, tuple) and all(_event(item) for item in x)),
+    "event": ("an event", is_event),
+    "events": ("a tuple of events", lambda x: isinstance(x, tuple) and all(is_event(item) for item in x)),
 }
-
-
-# ---------------------------------------------------------------------------------- JSON codec
-
-
-def to_dict(event: Event) -> dict[str, Any]:
-    """Return `event` as plain data with its version."""
-    if not _event(event):
-        raise _fail(f"this is not an event: {type(event).__name__}.")
-    return {"v": VERSION, **_plain(event)}
-
-
-def _plain(value: Any) -> Any:
-    if _event(value):
-        held = {f.name: getattr(value, f.name) for f in fields(value)}
-        for f in fields(value):
-            if f.type == "float":  # 1 and 1.0 are one event: they must hash alike
-                held[f.name] = float(held[f.name])
-        return {"kind": value.kind, **{name: _plain(item) for name, item in held.items()}}
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}"
-    if isinstance(value, Relation):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def to_json(event: Event) -> str:
-    """Return the canonical JSON of `event`: sorted keys, no spaces, exact numbers."""
-    return json.dumps(to_dict(event), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def from_json(text: str) -> Event:
-    """Read an event written by `to_json`, of this version or any before it.
-
-    Raises:
-        InvalidInput: the text is no event, or of a later version.
-    """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        data = None
-    return from_dict(data)
-
-
-def from_dict(data: object) -> Event:
-    """Read an event from plain data; see `from_json`."""
-    if not isinstance(data, dict) or "v" not in data:
-        raise _fail("this is not an event: an object with 'v' and 'kind' is needed.")
-    if data["v"] != VERSION:
-        raise InvalidInput(
-            f"this event is of version {data['v']!r}; this discreet reads version {VERSION}.",
-            remedy="Read it with the version of discreet that wrote it, or a later one.",
-        )
-    return _read({key: value for key, value in data.items() if key != "v"})
-
-
-def _read(data: object) -> Event:
-    if not isinstance(data, dict):
-        raise _fail("an event must be an object.")
-    kind = KINDS.get(data.get("kind", ""))
-    if kind is None:
-        raise _fail(f"unknown kind of event: {data.get('kind')!r}.")
-    known = {f.name: f for f in fields(kind)}
-    given = {name: value for name, value in data.items() if name != "kind"}
-    if set(given) != set(known):
-        raise _fail(f"the fields of {kind.kind!r} are {sorted(known)}, got {sorted(given)}.")
-    return kind(**{name: _value(str(known[name].type), value) for name, value in given.items()})
-
-
-def _value(declared: str, value: Any) -> Any:
-    """Read one field; `declared` is the annotation as written above."""
-    try:
-        if declared == "Event":
-            return _read(value)
-        if declared == "tuple[Event, ...]":
-            return tuple(_read(item) for item in value)
-        if declared == "tuple[float, ...]":
-            return tuple(float(item) for item in value)
-        if declared == "Fraction":
-            numerator, denominator = value.split("/")  # never Fraction(text): "1e999999999" would hang
-            return Fraction(int(numerator), int(denominator))
-        if declared == "Relation":
-            return Relation(value)
-        if declared == "float":
-            return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    except (TypeError, ValueError, AttributeError, ArithmeticError):
-        pass
-    else:
-        return value
-    raise _fail(f"a field of type {declared} holds {value!r}.")
