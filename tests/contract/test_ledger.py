@@ -107,7 +107,7 @@ def test_exactly_the_capacity_is_admitted(patients):
 
 
 def test_one_unit_too_much_is_refused_and_leaves_room(patients):
-    with pytest.raises(BudgetExceeded, match=r"Nothing was spent and no data was read\.\n  Try epsilon=0\.0976"):
+    with pytest.raises(BudgetExceeded, match=r"Nothing was spent and no data was read\.\n  Try epsilon = 0\.0976"):
         spend(patients, "a", 101)
     spend(patients, "a", 100)
 

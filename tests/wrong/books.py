@@ -119,7 +119,7 @@ LEDGER = [
     Wrong(
         "no database",
         ("ledger", "show", "{folder}"),
-        "the ledger is damaged: {folder}/ledger.db is not a sound SQLite database (file is not a",
+        "the ledger is damaged: {folder}/ledger.db is no SQLite database (never a ledger, or",
         lambda place: place.ledger.write_bytes(b"not a database" * 99),
         "LedgerDamaged",
     ),

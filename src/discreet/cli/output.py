@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from discreet.cli.spoken import spoken
 from discreet.errors import DiscreetError
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ def fail(
 ) -> None:
     """Show an error: on stderr for people, as one JSON object on stdout with --json, with what was done beside."""
     kind = kind or type(error).__name__
-    error = spoken(error, arguments[0] if arguments else "")
     if "--json" in arguments:
         parts = {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}
         show_json({"error": parts} | dict(beside or {}))

@@ -159,7 +159,7 @@ class Account:
         if analyst not in self.shares:
             raise InvalidInput(
                 f"{analyst!r} has no share of the account {self.population!r}.",
-                remedy="Ask the owner for one: ledger.share(…).",
+                remedy="Ask the owner for one: discreet ledger share, or ledger.share(…).",
             )
         return self.shares[analyst]
 

@@ -75,7 +75,7 @@ def exceeded(account: Account, price: Cost, left: Cost, analyst: str | None) -> 
         )
     have = remaining_epsilon(account, analyst)
     need = statement(account.measure, Cost(price.loss, 0), delta=account.delta)
-    smaller = f"Try epsilon={have * 0.999:.3g}, or ask" if have > 0.001 else "Ask"
+    smaller = f"Try epsilon = {have * 0.999:.3g}, or ask" if have > 0.001 else "Ask"
     return BudgetExceeded(
         f"{whose} has ε = {have:.4g} left at δ = {show_delta(account.delta)}; this needs ε = {show_up(need)}.",
         remedy=f"{smaller} the owner of {account.population!r} to raise its budget.",

@@ -163,7 +163,10 @@ class PostgresStore:
 
     def _begin(self, connection: psycopg.Connection, level: str) -> None:
         if not _has_tables(connection):
-            raise InvalidInput(f"there is no ledger at {self}.", remedy="Open an account first: ledger.open(…).")
+            raise InvalidInput(
+                f"there is no ledger at {self}.",
+                remedy="Open an account first: discreet ledger open, or ledger.open(…).",
+            )
         connection.execute(f"BEGIN ISOLATION LEVEL {level}")
         check_version(_executor(connection))
 

@@ -184,7 +184,10 @@ class SQLiteStore:
     @contextmanager
     def _connection(self, intent: Intent) -> Iterator[_Connection]:
         if not self._there(intent):
-            raise InvalidInput(f"there is no ledger at {self.path}.", remedy="Open an account first: ledger.open(…).")
+            raise InvalidInput(
+                f"there is no ledger at {self.path}.",
+                remedy="Open an account first: discreet ledger open, or ledger.open(…).",
+            )
         self._check_forks(intent)
         with _errors(self, intent), self._beside.held(wait=WAIT, looking=intent is LOOK):
             self._check_name(intent)
@@ -323,6 +326,8 @@ def _ours(store: SQLiteStore, error: sqlite3.Error, intent: Intent) -> Exception
         )
     if "no such table" in str(error) or "no such column" in str(error):
         return damaged(f"{store.path} lacks the ledger's tables")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR")):
+    if name.startswith("SQLITE_NOTADB"):
+        return damaged(f"{store.path} is no SQLite database (never a ledger, or overwritten)")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT", "SQLITE_ERROR")):
         return damaged(f"{store.path} is not a sound SQLite database ({error})")
     return unavailable(store, error, intent, landed=False)

@@ -123,7 +123,7 @@ class QueryCost:
         if self.left is None:
             lines.append(f"  {self.population!r} does not hold this.")
         else:
-            lines.append(f"  Afterwards {self.population!r} would have ε = {self.left:.4g} left.")
+            lines.append(f"  Afterwards {self.population!r} could afford one more of at most ε = {self.left:.4g}.")
         return "\n".join(lines)
 
 

@@ -166,21 +166,21 @@ def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> 
     """Check the budget asked for; on a pure account δ has no use and counts as 0."""
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
         raise InvalidInput(
-            f"epsilon must be a number above 0, got {shown(epsilon)}.", remedy="For example epsilon=0.5."
+            f"epsilon must be a number above 0, got {shown(epsilon)}.", remedy="For example epsilon = 0.5."
         )
     if epsilon >= MOST_EPSILON:
         raise InvalidInput(
             f"epsilon must be below {MOST_EPSILON:,}; so large a one protects nobody.",
-            remedy="For example epsilon=0.5.",
+            remedy="For example epsilon = 0.5.",
         )
     if delta is not None and (isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < 1):
-        raise InvalidInput(f"delta must lie in [0, 1), got {shown(delta)}.", remedy="For example delta=1e-7.")
+        raise InvalidInput(f"delta must lie in [0, 1), got {shown(delta)}.", remedy="For example delta = 1e-7.")
     if measure.kind == "pure":
         return float(epsilon), 0.0
     if not delta:
         raise InvalidInput(
             f"this account is measured in {measure}, where epsilon means nothing without delta.",
-            remedy="Give delta too, for example delta=1e-7: far below one over the number of people.",
+            remedy="Give delta too, for example delta = 1e-7: far below one over the number of people.",
         )
     return float(epsilon), float(delta)
 
