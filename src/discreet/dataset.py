@@ -245,13 +245,7 @@ class Dataset:
             )
         self.ledger.check(self.population, self.unit)
         shelf.ready(name)
-        stranger = shelf.stranger(self.population, lambda: self.ledger.requests(self.population))
-        if stranger is not None:
-            raise InvalidInput(
-                f"{stranger} holds a release of {self.population!r} that this ledger never charged.",
-                remedy="The ledger may be an old copy: find the newest one. If another ledger paid for that release, "
-                "keep the releases of each ledger in a folder of their own.",
-            )
+        shelf.check(self.population, self.ledger.requests)
         if shelf.place(name, request).exists():
             self._recover(shelf, name, request)
 

@@ -177,16 +177,25 @@ class Shelf:
             remedy="Remove what hinders it, then ask again under a new attempt, which is a new charge.",
         )
 
-    def stranger(self, population: str, charged: Callable[[], set[str]]) -> Path | None:
-        """Return a release of this population whose request was never charged, if there is one.
+    def check(self, population: str, charged: Callable[[str], set[str]]) -> None:
+        """Refuse to go on beside a release of this population that was never charged.
 
         Args:
             population: Whose.
-            charged: Returns the requests that were charged; called if there is any release here.
+            charged: Returns the requests that were charged to it; called if there is any release here.
+
+        Raises:
+            InvalidInput: names the release; the ledger may be an old copy.
         """
         places = [place for place in self.folder.glob("*/*") if not place.name.startswith(".") and place.is_dir()]
-        known = charged() if places else set()
-        return next((item for item in places if item.name not in known and _population(item) == population), None)
+        known = charged(population) if places else set()
+        for place in places:
+            if place.name not in known and _population(place) == population:
+                raise InvalidInput(
+                    f"{place} holds a release of {population!r} that this ledger never charged.",
+                    remedy="The ledger may be an old copy: find the newest one. If another ledger paid for that "
+                    "release, keep the releases of each ledger in a folder of their own.",
+                )
 
     def digest(self, name: str, request: str, *, charge: str) -> str | None:
         """Return the digest of the whole release of `request` that stands here, if this charge paid for it."""

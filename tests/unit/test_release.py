@@ -110,11 +110,12 @@ def test_a_record_that_is_not_whole_is_refused(tmp_path, record):
 
 def test_a_stranger_on_the_shelf_is_found(tmp_path):
     shelf = Shelf(tmp_path)
-    assert shelf.stranger("p", lambda: pytest.fail("an empty shelf needs no ledger")) is None
+    shelf.check("p", lambda _: pytest.fail("an empty shelf needs no ledger"))
     shelf.put(release())
-    assert shelf.stranger("p", lambda: {REQUEST}) is None
-    assert shelf.stranger("others", set) is None
-    assert shelf.stranger("p", set) == tmp_path / "n" / REQUEST
+    shelf.check("p", lambda _: {REQUEST})
+    shelf.check("others", lambda _: set())
+    with pytest.raises(InvalidInput, match=r"holds a release of 'p' that this ledger never charged"):
+        shelf.check("p", lambda _: set())
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a b", "é", "-x", "x" * 101, None, 7])

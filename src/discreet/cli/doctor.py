@@ -136,7 +136,6 @@ def _ledger(project: Project) -> list[Check]:
     try:
         entries = project.ledger.verify().entries
         checks.append(Check("ledger", "ok", f"{sum(entries.values())} entries verified"))
-        project.check_owners()
     except InvalidInput as error:  # there is none, or none can be there
         folder = "://" not in project.settings.ledger and Path(project.settings.ledger).exists()
         if folder:
@@ -144,7 +143,11 @@ def _ledger(project: Project) -> list[Check]:
         entries = {}
         checks.append(Check("ledger", "absent", "there is none; the first account that is opened makes it"))
     except DiscreetError as error:
-        return [*checks, Check("ledger", "fails", error.what)]
+        return [Check("ledger", "fails", error.what)]
+    try:
+        project.check_ledger()
+    except DiscreetError as error:
+        return [Check("ledger", "fails", error.what)]
     differences = project.differences()
     for name in project.settings.populations:
         wrong = [item for item in differences if repr(name) in item]

@@ -218,7 +218,7 @@ def verify(book: Book, *, as_json: Json = False) -> None:
     ledger, project = _open_book(book)
     found = ledger.verify()
     if project is not None:
-        project.check_owners()
+        project.check_ledger()
     if as_json:
         shown = {"entries": dict(found.entries), "heads": dict(found.heads), "owners": dict(found.owners)}
         show_json({"verified": True} | shown)

@@ -93,14 +93,16 @@ class Project:
         opened = self._open_accounts()
         return {name: self.ledger.account(name).public_key for name in self.settings.populations if name in opened}
 
-    def check_owners(self) -> None:
-        """Refuse accounts that another owner opened than the file names.
+    def check_ledger(self) -> None:
+        """Refuse a ledger that is not the one which this file and its releases belong to.
 
         Raises:
-            LedgerDamaged: names the account and both keys.
+            LedgerDamaged: an account was opened by another owner than the file names.
+            InvalidInput: a release was never charged in it; it may be an old copy.
         """
         for name, public_key in self.owners().items():
             self._check_owner(name, public_key)
+            self.shelf.check(name, self.ledger.requests)
 
     def _check_owner(self, population: str, public_key: str) -> None:
         declared = self.settings.populations.get(population)
@@ -181,7 +183,7 @@ class Project:
         declared = self.settings.tables[table]
         if ledger is None:
             self.check_open(declared.population)
-        self.check_owners()
+        self.check_ledger()
         return Dataset(
             declared.source,
             name=declared.name,
@@ -316,6 +318,7 @@ class Project:
     def write_report(self, folder: Path, *, audience: str | None = None) -> list[Path]:
         """Write report.html, report.md and registry.json (per population, if there are several)."""
         names = self._declared()
+        self.check_ledger()
         written = []
         for name in names:
             report = self.explain(name)

@@ -1,7 +1,10 @@
-"""A file that names the owner's key: a ledger that somebody else opened is refused, however sound it is."""
+"""A ledger that is not the one which the file and its releases belong to is refused, however sound it is."""
+
+import shutil
 
 import pytest
 
+from discreet.cli.app import run
 from discreet.errors import InvalidInput, LedgerDamaged
 from discreet.ledger import Ledger, OwnerKey
 from discreet.project import Project
@@ -21,7 +24,7 @@ def pin(place, key):
 def test_the_owner_named_is_the_one_who_opened(place):
     key = OwnerKey.read(place.folder / "owner.key").public
     project = pin(place, key)
-    project.check_owners()
+    project.check_ledger()
     assert project.owners() == {"people": key}
     assert [item.reused for item in project.run("people")] == [False]
 
@@ -37,12 +40,31 @@ def test_a_history_rewritten_under_another_key_is_refused(place):
         "people", unit=project.settings.populations["people"].unit, measure="zcdp", epsilon=9.0, delta=1e-6, owner=thief
     )
     assert Ledger(place.ledger).verify().owners == {"people": thief.public}
-    for use in (project.check_owners, project.plan, lambda: list(project.run()), lambda: project.dataset("visits")):
+    for use in (project.check_ledger, project.plan, lambda: list(project.run()), lambda: project.dataset("visits")):
         with pytest.raises(LedgerDamaged) as error:
             use()
         assert thief.public in error.value.what
         assert "find out which before you go on" in error.value.remedy
     assert Ledger(place.ledger).account("people").length == 1
+
+
+def test_an_old_copy_is_refused_beside_what_it_never_charged(place, tmp_path, capsys):
+    copy = tmp_path / "copy.db"
+    shutil.copy(place.ledger, copy)
+    project = Project.read(place.folder)
+    list(project.run("people"))
+    for file in place.folder.glob("ledger.db*"):
+        file.unlink()
+    shutil.copy(copy, place.ledger)
+    old = Project.read(place.folder)
+    old.ledger.verify()
+    for use in (old.plan, lambda: list(old.run()), lambda: old.write_report(tmp_path / "report")):
+        with pytest.raises(InvalidInput, match=r"never charged[\s\S]*old copy"):
+            use()
+    for command in (("ledger", "verify", place.folder), ("doctor", place.folder), ("explain", place.folder)):
+        assert run([str(item) for item in command]) == 1
+        assert "never charged" in "".join(capsys.readouterr()).replace("\n", " ")
+    assert old.ledger.account("people").length == 1
 
 
 def test_an_account_is_opened_by_the_owner_named_alone(tmp_path):
