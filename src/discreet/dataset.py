@@ -250,9 +250,18 @@ class Dataset:
             self._recover(shelf, name, request)
 
     def _recover(self, shelf: Shelf, name: str, request: str) -> None:
-        """Record a release that a crash left unrecorded: it was paid for and drawn, and would be lost for nothing."""
+        """Record a release that a crash left unrecorded: it was paid for and drawn, and would be lost for nothing.
+
+        Raises:
+            InvalidInput: what stands there belongs to no charge; the release could not be written.
+        """
         known = self.ledger.request(self.population, request)
-        if known is not None and known.kind == "charge":
+        if known is None:
+            raise InvalidInput(
+                f"{shelf.place(name, request)} is in the way of the release: it holds something that was never charged.",
+                remedy="Move it away.",
+            )
+        if known.kind == "charge":
             digest = shelf.digest(name, request, charge=known.hash)
             if digest is not None:
                 self.ledger.released(known, digest)

@@ -107,17 +107,20 @@ class _Hush:
         with self._lock:
             if self._inside == 0:
                 filters = warnings.catch_warnings()
-                self._before = (filters, sys.unraisablehook, threading.excepthook)
+                self._before = (filters, sys.unraisablehook, threading.excepthook, warnings._showwarnmsg)  # type: ignore[attr-defined]  # noqa: SLF001
                 filters.__enter__()
                 warnings.simplefilter("ignore")
                 sys.unraisablehook = threading.excepthook = _nothing
+                # What shows a warning in the end. Filters alone would not do: a thread that entered
+                # catch_warnings before us may leave it while we are inside, and puts its own back.
+                warnings._showwarnmsg = _nothing  # type: ignore[attr-defined]  # noqa: SLF001
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                filters, sys.unraisablehook, threading.excepthook = self._before
+                filters, sys.unraisablehook, threading.excepthook, warnings._showwarnmsg = self._before  # type: ignore[attr-defined]  # noqa: SLF001
                 filters.__exit__(None, None, None)
 
 

@@ -311,3 +311,10 @@ def test_paths_stay_where_they_were_said(ledger, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     said.reveal(Count(), name="n", purpose="test")
     assert len(list(tmp_path.glob("shelf/n/*"))) == 1
+
+
+def test_what_stands_in_the_way_of_a_release_is_found_before_the_charge(dataset, ledger):
+    (dataset.releases / "n" / dataset.request(Count(), name="n")).mkdir(parents=True)
+    with pytest.raises(InvalidInput, match="in the way of the release"):
+        dataset.reveal(Count(), name="n", purpose="test")
+    assert charges(ledger) == 0

@@ -175,3 +175,17 @@ def test_errors_that_python_prints_by_itself_are_not_printed(capsys):
 
     assert errors.sealed(work) == "done"
     assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_a_thread_that_leaves_its_own_filters_meanwhile_shows_nothing(capsys):
+    """It entered catch_warnings before the seal, and puts the old filters back while work goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+
+        def work(*_):
+            warnings.filters[:] = [("always", None, Warning, None, 0)]
+            warnings.warn(SECRET, stacklevel=1)
+            return "done"
+
+        assert errors.sealed(work) == "done"
+    assert SECRET not in "".join(capsys.readouterr())

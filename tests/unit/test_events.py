@@ -109,6 +109,7 @@ def test_wrong_events_are_refused(build):
         '{"v":1,"kind":"composed","events":"pure"}',
         '{"v":1,"kind":"composed","events":""}',
         '{"v":1,"kind":"composed","events":{}}',
+        '{"v":1,"kind":"discrete_laplace","sensitivity":"' + "9" * 5000 + '/1","scale":"1/1"}',
         '{"v":1,"kind":[]}',
         '{"v":1,"kind":{}}',
         '{"v":true,"kind":"non_private"}',

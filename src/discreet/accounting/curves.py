@@ -126,7 +126,7 @@ class ApproximateProfile(PrivacyProfile):
         """Return the highest rate of any attacker: exact, where the grid of the general bound is coarse."""
         check_rate(false_positive_rate)
         odds = math.exp(min(self.epsilon0, 700.0))
-        steep = odds * false_positive_rate + self.delta0
+        steep = odds * false_positive_rate + self.delta0 if self.epsilon0 <= 700 else 1.0
         flat = 1 - max(0.0, 1 - self.delta0 - false_positive_rate) / odds
         return min(1.0, max(false_positive_rate, min(up(steep), up(flat, 1))))
 

@@ -13,6 +13,7 @@ import math
 from discreet.accounting.conversions import check_delta, check_epsilon
 from discreet.errors import InvalidInput
 
+_LARGEST = 1e7  # a μ that protects nobody; beyond it rounding is not accounted for, and 1 is returned
 _MARGIN = 1e-13  # of the larger term; the terms themselves are good to a few 1e-15
 
 
@@ -50,6 +51,8 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     check_epsilon(epsilon)
     if mu == 0:
         return 0.0
+    if mu > _LARGEST:
+        return 1.0
     a, b = mu / 2 - epsilon / mu, -mu / 2 - epsilon / mu
     if not math.isfinite(b) or a < -37.0:
         return 6e-300  # Φ(-37) is below it
@@ -68,6 +71,8 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     check_delta(delta)
     if mu == 0 or gaussian_delta(mu, 0.0) <= delta:
         return 0.0
+    if mu > _LARGEST:
+        return math.inf
     low, high = 0.0, mu * mu / 2 + mu
     while gaussian_delta(mu, high) > delta:
         low, high = high, 2 * high

@@ -122,6 +122,7 @@ def _sampled(event: events.PoissonSampled) -> Loss | None:
     if event.relation is not events.Relation.ADD_REMOVE:
         return None
     try:
+        check_relation(event.event, event.relation)
         inner = loss(event.event, Measure("pure"))
     except UnsupportedEvent:
         return None

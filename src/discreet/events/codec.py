@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 from discreet.errors import InvalidInput
-from discreet.events.kinds import DEEPEST, KINDS, WIDEST, Event, Relation, is_event, refused, shown
+from discreet.events.kinds import DEEPEST, KINDS, Event, Relation, is_event, refused, shown
 
 VERSION = 1
+DIGITS = 3700  # of a fraction whose two parts have 6000 bits; Python refuses to read integers of over 4300
 
 
 def to_dict(event: Event) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def from_dict(data: object) -> Event:
         raise refused("this is not an event: an object with 'v' and 'kind' is needed.")
     if type(data["v"]) is not int or data["v"] != VERSION:
         raise InvalidInput(
-            f"this event is of version {data['v']!r}; this discreet reads version {VERSION}.",
+            f"this event is of version {shown(data['v'])}; this discreet reads version {VERSION}.",
             remedy="Read it with the version of discreet that wrote it, or a later one.",
         )
     return _read({key: value for key, value in data.items() if key != "v"}, DEEPEST)
@@ -105,7 +106,7 @@ def _value(declared: str, value: Any, deeper: int) -> Any:
 
 def _fraction(text: Any) -> Fraction:
     """Read "3/4"; never Fraction(text), which "1e999999999" would keep busy."""
-    if isinstance(text, str) and len(text) <= WIDEST and re.fullmatch("(0|[1-9][0-9]*)/[1-9][0-9]*", text, re.ASCII):
+    if isinstance(text, str) and len(text) <= DIGITS and re.fullmatch("(0|[1-9][0-9]*)/[1-9][0-9]*", text, re.ASCII):
         numerator, denominator = map(int, text.split("/"))
         value = Fraction(numerator, denominator)
         if value.denominator == denominator:  # as it is written: in lowest terms

@@ -7,72 +7,15 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, LedgerDamaged, missing_extra
-from discreet.ledger.entries import GENESIS, damaged
+from discreet.ledger import guards
+from discreet.ledger.entries import damaged
 from discreet.ledger.kept import Kept
 from discreet.ledger.outage import LOOK, TERMS, Intent, unavailable
-from discreet.ledger.rows import ENTRIES, KEPT, POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
+from discreet.ledger.rows import POPULATIONS, SCHEMA, Execute, Rows, check_version, migrate, version_of
 
 if TYPE_CHECKING:
     import psycopg
 
-APPEND_ONLY, EXTENDS = "discreet_append_only", "discreet_extends"
-REFUSE = "RAISE EXCEPTION 'the ledger is append-only'"
-# Read by name from where the trigger stands, so that no search_path can put another table in its place.
-BODIES = {
-    APPEND_ONLY: f" BEGIN {REFUSE}; END ",
-    EXTENDS: f"""
-DECLARE
-    told jsonb := NEW.body::jsonb;
-    last record;
-    own bigint;
-    before bigint;
-BEGIN
-    EXECUTE format('SELECT sequence, hash, body::jsonb AS body FROM %I.%I WHERE population = $1 '
-                   'ORDER BY sequence DESC LIMIT 1', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO last USING NEW.population;
-    IF NEW.sequence IS DISTINCT FROM COALESCE(last.sequence + 1, 0)
-       OR told->>'previous' IS DISTINCT FROM COALESCE(last.hash, '{GENESIS}')
-       OR NEW.hash IS DISTINCT FROM encode(sha256(convert_to(NEW.body, 'UTF8')), 'hex')
-       OR NEW.population IS DISTINCT FROM told->>'population'
-       OR NEW.sequence IS DISTINCT FROM (told->>'sequence')::bigint
-       OR NEW.kind IS DISTINCT FROM told->>'kind'
-       OR NEW.request IS DISTINCT FROM told->>'request'
-       OR NEW.analyst IS DISTINCT FROM told->>'analyst'
-    THEN {REFUSE}; END IF;
-    FOR i IN 0..1 LOOP
-        own := COALESCE((told->'cost'->>i)::bigint, 0);
-        before := COALESCE((last.body->'spent'->>i)::bigint, 0);
-        IF own < 0 OR (told->'spent'->>i)::bigint IS DISTINCT FROM before + own THEN {REFUSE}; END IF;
-    END LOOP;
-    RETURN NEW;
-END
-""",
-}
-TRIGGERS = (
-    *((table, APPEND_ONLY, "UPDATE OR DELETE OR TRUNCATE", "STATEMENT") for table in KEPT),
-    (ENTRIES, EXTENDS, "INSERT", "ROW"),
-)
-GUARD = (
-    *(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $discreet${body}$discreet$"
-        for name, body in BODIES.items()
-    ),
-    *(
-        statement
-        for table, name, verbs, level in TRIGGERS
-        for statement in (
-            f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH {level} EXECUTE FUNCTION {name}()",
-            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
-        )
-    ),
-)
-# How the server describes the triggers above, and tables that survive its crash and keep what is inserted.
-FOUND_TRIGGERS = """SELECT relname, tgname, tgtype, prosrc, tgenabled::text FROM pg_trigger
-    JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
-    WHERE relname = ANY(?) AND pg_table_is_visible(tgrelid) AND NOT tgisinternal"""
-FOUND_TABLES = """SELECT relname FROM pg_class
-    WHERE relname = ANY(?) AND pg_table_is_visible(oid) AND relkind = 'r' AND relpersistence = 'p'
-    AND NOT relhasrules AND NOT relrowsecurity"""
-KINDS = {APPEND_ONLY: 2 + 8 + 16 + 32, EXTENDS: 1 + 2 + 4}  # BEFORE, DELETE, UPDATE, TRUNCATE; ROW, BEFORE, INSERT
 CREATION = 0x646973637265  # any constant: the lock under which tables are made
 WAIT = 30  # seconds to wait for another writer
 DURABLE = {
@@ -141,24 +84,20 @@ class PostgresStore:
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATION,))
             execute = _executor(connection)
-            migrate(execute, version_of(execute) if _has_tables(connection) else 0, GUARD)
+            migrate(execute, version_of(execute) if _has_tables(connection) else 0, guards.GUARD)
             connection.execute("COMMIT")
 
     def check(self) -> None:
-        """Check what `verify` cannot see in the rows: the tables, and the triggers that guard them.
+        """Check what `verify` cannot see in the rows: the tables, and what guards them.
 
         Raises:
-            LedgerDamaged: a trigger is missing, switched off or changed; a rule was added; a table would
-                not survive a crash.
+            LedgerDamaged: something was added to them, changed or removed.
         """
         with self._connection(LOOK) as connection:
             self._begin(connection, "READ COMMITTED")
-            execute, names = _executor(connection), (list(KEPT),)
-            triggers = {tuple(row) for row in execute(FOUND_TRIGGERS, names)}
-            if triggers != {(table, name, KINDS[name], BODIES[name], "A") for table, name, _, _ in TRIGGERS}:
-                raise damaged(f"{self} has other triggers than those that forbid changes")
-            if {row[0] for row in execute(FOUND_TABLES, names)} != set(KEPT):
-                raise damaged(f"a table of {self} is not logged, or has rules of its own")
+            what = guards.changed(_executor(connection))
+            if what is not None:
+                raise damaged(f"{self} has other {what} than those that guard a ledger")
             connection.execute("ROLLBACK")
 
     def _begin(self, connection: psycopg.Connection, level: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from discreet.domains import Column
-from discreet.sql.build import case, engine_type
+from discreet.sql.build import case, engine_type, integer
 
 SQL_TYPES = {"integer": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "boolean": "BOOLEAN", "date": "DATE"}
 FLOATS = ("DOUBLE", "FLOAT")
@@ -38,7 +38,9 @@ def read(name: str, column: Column, source: Any, *, person: bool) -> Any:
     if column.type == "text":
         return _plain(_text(stored(), value))
     if column.type == "integer" and person:
-        whole = exp.Or(this=_stored_as(stored(), WHOLE), expression=_is_whole(_as(stored(), "text"), value.copy()))
+        whole = exp.Or(
+            this=_stored_as(stored(), WHOLE), expression=_is_written_whole(_as(stored(), "text"), value.copy())
+        )
         return case((whole, value))
     return value
 
@@ -53,10 +55,19 @@ def _text(stored: Any, text: Any) -> Any:
 
 
 def _is_whole(text: Any, number: Any) -> Any:
-    """Return whether a text is the whole number that it reads as."""
+    """Return whether a text of a float is the whole number that it reads as."""
     from sqlglot import exp
 
     return exp.EQ(this=_as(text, "float"), expression=_as(number, "float"))
+
+
+def _is_written_whole(text: Any, number: Any) -> Any:
+    """Return whether any text is the whole number that it reads as: as floats where those are exact, else to the letter."""
+    from sqlglot import exp
+
+    exact = exp.Between(this=number.copy(), low=integer(-(2**53)), high=integer(2**53))
+    letters = exp.EQ(this=text.copy(), expression=_as(number.copy(), "text"))
+    return exp.Paren(this=exp.Or(this=exp.And(this=exact, expression=_is_whole(text, number)), expression=letters))
 
 
 def _plain(text: Any) -> Any:

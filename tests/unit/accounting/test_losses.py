@@ -54,6 +54,7 @@ def test_deltas_go_to_their_own_column():
         (e.RDP((2.0,), (0.1,)), RENYI),
         (e.PoissonSampled(0.1, e.Relation.ADD_REMOVE, e.Gaussian(1.0)), ZCDP),
         (e.PoissonSampled(0.1, e.Relation.REPLACE_ONE, e.Pure(1.0)), PURE),
+        (e.PoissonSampled(0.1, e.Relation.ADD_REMOVE, e.RandomizedResponse(1.0, 2)), PURE),
         (e.TruncatedPoissonSampled(0.1, 100, 20, e.Relation.ZERO_OUT, e.Pure(1.0)), PURE),
         (e.FixedSizeSampled(100, 20, e.Relation.REPLACE_ONE, e.Pure(1.0)), PURE),
         (e.NonPrivate(), ZCDP),
@@ -202,3 +203,9 @@ def test_an_event_of_another_relation_is_refused(event, relation):
     with pytest.raises(UnsupportedEvent, match="this account protects under"):
         a.check_relation(event, relation)
     a.check_relation(e.Composed((e.Pure(1.0), e.Gaussian(2.0))), relation)
+
+
+def test_a_gaussian_that_protects_nobody_says_so():
+    for mu in (1.1e7, 1e15, 1e300):
+        assert a.gaussian_delta(mu, 1.0) == 1.0
+        assert a.gaussian_epsilon(mu, 1e-6) == math.inf

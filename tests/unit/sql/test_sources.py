@@ -18,7 +18,7 @@ import pytest
 import discreet.sql as sql
 from discreet import Domain, PrivacyUnit
 from discreet.errors import InvalidInput, MissingExtra, missing_extra
-from discreet.sql.engines import canary, lent
+from discreet.sql.engines import canary, frames, lent
 from discreet.sql.engines import duckdb as engine
 from discreet.sql.engines.frames import _text
 from tests.sql_cases import ROWS, open_dataset
@@ -215,3 +215,77 @@ def test_a_number_that_is_not_whole_is_nobodys_id():
         assert exact(BY_WARD, rows, domain=domain, unit=ONE)["rows"] == [0, 2]
     large = pa.table({"id": [2**53, 2**53 + 1], "ward": ["A", "B"]})
     assert exact(BY_WARD, large, domain=domain, unit=ONE)["rows"] == [1, 1]
+
+
+ODD = [bytearray(b"A"), memoryview(b"A"), pa.scalar("A"), b"A", np.str_("A"), "A", 5, 5.0, True, None, float("nan"),
+       Decimal("1.5"), datetime.date(2024, 1, 2), pd.Timestamp("2024-01-02"), np.datetime64("2024-01-02"), pd.NA, pd.NaT,
+       [1], {"a": 1}, object(), "caf\udce9"]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", ODD, ids=lambda cell: type(cell).__name__)
+def test_a_pandas_cell_is_read_alike_whatever_stands_beside_it(cell):
+    def read(beside):
+        column = pd.DataFrame({"note": pd.Series([cell, beside], dtype=object)})
+        return frames.arrow(column, "pandas", ["note"], Domain(note="text"))["note"][0].as_py()
+
+    assert len({read(beside) for beside in ("B", 5, 2.5, None, bytearray(b"B"), True, Wild(), "\udce9")}) == 1
+
+
+@pytest.mark.parametrize("kind", ["integer", "float", "text", "boolean", "date"])
+def test_no_stored_type_makes_reading_fail(kind):
+    """Every type that DuckDB has, with its least and greatest values; those it cannot read totally are refused."""
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, * FROM test_all_types(use_large_bignum = true)")
+    for name, stored in lent.columns(connection, "t").items():
+        if stored in lent.NOT_TOTAL or name == "id":
+            continue
+        column = f'"{name}"'
+        found = exact(
+            f"SELECT COUNT({column}) FROM t", connection, domain=Domain(id="integer", **{name: kind}), unit=ONE
+        )
+        assert 0 <= next(iter(found.values()))[0] <= 3
+
+
+def test_a_type_that_cannot_be_read_totally_is_refused(tmp_path):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, 'A' AS ward, 12::BIGNUM AS age")
+    refused(open_dataset(tmp_path, connection), "SELECT SUM(age) AS s FROM t", "is stored as BIGNUM")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda c: c.create_function("hash", lambda a, b, d: 1, ["VARCHAR", "VARCHAR", "BIGINT"], "UBIGINT"),
+        lambda c: c.execute("CREATE MACRO hash(a, b, c) AS 1"),
+        lambda c: (
+            c.execute("CREATE MACRO hash(a, b, c) AS 1"),
+            c.execute("CREATE MACRO duckdb_functions() AS TABLE SELECT 'x' AS function_name, true AS internal"),
+        ),
+    ],
+    ids=["python", "macro", "hidden macro"],
+)
+def test_a_function_of_the_plan_that_means_something_else_is_refused(tmp_path, harm):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, 'A' AS ward")
+    harm(connection)
+    refused(open_dataset(tmp_path, connection), BY_WARD, "the connection redefines hash")
+
+
+def test_a_loud_connection_with_locked_settings_is_refused(tmp_path):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, 'A' AS ward")
+    connection.execute("SET enable_progress_bar = true")
+    connection.execute("SET lock_configuration = true")
+    refused(open_dataset(tmp_path, connection), BY_WARD, "would print what is private")
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("9007199254740992.6", 0), ("9007199254740993", 1), ("12", 1), ("12.0", 1), ("12.5", 0), ("-3", 1), ("x", 0),
+        ("9007199254740993.0", 0),
+    ],
+)  # fmt: skip
+def test_an_id_that_is_not_whole_is_nobodys(text, people):
+    rows = pa.table({"id": [text]})
+    assert exact("SELECT COUNT(*) FROM t", rows, domain=Domain(id="integer"), unit=ONE)["rows"] == [people]

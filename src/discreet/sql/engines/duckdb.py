@@ -154,7 +154,7 @@ def _names(source: Any, table: str) -> list[str] | None:
     """Return the names of a source's columns; None if they cannot be told."""
     what = kind(source)
     if what == "connection":
-        return lent.columns(source, table)
+        return list(lent.columns(source, table))
     if what == "file":
         if not os.access(source, os.R_OK):
             why = "cannot be read: permission denied" if source.exists() else "does not exist"

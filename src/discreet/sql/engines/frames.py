@@ -47,12 +47,16 @@ def arrow(source: Any, kind: str, names: Iterable[str], domain: Domain) -> pyarr
 def _column(series: Any, *, number: bool) -> pyarrow.Array:
     """Return a pandas column: typed if it is, else as text; what cannot be read is NULL."""
     import pyarrow as pa
+    from pandas.api.types import infer_dtype
 
-    plain = str(series.dtype) == "object"
     try:
-        return pa.array(series, type=pa.string(), from_pandas=True) if plain else pa.array(series, from_pandas=True)
-    except Exception:  # noqa: BLE001 - cells that are no text: one by one, then
-        return pa.array([_text(cell, number=number) for cell in series.astype(object)], type=pa.string())
+        if str(series.dtype) != "object":
+            return pa.array(series, from_pandas=True)
+        if infer_dtype(series, skipna=True) in ("string", "empty"):  # all that is there is text, for both ways alike
+            return pa.array(series, type=pa.string(), from_pandas=True)
+    except Exception:  # noqa: BLE001, S110 - one by one, then
+        pass
+    return pa.array([_text(cell, number=number) for cell in series.astype(object)], type=pa.string())
 
 
 def _text(cell: Any, *, number: bool) -> str | None:
@@ -61,6 +65,7 @@ def _text(cell: Any, *, number: bool) -> str | None:
     By the type alone: a method of an unknown type might raise, or not return.
     """
     import numpy as np
+    import pandas as pd
 
     kind = type(cell)
     try:
@@ -78,8 +83,10 @@ def _text(cell: Any, *, number: bool) -> str | None:
             return _number(float(cell))
         if kind is Decimal:
             return None if cell.is_nan() else str(cell)
-        if kind is datetime.date or kind is datetime.datetime:
+        if kind in (datetime.date, datetime.datetime, pd.Timestamp):
             return str(cell)
+        if kind is np.datetime64:
+            return str(pd.Timestamp(cell))
     except Exception:  # noqa: BLE001 - unreadable is NULL
         return None
     return None

@@ -6,6 +6,7 @@ Python: the connection could redefine the functions that would compare them in S
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,11 +29,13 @@ FUNCTIONS = {
     "//",
     "%",
 }
+_OURS = "system.main."  # the engine's own: no macro of the connection can stand in its place
+NOT_TOTAL = ("BIGNUM",)  # types whose TRY_CAST fails on some values
 LOUD = {"enable_profiling": None, "enable_progress_bar": False}  # what prints counts of rows, and its quiet value
 
 
-def columns(connection: Any, table: str) -> list[str]:
-    """Return the columns of the table or view that `table` names; none if there is none.
+def columns(connection: Any, table: str) -> dict[str, str]:
+    """Return the columns of the table or view that `table` names, with their types; none if there is none.
 
     From the catalog: a file, or a Python variable, of that name is no table.
 
@@ -41,9 +44,9 @@ def columns(connection: Any, table: str) -> list[str]:
     """
     failed = False
     try:
-        [here] = connection.execute("SELECT current_database(), current_schema()").fetchall()
+        [here] = connection.execute(f"SELECT {_OURS}current_database(), {_OURS}current_schema()").fetchall()
         found = connection.execute(
-            "SELECT database_name, schema_name, table_name, column_name FROM duckdb_columns()"
+            f"SELECT database_name, schema_name, table_name, column_name, data_type FROM {_OURS}duckdb_columns()"
         ).fetchall()
     except Exception:  # noqa: BLE001 - the engine's message may show what the connection holds
         failed = True
@@ -52,11 +55,11 @@ def columns(connection: Any, table: str) -> list[str]:
             "the connection cannot be used: it is closed, or a result of it was not fetched to its end.",
             remedy="Fetch or close that result, or pass another connection.",
         )
-    places: dict[tuple[str, str], list[str]] = {}
-    for database, schema, name, column in found:
+    places: dict[tuple[str, str], dict[str, str]] = {}
+    for database, schema, name, column, kind in found:
         if name.lower() == table.lower():
-            places.setdefault((database, schema), []).append(column)
-    return places.get(("temp", "main"), places.get(here, []))
+            places.setdefault((database, schema), {})[column] = kind
+    return places.get(("temp", "main"), places.get(here, {}))
 
 
 def check(connection: Any, table: str) -> None:
@@ -65,29 +68,71 @@ def check(connection: Any, table: str) -> None:
     Raises:
         InvalidInput: see above; public facts both.
     """
-    if not columns(connection, table):
+    found = columns(connection, table)
+    if not found:
         raise InvalidInput(
             f"the connection has no table or view {table!r} in its current schema.",
             remedy=f"Create one of that name, for example: CREATE VIEW {table} AS …",
         )
-    made = connection.execute("SELECT function_name FROM duckdb_functions() WHERE NOT internal").fetchall()
-    shadowed = sorted(FUNCTIONS & {str(name).lower() for (name,) in made})
+    if big := [name for name, kind in found.items() if kind in NOT_TOTAL]:
+        raise InvalidInput(
+            f"the column {big[0]!r} is stored as {found[big[0]]}, which the engine cannot read without failing on some values.",
+            remedy="Cast it in a view, for example with TRY_CAST(… AS VARCHAR).",
+        )
+    shadowed = sorted({name for name, *_ in _functions(connection) - _pristine()})
     if shadowed:
         raise InvalidInput(
             f"the connection redefines {', '.join(shadowed)}, which the private plan calls.",
             remedy="Drop that macro or function, or pass a connection without it.",
         )
+    [(locked,)] = connection.execute(f"SELECT {_OURS}current_setting('lock_configuration')").fetchall()
+    if locked and _loud(connection):
+        raise InvalidInput(
+            f"the connection's {', '.join(_loud(connection))} would print what is private, and its settings are locked.",
+            remedy="Switch that off before they are locked, or pass another connection.",
+        )
+
+
+def _functions(connection: Any) -> set[tuple[str, ...]]:
+    """Return every meaning that the plan's functions have on a connection, those for times and texts left out."""
+    rows = connection.execute(
+        "SELECT function_name, function_type, parameter_types::VARCHAR, return_type, macro_definition "
+        f"FROM {_OURS}duckdb_functions()"
+    ).fetchall()
+    return {
+        tuple(map(str, row))
+        for row in rows
+        if str(row[0]).lower() in FUNCTIONS
+        # operators on times come with extensions, and the plan has none
+        and (str(row[0])[0].isalpha() or not any(kind in str(row[2]) for kind in ("TIME", "DATE", "INTERVAL")))
+    }
+
+
+@functools.cache
+def _pristine() -> set[tuple[str, ...]]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        return _functions(connection)
+
+
+def _loud(connection: Any) -> dict[str, Any]:
+    """Return the settings that print counts of rows, with their values."""
+    found = {}
+    for setting, silent in LOUD.items():
+        [(value,)] = connection.execute(f"SELECT {_OURS}current_setting('{setting}')").fetchall()
+        if value != silent:
+            found[setting] = value
+    return found
 
 
 @contextmanager
 def quiet(connection: Any) -> Iterator[None]:
     """Switch off, while a query runs, what would print exact counts of rows; put it back afterwards."""
-    before: dict[str, Any] = {}
-    for setting, silent in LOUD.items():
-        [(value,)] = connection.execute(f"SELECT current_setting('{setting}')").fetchall()
-        if value != silent:
-            connection.execute("PRAGMA disable_profiling" if silent is None else f"SET {setting} = {silent}")
-            before[setting] = value
+    before = _loud(connection)
+    for setting in before:
+        silent = LOUD[setting]
+        connection.execute("PRAGMA disable_profiling" if silent is None else f"SET {setting} = {silent}")
     try:
         yield
     finally:
