@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from statistics import NormalDist
 
 from discreet import events
@@ -20,7 +21,7 @@ from discreet.accounting.conversions import (
 )
 from discreet.accounting.filters import above
 from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon
-from discreet.accounting.losses import loss
+from discreet.accounting.losses import loss, pure, rho
 from discreet.accounting.measures import Measure
 from discreet.errors import UnsupportedEvent
 from discreet.profiles import PrivacyProfile, check_rate
@@ -84,16 +85,46 @@ def _root_up(square: Fraction) -> float:
 
 
 def _orders(event: events.Event) -> RenyiProfile | None:
-    points: list[tuple[float, float]] = []
-    delta = Fraction(0)
+    """Return the curve of the Rényi orders, if any order is known: then the lowest is."""
+    try:
+        lowest = loss(event, Measure("renyi", float(ORDERS[0])))
+    except UnsupportedEvent:
+        return None
+    return RenyiProfile(event, above(lowest.delta)) if lowest.delta < 1 else None
+
+
+@lru_cache(maxsize=64)
+def _points(event: events.Event) -> tuple[tuple[float, float], ...]:
+    """Return the known orders and the losses there; what is known by its ρ alone is summed up once for all of them."""
+    concentrated, others = Fraction(0), []
+    for single, times in _singles(event).items():
+        known = rho(single)
+        if known is not None and pure(single) is None:
+            concentrated += times * known
+        else:
+            others.append(events.Repeated(times, single))
+    rest, points = events.Composed(tuple(others)), []
     for order in ORDERS:
         try:
-            bound = loss(event, Measure("renyi", float(order)))
+            bound = loss(rest, Measure("renyi", float(order)))
         except UnsupportedEvent:
             continue
-        points.append((float(order), above(bound.loss)))
-        delta = bound.delta
-    return RenyiProfile(tuple(points), above(delta)) if points and delta < 1 else None
+        points.append((float(order), above(bound.loss + Fraction(order) * concentrated)))
+    return tuple(points)
+
+
+def _singles(event: events.Event) -> Counter[events.Event]:
+    """Return the single events that a composition runs, and how often."""
+    match event:
+        case events.Repeated():
+            return Counter({single: event.count * times for single, times in _singles(event.event).items()})
+        case events.Composed():
+            total: Counter[events.Event] = Counter()
+            for part in event.events:
+                total += _singles(part)
+            return total
+        case _:
+            return Counter([event])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +213,15 @@ class ZCDPProfile(PrivacyProfile):
 
 @dataclass(frozen=True, slots=True)
 class RenyiProfile(PrivacyProfile):
-    """The best of the Rényi bounds at several orders, with delta0 beside them."""
+    """The best of the Rényi bounds at several orders, with delta0 beside them; worked out when first asked."""
 
-    points: Sequence[tuple[float, float]]
+    event: events.Event
     delta0: float = 0.0
     method = "Rényi orders"
 
     def delta(self, epsilon: float) -> float:
         """Return δ(ε), rounded up."""
-        order, value = min(self.points, key=lambda point: closed_delta(point[0], point[1], epsilon))
+        order, value = min(_points(self.event), key=lambda point: closed_delta(point[0], point[1], epsilon))
         return min(1.0, up(self.delta0 + rdp_delta(order, value, epsilon)))
 
     def epsilon(self, delta: float) -> float:
@@ -198,7 +229,7 @@ class RenyiProfile(PrivacyProfile):
         rest = math.nextafter(delta - self.delta0, 0.0)
         if rest <= 0:
             return math.inf
-        order, value = min(self.points, key=lambda point: closed_epsilon(point[0], point[1], rest))
+        order, value = min(_points(self.event), key=lambda point: closed_epsilon(point[0], point[1], rest))
         return rdp_epsilon(order, value, rest)
 
 

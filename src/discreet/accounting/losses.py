@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from discreet import events
 from discreet.accounting.conversions import up
@@ -92,6 +93,7 @@ def check_relation(event: events.Event, relation: events.Relation) -> None:
         check_relation(part, relation)
 
 
+@lru_cache(maxsize=256)
 def pure(event: events.Event) -> Loss | None:
     """Return ε and δ of a single event, or None where no pure bound is known."""
     match event:
@@ -141,6 +143,7 @@ def _sampled(event: events.PoissonSampled) -> Loss | None:
     )
 
 
+@lru_cache(maxsize=256)
 def rho(event: events.Event) -> Fraction | None:
     """Return ρ such that the event (without its δ atoms) is ρ-zCDP, or None where none is known."""
     match event:
