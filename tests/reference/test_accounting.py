@@ -140,7 +140,7 @@ def test_calibration_ends_on_the_certified_side(epsilon, delta):
 def test_zcdp_conversions_bracket_the_optimum():
     rng, runs = fresh(150)
     for _ in runs:
-        rho, delta = 10 ** rng.uniform(-7, 1.5), 10 ** rng.uniform(-15, -2)
+        rho, delta = 10 ** rng.uniform(-7, 1.5), 10 ** rng.uniform(-15, -1)
         epsilon = zcdp_epsilon(rho, delta)
         assert exact_zcdp(rho, epsilon) <= delta
         assert epsilon == 0 or exact_zcdp(rho, epsilon * (1 - 1e-6)) > delta

@@ -84,15 +84,16 @@ def zcdp_rho(epsilon: float, delta: float) -> float:
     """Return the largest ρ whose conversion gives (ε, δ)-DP, rounded down; at least 0."""
     check_epsilon(epsilon)
     check_delta(delta)
-    guess = math.sqrt(epsilon + math.log(1 / delta)) - math.sqrt(math.log(1 / delta))
+    guess = epsilon / (math.sqrt(epsilon + math.log(1 / delta)) + math.sqrt(math.log(1 / delta)))
     start = _likely(max(guess * guess, 1e-300), delta)
     best = -_search(lambda c: -(epsilon - penalty(c, delta)) / (1 + c), start)
     return max(0.0, down(best))
 
 
 def _likely(rho: float, delta: float) -> float:
-    """Return the order minus 1 near which the best one lies."""
-    return math.sqrt(max(math.log(1 / delta), 1e-3) / rho)
+    """Return the order minus 1 near which the best one lies; it never lies above 1/δ, where the penalty turns negative."""
+    surprise = math.log(1 / delta)
+    return min(math.sqrt(max(surprise, 1e-3) / rho), 7 * math.exp(min(surprise, 600.0)))
 
 
 def _search(value: Callable[[float], float], start: float) -> float:
