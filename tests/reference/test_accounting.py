@@ -150,6 +150,14 @@ def test_zcdp_conversions_bracket_the_optimum():
         assert epsilon == 0 or back >= rho * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("delta", [1e-7, 1e-6, 1e-3, 0.1])
+def test_zcdp_keeps_a_delta_alone(delta):
+    """At ε = 0 the total variation is bounded: about 1.36·δ² of ρ is all that fits."""
+    rho = zcdp_rho(0.0, delta)
+    assert delta**2 < rho < 2 * delta**2
+    assert exact_zcdp(rho, 0.0) <= delta
+
+
 def test_renyi_conversions_bracket_the_exact_optimum():
     rng, runs = fresh(40)
     for _ in runs:

@@ -98,7 +98,7 @@ def test_the_default_order_is_good_for_its_budget():
         {"epsilon": 1.0, "delta": 1.0, "delta_atoms": 0.0},
         {"epsilon": 1.0, "delta": 1e-6, "delta_atoms": 1e-6},
         {"epsilon": 1.0, "delta": 1e-6, "delta_atoms": 1e-5},
-        {"epsilon": 0.0, "delta": 1e-6, "delta_atoms": 0.0},
+        {"epsilon": 0.0, "delta": 1e-9, "delta_atoms": 0.0},  # 1e-6 would buy one unit: (0, δ)-DP
     ],
 )
 def test_wrong_budgets_are_refused(wrong):

@@ -115,7 +115,7 @@ WRONG = {
     "no delta": ({"delta": None}, "means nothing without delta"),
     "delta 0": ({"delta": 0.0}, "means nothing without delta"),
     "delta 1": ({"delta": 1.0}, "delta must"),
-    "tiny epsilon": ({"epsilon": 1e-13}, "too small|scale|variance"),
+    "tiny epsilon": ({"epsilon": 1e-13, "delta": 1e-12}, "too small|scale|variance"),
     "weight of nothing": ({"weights": {"x": 1}}, "no output of this query"),
     "weight 0": ({"weights": {"n": 0}}, "above 0"),
     "weight text": ({"weights": {"n": "1"}}, "finite number"),
