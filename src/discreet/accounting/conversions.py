@@ -164,9 +164,9 @@ def rdp_delta(order: float, loss: float, epsilon: float) -> float:
     if loss == 0:
         return 0.0
     closed = closed_delta(order, loss, epsilon)
-    if not 1e-290 <= closed < 1 - 1e-9:
+    if closed < 1e-290:
         return closed
-    return _least(lambda delta: two_point(order, epsilon, delta) > loss, closed)
+    return _least(lambda delta: two_point(order, epsilon, delta) > loss, closed)  # at most 1, which always holds
 
 
 def closed_delta(order: float, loss: float, epsilon: float) -> float:
