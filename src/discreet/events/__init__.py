@@ -7,10 +7,11 @@ under tests/unit/golden keep this honest.
 
 Exact mechanisms describe themselves with exact rationals (`Fraction`, written "3/4"); continuous
 ones with floats. Sensitivities refer to the neighbouring relation of the privacy unit for which
-the event is charged, except for the sampled events, whose law depends on the relation and which
-therefore carry their own.
+the event is charged; sampled events, whose law depends on the relation, carry their own, and the
+sensitivities of the event within refer to that.
 """
 
+from discreet.events.checks import Relation
 from discreet.events.codec import VERSION, from_dict, from_json, to_dict, to_json
 from discreet.events.kinds import (
     KINDS,
@@ -18,6 +19,7 @@ from discreet.events.kinds import (
     ZCDP,
     Approximate,
     Composed,
+    CyclicPoissonSampled,
     DiscreteGaussian,
     DiscreteLaplace,
     Event,
@@ -26,14 +28,19 @@ from discreet.events.kinds import (
     Gaussian,
     KeySelection,
     Laplace,
+    Mixture,
     NoisyMax,
     NonPrivate,
     PermuteAndFlip,
     PoissonSampled,
+    PoissonSelection,
+    PrivateSelection,
     Pure,
+    RandomAllocation,
     RandomizedResponse,
-    Relation,
     Repeated,
+    Shuffled,
+    Tabulated,
     TruncatedPoissonSampled,
     parts,
 )
@@ -45,6 +52,7 @@ __all__ = [
     "ZCDP",
     "Approximate",
     "Composed",
+    "CyclicPoissonSampled",
     "DiscreteGaussian",
     "DiscreteLaplace",
     "Event",
@@ -53,14 +61,20 @@ __all__ = [
     "Gaussian",
     "KeySelection",
     "Laplace",
+    "Mixture",
     "NoisyMax",
     "NonPrivate",
     "PermuteAndFlip",
     "PoissonSampled",
+    "PoissonSelection",
+    "PrivateSelection",
     "Pure",
+    "RandomAllocation",
     "RandomizedResponse",
     "Relation",
     "Repeated",
+    "Shuffled",
+    "Tabulated",
     "TruncatedPoissonSampled",
     "from_dict",
     "from_json",

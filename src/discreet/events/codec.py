@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from discreet.errors import InvalidInput
-from discreet.events.kinds import DEEPEST, KINDS, Event, Relation, is_event, refused, shown
+from discreet.events.checks import Relation, refused, shown
+from discreet.events.kinds import DEEPEST, KINDS, Event, is_event
 
 VERSION = 1
 DIGITS = 3700  # of a fraction whose two parts have 6000 bits; Python refuses to read integers of over 4300

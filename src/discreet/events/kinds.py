@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from enum import Enum
 from fractions import Fraction
-from typing import Any, ClassVar, TypeAlias, TypeGuard, get_args
+from typing import Any, ClassVar, TypeAlias, get_args
 
-from discreet.errors import InvalidInput
+from discreet.events.checks import FIELDS, Relation, increasing, refused, shown
 
 DEEPEST = 32  # events within events; bounded, so that whoever reads one needs no deep stack
-WIDEST = 6000  # bits of a fraction's numerator and denominator; Python writes and reads no integers beyond 14,000
-
-
-class Relation(str, Enum):
-    """When two datasets are neighbours.
-
-    add_remove: one privacy unit's rows are present in one and absent from the other.
-    replace_one: one privacy unit's rows are replaced by any others.
-    zero_out: one privacy unit's rows are replaced by a blank that contributes nothing.
-    """
-
-    ADD_REMOVE = "add_remove"
-    REPLACE_ONE = "replace_one"
-    ZERO_OUT = "zero_out"
 
 
 class _Checked:
@@ -79,7 +62,12 @@ class DiscreteLaplace(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class Gaussian(_Checked):
-    """Continuous Gaussian noise; noise_multiplier = standard deviation / (L2 sensitivity)."""
+    """Continuous Gaussian noise; noise_multiplier = standard deviation / (L2 sensitivity).
+
+    The sensitivity is that under the relation of the sampled event that this one stands in, or else of
+    the account. Contributions clipped to norm C have sensitivity C under add_remove and zero_out, and
+    2C under replace_one: DP-SGD with noise σ·C is Gaussian(σ), and Gaussian(σ / 2) under replace_one.
+    """
 
     kind: ClassVar[str] = "gaussian"
     noise_multiplier: float
@@ -177,8 +165,51 @@ class Approximate(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
+class Tabulated(_Checked):
+    """A mechanism known by its outputs' probabilities on two neighbouring datasets, taken both ways round.
+
+    first, second: of output i on either dataset, in proportion: neither need sum to exactly 1. No other
+    pair of neighbours may be told apart better than this one, or the same with the two exchanged.
+    """
+
+    kind: ClassVar[str] = "tabulated"
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if len(self.first) != len(self.second):
+            raise refused("first and second must be of the same length.")
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled(_Checked):
+    """One k-ary randomised response from each of many people, all permuted by a trusted shuffler.
+
+    counts[j] people answer with epsilons[j], which increase; `categories` is k. It hides which answer a
+    person gave, not whether: bounded under replace_one only.
+    """
+
+    kind: ClassVar[str] = "shuffled"
+    epsilons: tuple[float, ...]
+    counts: tuple[int, ...]
+    categories: int
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if not increasing(self.epsilons, 0):
+            raise refused("the epsilons of shuffled reports must be above 0 and increase.")
+        if len(self.epsilons) != len(self.counts):
+            raise refused("epsilons and counts must be of the same length.")
+
+
+@dataclass(frozen=True, slots=True)
 class PoissonSampled(_Checked):
-    """`event` on a random subset that keeps each privacy unit independently with sample_rate."""
+    """`event` on a random subset that keeps each privacy unit independently with sample_rate.
+
+    A noise_multiplier within refers to this event's relation, see Gaussian. Under replace_one a unit that
+    is not sampled must lie midway: its absence moves the result by at most half of the sensitivity.
+    """
 
     kind: ClassVar[str] = "poisson_sampled"
     sample_rate: float
@@ -190,7 +221,8 @@ class PoissonSampled(_Checked):
 class TruncatedPoissonSampled(_Checked):
     """Poisson sampling cut at max_batch_size, over a *public* number of units.
 
-    Refused under add/remove: its law needs a public population_size.
+    Refused under add/remove: its law needs a public population_size. A noise_multiplier within refers to
+    this event's relation, as for PoissonSampled.
     """
 
     kind: ClassVar[str] = "truncated_poisson_sampled"
@@ -207,7 +239,10 @@ class TruncatedPoissonSampled(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class FixedSizeSampled(_Checked):
-    """`event` on a uniform subset of sample_size out of population_size units, without replacement."""
+    """`event` on a uniform subset of sample_size out of population_size units, without replacement.
+
+    A noise_multiplier within refers to this event's relation, see Gaussian.
+    """
 
     kind: ClassVar[str] = "fixed_size_sampled"
     population_size: int
@@ -220,6 +255,86 @@ class FixedSizeSampled(_Checked):
         _public_size(self.relation)
         if self.sample_size > self.population_size:
             raise refused("sample_size must not exceed population_size.")
+
+
+@dataclass(frozen=True, slots=True)
+class RandomAllocation(_Checked):
+    """`steps` runs of `event`, each unit in exactly one of them: uniformly, independently of all others.
+
+    Also called balls-and-bins. Several epochs are a Repeated one. With Gaussian(σ) the worst pair is the
+    uniform mixture of N(e_i, σ²) over the steps i, against N(0, σ²): a noise_multiplier within refers to
+    this event's relation, see Gaussian. Refused under replace_one, whose pair is another.
+    """
+
+    kind: ClassVar[str] = "random_allocation"
+    steps: int
+    relation: Relation
+    event: Event
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if self.relation is Relation.REPLACE_ONE:
+            raise refused("random allocation is described for add_remove and zero_out, not for replace_one.")
+
+
+@dataclass(frozen=True, slots=True)
+class CyclicPoissonSampled(_Checked):
+    """`steps` runs of `event`; step i Poisson-samples at sample_rate from group i mod `bands` alone.
+
+    The units are split into `bands` groups once, each independently of all data; at most
+    ceil(steps / bands) steps can touch a unit. With Gaussian(σ), σ per column norm of the strategy, this is
+    matrix factorisation with that many bands (Choquette-Choo et al. 2023). A noise_multiplier within refers
+    to this event's relation, as for PoissonSampled.
+    """
+
+    kind: ClassVar[str] = "cyclic_poisson_sampled"
+    sample_rate: float
+    bands: int
+    steps: int
+    relation: Relation
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateSelection(_Checked):
+    """The best by a score of K independent runs of `event`; only that one is published.
+
+    K is truncated negative binomial (1, 2, …) of this mean and shape: 0 is logarithmic, 1 geometric. The
+    score must follow from what the run itself would publish (Papernot and Steinke 2022).
+    """
+
+    kind: ClassVar[str] = "private_selection"
+    mean: float
+    shape: float
+    event: Event
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if self.mean <= 1:
+            raise refused("the mean of a truncated negative binomial number of runs must be above 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class PoissonSelection(_Checked):
+    """As PrivateSelection, but K is Poisson of this mean; nothing is published where K = 0."""
+
+    kind: ClassVar[str] = "poisson_selection"
+    mean: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture(_Checked):
+    """One of `events`, which a coin with these weights chooses; the coin sees no data and is published."""
+
+    kind: ClassVar[str] = "mixture"
+    weights: tuple[float, ...]
+    events: tuple[Event, ...]
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if len(self.weights) != len(self.events):
+            raise refused("weights and events must be of the same length.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +375,22 @@ Event: TypeAlias = (
     | ZCDP
     | RDP
     | Approximate
+    | Tabulated
+    | Shuffled
     | PoissonSampled
     | TruncatedPoissonSampled
     | FixedSizeSampled
+    | RandomAllocation
+    | CyclicPoissonSampled
+    | PrivateSelection
+    | PoissonSelection
+    | Mixture
     | Repeated
     | Composed
     | NonPrivate
 )
 
 KINDS: Mapping[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
-
-
-def refused(what: str) -> InvalidInput:
-    """Return the error for a field that holds what it must not."""
-    return InvalidInput(what, remedy="Build the event from valid parameters.")
 
 
 def _public_size(relation: Relation) -> None:
@@ -284,28 +401,21 @@ def _public_size(relation: Relation) -> None:
         )
 
 
-def _number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number that a float holds exactly."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value) and float(value) == value
-    except OverflowError:
-        return False
-
-
-def shown(value: object) -> str:
-    """Return a value as an error may show it: never at great length."""
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a whole number beyond 40 digits"
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
 def parts(event: Event) -> tuple[Event, ...]:
     """Return the events that an event is made of."""
     match event:
-        case Composed():
+        case Composed() | Mixture():
             return event.events
-        case Repeated() | PoissonSampled() | TruncatedPoissonSampled() | FixedSizeSampled():
+        case (
+            Repeated()
+            | PoissonSampled()
+            | TruncatedPoissonSampled()
+            | FixedSizeSampled()
+            | RandomAllocation()
+            | CyclicPoissonSampled()
+            | PrivateSelection()
+            | PoissonSelection()
+        ):
             return (event.event,)
     return ()
 
@@ -314,55 +424,13 @@ def _depth(event: Event) -> int:
     return 1 + max(map(_depth, parts(event)), default=-1) if parts(event) else 0
 
 
-def _exact(value: object) -> bool:
-    return isinstance(value, Fraction) and max(value.numerator.bit_length(), value.denominator.bit_length()) <= WIDEST
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def is_event(value: object) -> bool:
     """Return whether a value is an event of one of the kinds."""
     return type(value) in KINDS.values()
 
 
-def _increasing(values: object, above: float) -> bool:
-    return (
-        isinstance(values, tuple)
-        and len(values) > 0
-        and all(_number(value) and value > above for value in values)
-        and all(a < b for a, b in itertools.pairwise(values))
-    )
-
-
-_LOSS = ("a finite number of at least 0", lambda x: _number(x) and x >= 0)
-_EXACT = (f"a Fraction above 0, of at most {WIDEST} bits", lambda x: _exact(x) and x > 0)
-_EXACT_OR_ZERO = (f"a Fraction of at least 0, of at most {WIDEST} bits", lambda x: _exact(x) and x >= 0)
-_COUNT = ("a whole number of at least 1", lambda x: _whole(x, 1))
-
 CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "epsilon": _LOSS,
-    "rho": _LOSS,
-    "delta": ("a number in [0, 1)", lambda x: _number(x) and 0 <= x < 1),
-    "noise_multiplier": ("a finite number above 0", lambda x: _number(x) and x > 0),
-    "sensitivity": _EXACT_OR_ZERO,
-    "sensitivity_squared": _EXACT_OR_ZERO,
-    "scale": _EXACT,
-    "variance": _EXACT,
-    "sample_rate": ("a number in (0, 1]", lambda x: _number(x) and 0 < x <= 1),
-    "orders": ("a tuple of increasing numbers above 1", lambda x: _increasing(x, 1)),
-    "epsilons": (
-        "a tuple of finite numbers of at least 0",
-        lambda x: isinstance(x, tuple) and all(_number(value) and value >= 0 for value in x),
-    ),
-    "categories": ("a whole number of at least 2", lambda x: _whole(x, 2)),
-    "max_groups": _COUNT,
-    "count": _COUNT,
-    "population_size": _COUNT,
-    "sample_size": _COUNT,
-    "max_batch_size": _COUNT,
-    "relation": ("a Relation", lambda x: isinstance(x, Relation)),
+    **FIELDS,
     "event": ("an event", is_event),
     "events": ("a tuple of events", lambda x: isinstance(x, tuple) and all(is_event(item) for item in x)),
 }
