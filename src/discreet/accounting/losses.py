@@ -12,11 +12,19 @@ from fractions import Fraction
 from functools import lru_cache
 
 from discreet import events
-from discreet.accounting.conversions import up
+from discreet.accounting.conversions import closed_delta, up
 from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
+from discreet.accounting.selection import (
+    HIGHEST,
+    poisson_selection_pure,
+    poisson_selection_renyi,
+    selection_pure,
+    selection_renyi,
+)
 from discreet.errors import UnsupportedEvent
 
 _HUGE = 2**40  # a loss that protects nobody; beyond it floats could overflow
+_CHANCES = tuple(1 + 2.0 ** (k / 2) for k in range(-8, 25))  # orders at which a δ of a selection's run is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,13 @@ def loss(event: events.Event, measure: Measure) -> Loss:
         case events.Composed():
             parts = [loss(part, measure) for part in event.events]
             return Loss(sum((p.loss for p in parts), Fraction(0)), sum((p.delta for p in parts), Fraction(0)))
+        case events.Mixture():
+            # The published coin is the same on both datasets, so δ(ε) = Σ w_j·δ_j(ε) ≤ max δ_j at ε = max ε_j, and
+            # exp((α-1)·D_α) = Σ w_j·exp((α-1)·D_α,j): no measure's loss exceeds that of the worst part.
+            parts = [loss(part, measure) for part in event.events]
+            return Loss(max(p.loss for p in parts), max(p.delta for p in parts))
+        case events.CyclicPoissonSampled():
+            return loss(_touching(event), measure)
         case _:
             return _single(event, measure)
 
@@ -76,13 +91,14 @@ def _single(event: events.Event, measure: Measure) -> Loss:
 def check_relation(event: events.Event, relation: events.Relation) -> None:
     """Refuse an event whose bound was proved for another neighbouring relation.
 
-    A sampled event names its relation; randomised response hides which answer a person gave, not whether.
+    A sampled event names its relation; randomised response, shuffled or not, hides which answer a person gave, not
+    whether. What an event is made of is checked too.
 
     Raises:
         UnsupportedEvent: names the event and both relations.
     """
     proved = getattr(event, "relation", relation)
-    if isinstance(event, events.RandomizedResponse):
+    if isinstance(event, events.RandomizedResponse | events.Shuffled):
         proved = events.Relation.REPLACE_ONE
     if proved is not relation:
         raise UnsupportedEvent(
@@ -111,9 +127,75 @@ def pure(event: events.Event) -> Loss | None:
             return Loss(1 / Fraction(event.noise_multiplier))
         case events.DiscreteLaplace():
             return Loss(event.sensitivity / event.scale)
+        case events.Tabulated():
+            return _tabulated(event)
+        case events.Shuffled():  # a shuffler post-processes reports, each of which is ε_j-DP for its sender
+            return Loss(Fraction(event.epsilons[-1]))
         case events.PoissonSampled():
             return _sampled(event)
+        case events.RandomAllocation():
+            # Given who runs where, one run touches the unit; the allocation is a coin that saw no data, as in Mixture.
+            return _within(event.event, event.relation)
+        case events.PrivateSelection() | events.PoissonSelection():
+            return _selected(event)
+        case events.Mixture() | events.CyclicPoissonSampled():
+            return _within(event)
     return None
+
+
+def _within(event: events.Event, relation: events.Relation | None = None) -> Loss | None:
+    """Return the pure loss of an event within another, under the relation of that if it names one."""
+    try:
+        if relation is not None:
+            check_relation(event, relation)
+        return loss(event, Measure("pure"))
+    except UnsupportedEvent:
+        return None
+
+
+def _touching(event: events.CyclicPoissonSampled) -> events.Repeated:
+    """Return the steps that can touch one unit: those of its group, whose members are fixed and saw no data."""
+    once = events.PoissonSampled(event.sample_rate, event.relation, event.event)
+    return events.Repeated(-(-event.steps // event.bands), once)
+
+
+def _tabulated(event: events.Tabulated) -> Loss:
+    """Return the largest log-ratio over the outputs that both datasets give, and the mass of all others as δ."""
+    first, second = [Fraction(p) for p in event.first], [Fraction(q) for q in event.second]
+    totals = sum(first, Fraction(0)), sum(second, Fraction(0))  # the entries are probabilities in proportion
+    scale = totals[1] / totals[0]
+    ratios = [scale * p / q for p, q in zip(first, second, strict=True) if p and q]
+    worst = max((max(ratio, 1 / ratio) for ratio in ratios), default=Fraction(1))
+    alone = sum((p for p, q in zip(first, second, strict=True) if not q), Fraction(0)) / totals[0]
+    other = sum((q for p, q in zip(first, second, strict=True) if not p), Fraction(0)) / totals[1]
+    return Loss(_log_up(worst), max(alone, other))
+
+
+def _log_up(ratio: Fraction) -> Fraction:
+    """Return the logarithm of a number of at least 1, rounded up."""
+    if ratio == 1:
+        return Fraction(0)
+    if ratio < 2:
+        return Fraction(up(math.log1p(float(ratio - 1))))
+    shift = ratio.numerator.bit_length() - ratio.denominator.bit_length()
+    rest = math.log(float(ratio / Fraction(2) ** shift))  # in (-log 2, log 2): no overflow
+    return Fraction(up(shift * math.log(2) + rest, shift))
+
+
+def _selected(event: events.PrivateSelection | events.PoissonSelection) -> Loss | None:
+    """Return the pure loss of a selection; with a δ of its own a run could be told by the runs that lost."""
+    inner = _within(event.event)
+    if inner is None or inner.delta > 0:
+        return None
+    protects = inner.loss <= _HUGE
+    once = up(float(inner.loss)) if protects else 0.0
+    if isinstance(event, events.PoissonSelection):
+        simple = inner.loss + Fraction(event.mean)  # tanh is at most 1
+        tight = poisson_selection_pure(once, event.mean)
+    else:
+        simple = (2 + Fraction(event.shape)) * inner.loss
+        tight = selection_pure(once, event.mean, event.shape)
+    return Loss(Fraction(tight) if protects and tight < simple else simple)
 
 
 def _sampled(event: events.PoissonSampled) -> Loss | None:
@@ -123,10 +205,8 @@ def _sampled(event: events.PoissonSampled) -> Loss | None:
     """
     if event.relation is not events.Relation.ADD_REMOVE:
         return None
-    try:
-        check_relation(event.event, event.relation)
-        inner = loss(event.event, Measure("pure"))
-    except UnsupportedEvent:
+    inner = _within(event.event, event.relation)
+    if inner is None:
         return None
     if inner.loss > _HUGE:
         return Loss(inner.loss, Fraction(event.sample_rate) * inner.delta)
@@ -191,7 +271,56 @@ def renyi(event: events.Event, order: float) -> Fraction | None:
             bounds.append(Fraction(pure_to_renyi(float(known_pure.loss), order)))
     if isinstance(event, events.Laplace) and event.noise_multiplier * _HUGE >= 1:
         bounds.append(Fraction(laplace_renyi(event.noise_multiplier, order)))
+    if isinstance(event, events.PrivateSelection | events.PoissonSelection):
+        selected = _selection_renyi(event, order)
+        if selected < math.inf:
+            bounds.append(Fraction(selected))
     return min(bounds) if bounds else None
+
+
+def _selection_renyi(event: events.PrivateSelection | events.PoissonSelection, order: float) -> float:
+    """Return the Rényi bound of a selection; infinite where none is known."""
+    if any(_selects(part) for part in events.parts(event)):  # each level would search through all of the next
+        return math.inf
+
+    def inner(at: float) -> float:
+        return _curve(event.event, at)
+
+    corners = _corners(event.event)
+    if isinstance(event, events.PrivateSelection):
+        return selection_renyi(order, inner, event.mean, event.shape, corners=corners)
+
+    known = [(at, inner(at)) for at in (*_CHANCES, *corners)]
+
+    def delta_of(epsilon: float) -> float:
+        return min((closed_delta(at, value, epsilon) for at, value in known if value < math.inf), default=1.0)
+
+    return poisson_selection_renyi(order, inner, event.mean, delta_of, corners=corners)
+
+
+def _selects(event: events.Event) -> bool:
+    return isinstance(event, events.PrivateSelection | events.PoissonSelection) or any(
+        map(_selects, events.parts(event))
+    )
+
+
+def _corners(event: events.Event) -> tuple[float, ...]:
+    """Return the orders at which the Rényi curves within an event have their steps."""
+    if isinstance(event, events.RDP):
+        return event.orders
+    return tuple({order for part in events.parts(event) for order in _corners(part)})
+
+
+@lru_cache(maxsize=8192)
+def _curve(event: events.Event, order: float) -> float:
+    """Return a Rényi bound of an event without δ atoms at any order; infinite where none is known."""
+    if order > HIGHEST:
+        return math.inf
+    try:
+        bound = loss(event, Measure("renyi", order))
+    except UnsupportedEvent:
+        return math.inf
+    return up(float(bound.loss)) if bound.delta == 0 and bound.loss <= _HUGE else math.inf
 
 
 def pure_to_renyi(epsilon: float, order: float) -> float:
