@@ -10,6 +10,7 @@ from discreet.errors import InvalidInput
 
 GOLDEN = (Path(__file__).parent / "golden" / "events_v1.jsonl").read_text(encoding="utf-8").splitlines()
 ADD, ONE = e.Relation.ADD_REMOVE, e.Relation.REPLACE_ONE
+HALF = (0.5, 0.5)
 
 
 def test_every_kind_has_a_golden_line():
@@ -49,6 +50,30 @@ def test_events_are_nested_only_so_deep():
 
 
 @pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: e.Mixture((0.5, 0.5), (e.Pure(1.0), inner)),
+        lambda inner: e.RandomAllocation(10, ADD, inner),
+        lambda inner: e.CyclicPoissonSampled(0.1, 2, 10, ADD, inner),
+        lambda inner: e.PrivateSelection(2.0, 0.0, inner),
+        lambda inner: e.PoissonSelection(2.0, inner),
+    ],
+)
+def test_every_event_that_holds_others_counts_its_depth(around):
+    deep = around(nested(31))
+    assert e.from_json(e.to_json(deep)) == deep
+    assert nested(31) in e.parts(deep)
+    with pytest.raises(InvalidInput, match="32 deep"):
+        around(nested(32))
+
+
+def test_probabilities_sum_to_one_as_well_as_floats_can():
+    tenths = (0.1,) * 10
+    assert e.Tabulated(tenths, tenths) == e.from_json(e.to_json(e.Tabulated(tenths, tenths)))
+    assert e.Mixture((1,), (e.Pure(1.0),)) == e.Mixture((1.0,), (e.Pure(1.0),))
+
+
+@pytest.mark.parametrize(
     "build",
     [
         lambda: e.Pure(-1.0),
@@ -74,6 +99,34 @@ def test_events_are_nested_only_so_deep():
         lambda: e.TruncatedPoissonSampled(0.1, 100, 20, ADD, e.Pure(1.0)),
         lambda: e.FixedSizeSampled(100, 20, ADD, e.Pure(1.0)),
         lambda: e.FixedSizeSampled(10, 20, ONE, e.Pure(1.0)),
+        lambda: e.Tabulated((), ()),
+        lambda: e.Tabulated((1.0,), HALF),
+        lambda: e.Tabulated((0.5, 0.6), HALF),
+        lambda: e.Tabulated((1.5, -0.5), HALF),
+        lambda: e.Tabulated((float("nan"), 1.0), HALF),
+        lambda: e.Tabulated([0.5, 0.5], HALF),
+        lambda: e.Mixture((), ()),
+        lambda: e.Mixture((1.0,), (e.Pure(1.0), e.Pure(2.0))),
+        lambda: e.Mixture((1.0, 0.0), (e.Pure(1.0), e.Pure(2.0))),
+        lambda: e.Mixture((0.5, 0.5 + 1e-11), (e.Pure(1.0), e.Pure(2.0))),
+        lambda: e.Mixture((1.0,), ("pure",)),
+        lambda: e.RandomAllocation(10, ONE, e.Gaussian(1.0)),
+        lambda: e.RandomAllocation(0, ADD, e.Gaussian(1.0)),
+        lambda: e.CyclicPoissonSampled(0.1, 0, 10, ADD, e.Gaussian(1.0)),
+        lambda: e.CyclicPoissonSampled(0.0, 2, 10, ADD, e.Gaussian(1.0)),
+        lambda: e.Shuffled((), (), 2),
+        lambda: e.Shuffled((0.0,), (10,), 2),
+        lambda: e.Shuffled((2.0, 1.0), (10, 10), 2),
+        lambda: e.Shuffled((1.0, 1.0), (10, 10), 2),
+        lambda: e.Shuffled((1.0,), (10, 10), 2),
+        lambda: e.Shuffled((1.0,), (0,), 2),
+        lambda: e.Shuffled((1.0,), (1.0,), 2),
+        lambda: e.Shuffled((1.0,), (True,), 2),
+        lambda: e.Shuffled((1.0,), (10,), 1),
+        lambda: e.PrivateSelection(1.0, 1.0, e.Pure(1.0)),
+        lambda: e.PrivateSelection(2.0, -1.0, e.Pure(1.0)),
+        lambda: e.PrivateSelection(float("inf"), 1.0, e.Pure(1.0)),
+        lambda: e.PoissonSelection(0.0, e.Pure(1.0)),
         lambda: e.Repeated(0, e.Pure(1.0)),
         lambda: e.Repeated(1.0, e.Pure(1.0)),
         lambda: e.Composed([e.Pure(1.0)]),
@@ -118,6 +171,12 @@ def test_wrong_events_are_refused(build):
         '{"v":1,"kind":"rdp","orders":"23","epsilons":[1,1]}',
         '{"v":1,"kind":"rdp","orders":[2],"epsilons":[true]}',
         '{"v":1,"kind":"rdp","orders":[2],"epsilons":["1e1"]}',
+        '{"v":1,"kind":"tabulated","first":"11","second":[1]}',
+        '{"v":1,"kind":"tabulated","first":["1"],"second":[1]}',
+        '{"v":1,"kind":"mixture","weights":[1],"events":{"kind":"pure","epsilon":1}}',
+        '{"v":1,"kind":"shuffled","epsilons":[1],"counts":[2.0],"categories":2}',
+        '{"v":1,"kind":"random_allocation","steps":9,"relation":"replace_one","event":{"kind":"pure","epsilon":1}}',
+        '{"v":1,"kind":"private_selection","mean":2,"event":{"kind":"pure","epsilon":1}}',
         '{"v":1,"kind":"discrete_laplace","sensitivity":"2/4","scale":"1/1"}',
         '{"v":1,"kind":"discrete_laplace","sensitivity":" 1_0/3","scale":"1/1"}',
         '{"v":1,"kind":"discrete_laplace","sensitivity":"01/3","scale":"1/1"}',

@@ -11,6 +11,7 @@ from discreet.accounting.filters import above
 from discreet.errors import InvalidInput, UnsupportedEvent
 
 PURE, ZCDP, RENYI = a.Measure("pure"), a.Measure("zcdp"), a.Measure("renyi", 8.0)
+ADD, ONE, ZERO = e.Relation.ADD_REMOVE, e.Relation.REPLACE_ONE, e.Relation.ZERO_OUT
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,12 @@ PURE, ZCDP, RENYI = a.Measure("pure"), a.Measure("zcdp"), a.Measure("renyi", 8.0
         (e.Repeated(4, e.ZCDP(0.25)), ZCDP, Fraction(1)),
         (e.Composed(()), PURE, Fraction(0)),
         (e.RDP((4.0, 16.0), (0.5, 1.0)), RENYI, Fraction(1)),
+        (e.Mixture((0.5, 0.5), (e.Pure(0.5), e.Pure(0.25))), PURE, Fraction(1, 2)),
+        (e.Mixture((0.5, 0.5), (e.ZCDP(0.5), e.Gaussian(2.0))), ZCDP, Fraction(1, 2)),
+        (e.Mixture((0.5, 0.5), (e.ZCDP(0.5), e.Gaussian(2.0))), RENYI, Fraction(4)),
+        (e.Shuffled((0.5, 1.5), (100, 3), 4), PURE, Fraction(3, 2)),
+        (e.RandomAllocation(100, ADD, e.Composed((e.Pure(0.5), e.Pure(0.25)))), PURE, Fraction(3, 4)),
+        (e.Tabulated((0.5, 0.5), (0.5, 0.5)), PURE, Fraction(0)),
     ],
 )
 def test_exact_losses(event, measure, loss):
@@ -57,6 +64,20 @@ def test_deltas_go_to_their_own_column():
         (e.PoissonSampled(0.1, e.Relation.ADD_REMOVE, e.RandomizedResponse(1.0, 2)), PURE),
         (e.TruncatedPoissonSampled(0.1, 100, 20, e.Relation.ZERO_OUT, e.Pure(1.0)), PURE),
         (e.FixedSizeSampled(100, 20, e.Relation.REPLACE_ONE, e.Pure(1.0)), PURE),
+        (e.Mixture((0.5, 0.5), (e.Pure(0.5), e.ZCDP(0.5))), PURE),
+        (e.Mixture((0.5, 0.5), (e.Pure(0.5), e.NonPrivate())), RENYI),
+        (e.RandomAllocation(100, ADD, e.Gaussian(1.0)), ZCDP),
+        (e.RandomAllocation(100, ADD, e.RandomizedResponse(1.0, 2)), PURE),
+        (e.RandomAllocation(100, ADD, e.PoissonSampled(0.1, ZERO, e.Pure(1.0))), PURE),
+        (e.CyclicPoissonSampled(0.1, 4, 100, ADD, e.Gaussian(1.0)), RENYI),
+        (e.CyclicPoissonSampled(0.1, 4, 100, ONE, e.Pure(1.0)), PURE),
+        (e.PrivateSelection(9.0, 1.0, e.Gaussian(1.0)), PURE),
+        (e.PrivateSelection(9.0, 1.0, e.Gaussian(1.0)), ZCDP),
+        (e.PrivateSelection(9.0, 1.0, e.Approximate(1.0, 1e-9)), PURE),
+        (e.PrivateSelection(9.0, 1.0, e.Composed((e.Gaussian(1.0), e.Approximate(1.0, 1e-9)))), RENYI),
+        (e.PrivateSelection(9.0, 1.0, e.PoissonSampled(0.1, ADD, e.Gaussian(1.0))), RENYI),
+        (e.PrivateSelection(9.0, 1.0, e.PoissonSelection(9.0, e.Gaussian(1.0))), RENYI),
+        (e.PoissonSelection(9.0, e.KeySelection(1.0, 1e-9, 1)), PURE),
         (e.NonPrivate(), ZCDP),
         (e.Composed((e.Pure(0.1), e.NonPrivate())), ZCDP),
     ],
@@ -197,6 +218,12 @@ def test_what_no_noise_can_be_proved_to_give_is_refused():
         (e.RandomizedResponse(1.0, 2), e.Relation.ADD_REMOVE),
         (e.RandomizedResponse(1.0, 2), e.Relation.ZERO_OUT),
         (e.Repeated(2, e.Composed((e.Pure(1.0), e.RandomizedResponse(1.0, 2)))), e.Relation.ADD_REMOVE),
+        (e.Shuffled((1.0,), (100,), 2), ADD),
+        (e.Mixture((1.0,), (e.Shuffled((1.0,), (100,), 2),)), ZERO),
+        (e.RandomAllocation(10, ADD, e.Gaussian(1.0)), ZERO),
+        (e.CyclicPoissonSampled(0.1, 2, 10, ONE, e.Gaussian(1.0)), ADD),
+        (e.PrivateSelection(9.0, 1.0, e.PoissonSampled(0.1, ADD, e.Gaussian(1.0))), ONE),
+        (e.PoissonSelection(9.0, e.RandomizedResponse(1.0, 2)), ADD),
     ],
 )
 def test_an_event_of_another_relation_is_refused(event, relation):
@@ -209,3 +236,73 @@ def test_a_gaussian_that_protects_nobody_says_so():
     for mu in (1.1e7, 1e15, 1e300):
         assert a.gaussian_delta(mu, 1.0) == 1.0
         assert a.gaussian_epsilon(mu, 1e-6) == math.inf
+
+
+def test_a_mixture_keeps_the_deltas_of_its_parts():
+    mixed = e.Mixture((0.5, 0.5), (e.Gaussian(2.0), e.Composed((e.Approximate(0.5, 1e-9), e.Approximate(0.5, 1e-9)))))
+    assert a.loss(mixed, ZCDP).delta == 2 * Fraction(1e-9)
+    assert a.profile(mixed).epsilon(1e-9) == math.inf
+    assert a.loss(e.Mixture((1.0,), (e.Approximate(0.5, 1e-9),)), PURE) == a.Loss(Fraction(0.5), Fraction(1e-9))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "epsilon", "delta"),
+    [
+        ((0.75, 0.25), (0.25, 0.75), math.log(3), 0.0),
+        ((0.5, 0.5, 0.0), (0.25, 0.5, 0.25), math.log(2), 0.25),
+        ((0.5, 0.25, 0.25), (0.5, 0.5, 0.0), math.log(2), 0.25),
+        ((1.0, 0.0), (0.0, 1.0), 0.0, 1.0),
+        ((1e-300, 1.0), (1e-4, 0.9999), math.log(1e296), 0.0),
+        ((5e-324, 1.0), (0.5, 0.5), 1074 * math.log(2) - math.log(2), 0.0),
+        ((0.5, 0.5), (0.5 + 2**-50, 0.5 - 2**-50), -math.log1p(-(2**-49)), 0.0),
+    ],
+)
+def test_tables_cost_their_largest_ratio_and_the_mass_that_one_side_lacks(first, second, epsilon, delta):
+    for event in (e.Tabulated(first, second), e.Tabulated(second, first)):
+        bound = a.loss(event, PURE)
+        assert epsilon * (1 - 1e-15) <= bound.loss <= epsilon * (1 + 3e-13) + 1e-300
+        assert bound.delta == Fraction(delta)
+
+
+def test_tables_are_read_in_proportion():
+    tenths = (0.1,) * 10
+    assert a.loss(e.Tabulated(tenths, tenths), PURE).loss == 0
+    assert a.loss(e.Tabulated((0.5, 0.5 + 5e-13), (0.5, 0.5)), PURE).loss > Fraction(1, 10**13)
+
+
+def test_a_cyclic_step_costs_only_its_group():
+    once = a.loss(e.PoissonSampled(0.1, ADD, e.Approximate(1.0, 1e-9)), PURE)
+    for steps, runs in ((1, 1), (4, 1), (5, 2), (100, 25), (101, 26)):
+        event = e.CyclicPoissonSampled(0.1, 4, steps, ADD, e.Approximate(1.0, 1e-9))
+        assert a.loss(event, PURE) == a.Loss(runs * once.loss, runs * once.delta)
+
+
+def test_selection_of_pure_runs():
+    for shape in (-0.5, 0.0, 1.0, 3.0):
+        bound = a.loss(e.PrivateSelection(1e9, shape, e.Repeated(2, e.Pure(0.5))), PURE).loss
+        assert 1 + Fraction(1 + shape) / 2 < bound <= 2 + Fraction(shape)
+        assert a.loss(e.PrivateSelection(1 + 1e-9, shape, e.Pure(1.0)), PURE).loss < 1 + Fraction(1, 10**6)
+    assert float(a.loss(e.PoissonSelection(3.0, e.Pure(1.0)), PURE).loss) == pytest.approx(1 + 3 * math.tanh(0.5))
+    huge = e.DiscreteLaplace(Fraction(10) ** 400, Fraction(1))
+    assert a.loss(e.PrivateSelection(2.0, 1.0, huge), PURE).loss == 3 * Fraction(10) ** 400
+    assert a.loss(e.PoissonSelection(2.0, huge), PURE).loss == Fraction(10) ** 400 + 2
+    assert a.loss(e.PrivateSelection(2.0, 1.7e308, e.Pure(1.0)), PURE).loss >= 1
+    assert a.loss(e.PoissonSelection(1.7e308, e.Pure(1.0)), PURE).loss >= Fraction(10) ** 307
+    inner = e.PrivateSelection(2.0, 1.0, e.Pure(1.0))
+    assert a.loss(e.PrivateSelection(2.0, 1.0, inner), PURE).loss > a.loss(inner, PURE).loss
+
+
+def test_selection_of_gaussian_runs():
+    once = e.Gaussian(5.0)
+    geometric = e.PrivateSelection(20.0, 1.0, once)
+    surprise, rho = math.log(20), 1 / 50
+    best = max(8.0, 1 + math.sqrt(surprise / rho))
+    exact = best * rho + surprise / (best - 1) + 2 * (2 * math.sqrt(rho * surprise) - rho)
+    assert exact <= float(a.loss(geometric, RENYI).loss) <= exact * (1 + 1e-8)
+    curve = a.profile(geometric)
+    assert curve.epsilon(1e-6) > a.profile(once).epsilon(1e-6)
+    assert a.profile(e.PoissonSelection(20.0, once)).epsilon(1e-6) > a.profile(once).epsilon(1e-6)
+    known = e.RDP((2.0, 9.0), (0.1, 0.5))
+    assert a.loss(e.PrivateSelection(2.0, 0.0, known), RENYI).loss > Fraction(1, 2)
+    with pytest.raises(UnsupportedEvent):
+        a.loss(e.PrivateSelection(2.0, 0.0, known), a.Measure("renyi", 10.0))
