@@ -434,12 +434,14 @@ class TruncatedPoisson(Law):
         def at_least(k: int, n: int) -> arb:
             return ball(self.q).beta_lower(k, n - k + 1, regularized=True) if k <= n else arb(0)
 
-        often = at_least(self.largest, self.n - 1)
-        return often, at_least(self.largest + 1, self.n) * self.largest / (often * self.n)
+        often, cut = at_least(self.largest, self.n - 1), at_least(self.largest + 1, self.n)
+        return often, arb(0) if often.is_zero() else cut * self.largest / (often * self.n)
 
     @property
     def pieces(self):
         often, rate = self.truncated()
+        if often.is_zero():  # the cut is at n or above
+            return PoissonGaussian(self.q, self.sigma, self.direction).pieces
         both = [(often, PoissonGaussian(rate, ball(self.sigma) / 2, "replace"))]
         both.append((1 - often, PoissonGaussian(self.q, self.sigma, self.direction)))
         return tuple(replace(piece, weight=w * piece.weight) for w, law in both for piece in law.pieces)
@@ -549,7 +551,7 @@ class Contour:
         """`delta` is a guess that sets the window; `shift` moves the line off its best place (tests use that)."""
         self.counts = [count for _, count in parts]
         for _ in range(6):  # a narrower window gives a smaller estimate, and that a better window
-            mass = ACCURACY * delta / (8 * sum(self.counts))
+            mass = max(ACCURACY * delta / (8 * sum(self.counts)), 1e-300)
             self.laws = [Windowed(law, mass) for law, _ in parts]
             c, guess = self._saddle(eps)
             if guess > 0.5 * delta:
@@ -559,7 +561,7 @@ class Contour:
         self.c = arb(c * shift)
         self.far, self.h = self._step(eps)
         self.infinite = 1 - _product((1 - ball(law.infinite)) ** t for law, t in parts)
-        self.cut = 1 - _product((1 - w.cut) ** t for w, t in zip(self.laws, self.counts, strict=True))
+        self.cut = sum((w.cut * t for w, t in zip(self.laws, self.counts, strict=True)), arb(0))
         self._tails = [law.stacked(self.c) for law in self.laws]
         self.count = self._terms(eps)
         tolerance = ACCURACY / (1e6 * sum(self.counts))

@@ -229,6 +229,17 @@ def test_laws_are_probabilities_on_both_sides(law):
     assert windowed.cut < 1e-29
 
 
+def test_a_tiny_delta_is_as_sharp():
+    found = delta([(SAMPLED[1], 400)], 2.0)
+    assert 5e-33 < found < 6e-33
+    assert found.rad() < 1e-12 * found.mid()
+
+
+def test_a_batch_that_holds_everyone_is_never_cut():
+    never, law = TruncatedPoisson(100, 0.125, 100, 1.0, "add"), PoissonGaussian(0.125, 1.0, "add")
+    assert delta([(never, 1)], 0.05).overlaps(delta([(law, 1)], 0.05))
+
+
 def test_truncation_follows_the_binomial_law():
     often, rate = TruncatedPoisson(50_000, 0.01, 550, 1.0, "add").truncated()
     assert float(often) == pytest.approx(stats.binom.sf(549, 49_999, 0.01), rel=1e-9)
