@@ -227,3 +227,35 @@ def test_hopeless_noise_is_refused_at_once(mu):
 def test_wrong_input_is_refused(wrong):
     with pytest.raises(InvalidInput):
         allocation(**{"mu": 1.0, "steps": 2, "adding": False, "lost": LOST, **wrong})
+
+
+# ------------------------------------------------------------------------------------------------ trims
+
+
+@pytest.mark.parametrize("side", SIDES, ids=str)
+@pytest.mark.parametrize(("lossy", "harmless"), [(1e-3, 1e-2), (0.05, 0.3), (0.2, 0.9)])
+def test_what_is_trimmed_moves_to_the_safe_side(side, lossy, harmless):
+    rng = np.random.default_rng()
+    heights = [np.exp(-((np.arange(64) - peak) ** 2) / 40) for peak in (40, 20)]
+    total = 2 * sum(h.sum() for h in heights)
+    rows = [np.stack([h, h * rng.random(64)])[: 1 if side.above else 2] / total for h in heights]
+    before = {-3: Block(0, rows[0]), -2: Block(16, rows[1])}  # they overlap
+    law = engine.Law(6, dict(before))
+    engine._trim(law, 6, side, lossy, harmless)
+    assert law.cells < 128
+
+    def call(blocks, strike):
+        total = 0.0
+        for e, block in blocks.items():
+            offset = 0.0 if side.above else block.rows[1] / block.rows[0]
+            at = 2.0**e * (np.arange(block.start, block.end) + offset)
+            total += (block.rows[0] * np.maximum(0, strike - at if side.adding else at - strike)).sum()
+        return total
+
+    for strike in np.linspace(0, 24, 49):
+        difference = call(law.blocks, strike) - call(before, strike)
+        if side.above:
+            assert difference + (law.mass * strike if side.adding else law.moment) >= -1e-14
+        else:
+            assert difference <= 1e-14
+            assert law.mass == law.moment == 0

@@ -29,6 +29,7 @@ DEFAULT_STEP = 2.0**-12
 MOST_CELLS = 1 << 22  # of any law
 MOST_OCTAVES = 256
 MOST_ATOMS = 1 << 20
+HARMLESS = 1e-11  # mass that may be cut where it has almost no loss
 # Nodes and weights of the four-point Gauss-Legendre rule on [0, 1].
 NODES = tuple(0.5 + x / 2 for x in (-0.8611363115940526, -0.33998104358485626, 0.33998104358485626, 0.8611363115940526))
 WEIGHTS = (0.17392742256872692, 0.32607257743127307, 0.32607257743127307, 0.17392742256872692)
@@ -105,7 +106,8 @@ def allocation(mu: float, steps: int, *, adding: bool, lost: float, step: float 
         mu: Sensitivity over standard deviation of the Gaussian noise.
         steps: Number t of steps among which the unit is allocated.
         adding: Whether the unit is added (loss -log X under Q) or removed (loss log X under P).
-        lost: Bound of the P-mass that is cut off: infinitely lossy above, left out below; from 1e-40 to 1.
+        lost: Bound of the P-mass that is cut off: infinitely lossy above, left out below; from 1e-40 to 1. Below,
+            up to 1e-11 more is left out where the loss is less than that of the mean.
         step: Largest distance between neighbouring losses; the gap between the laws shrinks with its square. The
             default serves a relative accuracy of 1e-6 or better.
 
@@ -176,7 +178,7 @@ def _single(steps: int, side: Side, lost: float, grid: Grid) -> Law:
     low = -_quantile(_normal_tail, lost / (8 * steps))
     high = _quantile(lambda x: _normal_tail(x - mu) + (steps - 1) * _normal_tail(x), lost / 8)
     bottom, top = ((mu * x - mu * mu / 2) / math.log(2) for x in (low, high))
-    if top - bottom > MOST_OCTAVES or n * (top - bottom + 0.1) > MOST_CELLS:
+    if top - bottom > MOST_OCTAVES or n * (top - bottom) > MOST_CELLS:
         raise _too_large(mu, steps, "its losses spread over too many orders of magnitude")
     first, last = math.floor(bottom), math.floor(top)
     law = Law(1)
@@ -242,11 +244,15 @@ def _power(steps: int, side: Side, lost: float, grid: Grid) -> Law:
     single = _single(steps, side, lost, grid)
     law = single
     bits = bin(steps)[3:]
-    budget = lost / (8 * max(1, len(bits) + bits.count("1")))
+    sums = max(1, len(bits) + bits.count("1"))
+    # On the harmless end mass only moves, or is dropped, where it has almost no loss: rounding may be cut off there.
+    lossy, harmless = lost / (8 * sums), max(lost / 8, HARMLESS) / sums
     for bit in bits:
-        law = _trimmed(_sum(law, law, side, grid), steps, side, budget)
+        law = _sum(law, law, side, grid)
+        _trim(law, steps, side, lossy, harmless)
         if bit == "1":
-            law = _trimmed(_sum(law, single, side, grid), steps, side, budget)
+            law = _sum(law, single, side, grid)
+            _trim(law, steps, side, lossy, harmless)
         if law.cells > MOST_CELLS:
             raise _too_large(grid.mu, steps, "the grid of its sums is too large")
     while law.cells > MOST_ATOMS:
@@ -332,44 +338,42 @@ def _positions(e: int, block: Block) -> Array:
     return np.ldexp(np.arange(block.start, block.end, dtype=np.float64), e)
 
 
-def _trimmed(law: Law, steps: int, side: Side, budget: float) -> Law:
-    """Take negligible mass off both ends: out of a law below; in one above to infinity, or inward."""
-    for high in (False, True):
-        _trim(law, steps, side, budget, high=high)
-    return law
+def _negligible(weights: Array, budget: float) -> int:
+    """Return how many of the first entries together weigh no more than the budget."""
+    return int(np.searchsorted(np.cumsum(weights), budget, side="right"))
 
 
-def _trim(law: Law, steps: int, side: Side, budget: float, *, high: bool) -> None:
-    gone = 0.0
-    edges: list[float] = []  # of what went, on its inner side
-    inward = side.above and high == side.adding
-    for e in sorted(law.blocks, reverse=high):
-        block = law.blocks.pop(e)
-        outer = slice(None, None, -1 if high else 1)
-        mass, s = block.rows[0, outer], _positions(e, block)[outer]
+def _trim(law: Law, steps: int, side: Side, lossy: float, harmless: float) -> None:
+    """Take negligible mass off both ends of every block: out of a law below; above to infinity, or inward."""
+    lossy, harmless = lossy / len(law.blocks), harmless / len(law.blocks)
+    for e, block in list(law.blocks.items()):
         # What the final law can lose: each of at most steps/count copies of this sum may be cut.
-        spent = np.cumsum(mass * ((0.0 if side.adding else s / steps) + 1)) * (steps / law.count)
-        cut = int(np.searchsorted(spent, budget, side="right"))
-        if not law.blocks:
-            cut = min(cut, len(mass) - 1)  # something has to stay
-        if cut:
-            budget -= float(spent[cut - 1])
-            edges.append(float(s[cut - 1]))
-            gone += float(mass[:cut].sum()) * (1 + 1e-9)
-            if side.above and not inward:
-                law.mass += float(mass[:cut].sum()) * (1 + 1e-9)
-                law.moment += float((mass[:cut] * s[:cut]).sum()) * (1 + 1e-9)
-        if cut == len(mass):
-            continue
-        kept = Block(block.start, block.rows[:, : len(mass) - cut] if high else block.rows[:, cut:])
-        if not high:
-            kept = Block(block.start + cut, kept.rows)
-        if inward and gone:  # to the outermost point that stays, or as far in as the innermost that went
-            place = math.floor(math.ldexp(min(edges), -e)) if high else math.ceil(math.ldexp(max(edges), -e))
-            place = min(place, kept.end - 1) if high else max(place, kept.start)
-            kept = _joined(kept, Block(place, np.array([[gone]])), side) or kept
-        law.blocks[e] = kept
-        return
+        s = _positions(e, block)
+        weights = block.rows[0] * ((0.0 if side.adding else s / steps) + 1) * (steps / law.count)
+        low, high = (_negligible(w, lossy) for w in (weights, weights[::-1]))
+        below = int(np.searchsorted(s, law.count))  # only beyond the mean an end is harmless
+        if side.adding:
+            high = max(high, min(len(s) - below, _negligible(weights[::-1], harmless)))
+        else:
+            low = max(low, min(below, _negligible(weights, harmless)))
+        if (low if side.adding else high) == len(s):  # all of it may go
+            low, high = (len(s), 0) if side.adding else (0, len(s))
+        elif low + high >= len(s):
+            low, high = (low, len(s) - low - 1) if side.adding else (len(s) - high - 1, high)
+        kept = block.rows[:, low : len(s) - high].copy()
+        if side.above:
+            inward, outward = (slice(0, low), slice(len(s) - high, len(s)))[:: -1 if side.adding else 1]
+            mass, at = block.rows[0, outward], s[outward]
+            law.mass += float(mass.sum()) * (1 + 1e-9)
+            law.moment += float((mass * at).sum()) * (1 + 1e-9)
+            if kept.size:
+                edge = -1 if side.adding else 0
+                moved = float(block.rows[0, inward].sum()) * (1 + 1e-9)
+                kept[0, edge] = (kept[0, edge] + moved) * (1 + 4 * UNIT)
+        if kept.size:
+            law.blocks[e] = Block(block.start + low, kept)
+        else:
+            del law.blocks[e]
 
 
 # ------------------------------------------------------------------- convolution with a bound of its rounding
@@ -378,8 +382,7 @@ def _trim(law: Law, steps: int, side: Side, budget: float, *, high: bool) -> Non
 def _convolved(x: Block, y: Block, side: Side) -> Block:
     """Return the convolution, made larger (above) or smaller (below) by the bound of its rounding error."""
     values, errors = _transformed(x.rows, y.rows, 0.0)
-    tilt = _tilt(values[0], errors[0], high=not side.adding)
-    if tilt:
+    for tilt in _tilts(values[0], errors[0], side):
         others, bounds = _transformed(x.rows, y.rows, tilt)
         better = bounds[0] < errors[0]
         values, errors = np.where(better, others, values), np.where(better, bounds, errors)
@@ -428,20 +431,23 @@ def _norms(rows: Array) -> Array:
     return np.asarray(np.linalg.norm(rows / top[:, None], axis=1) * top)
 
 
-def _tilt(values: Array, errors: Array, *, high: bool) -> float:
-    """Return a tilt that makes the far tail as accurate as the bulk, 0 if there is no far tail. Any value is sound."""
+def _tilts(values: Array, errors: Array, side: Side) -> list[float]:
+    """Return tilts that make far tails as accurate as the bulk, none where there is no such tail. All are sound."""
+    found = []
     peak = int(np.argmax(values))
     clear = np.flatnonzero(values > np.maximum(1e-8 * values[peak], 4 * errors))
-    if not len(clear):
-        return 0.0
-    far = int(clear[-1] if high else clear[0])
-    # A block of a heavy tail falls only at its very edge, where the next block lies on top: not worth a second look.
-    late = values[peak + (9 * ((len(values) - 1 if high else 0) - peak)) // 10]
-    if abs(far - peak) < 8 or late > 1e-4 * values[peak]:
-        return 0.0
-    depth = math.log(values[peak] / values[far])
-    slope = min(1.5 * depth / abs(far - peak), 200 / len(values))
-    return slope if high else -slope
+    for high in (False, True):
+        # A block of a heavy tail falls only at its very edge, where the next block lies on top: no need. On the
+        # harmless end accuracy is of no use, but rounding must not be mistaken for mass.
+        late = peak + (9 * ((len(values) - 1 if high else 0) - peak)) // 10
+        harmless = high == side.adding
+        if not len(clear) or values[late] > (4 * errors[late] if harmless else 1e-4 * values[peak]):
+            continue
+        far = int(clear[-1] if high else clear[0])
+        if abs(far - peak) >= 8:
+            slope = 1.5 * math.log(values[peak] / values[far]) / (far - peak)
+            found.append(math.copysign(min(abs(slope), 200 / len(values)), slope))
+    return found
 
 
 # ------------------------------------------------------------------------------------------- from S to losses
