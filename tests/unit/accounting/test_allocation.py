@@ -113,7 +113,7 @@ def test_two_resolutions_agree():
     assert delta(coarser[0], 0.5) - delta(coarser[1], 0.5) > 50 * (delta(finer[0], 0.5) - delta(finer[1], 0.5))
 
 
-def drawn(mu, steps, epsilon, *, adding, draws=200_000, alarm=1e-8):
+def drawn(mu, steps, epsilon, *, adding, draws=200_000, alarm=5e-9):
     """Return an interval that misses the hockey stick with probability at most `alarm` (Maurer and Pontil 2009)."""
     rng = np.random.default_rng()
     parts = []
