@@ -1,16 +1,18 @@
-"""PrivacyProfile and Guarantee: what a composed event buys.
+"""Bracket, PrivacyProfile and Guarantee: what a composed event buys.
 
-A profile is a curve known from above: for every δ an ε that is proved to hold (and the other way
-round). Everything an attacker can gain follows from that curve, so the risks below are written
-once, here, for every accountant: the closed forms in `discreet.accounting` fill in `delta` and
-`epsilon`, and may override a risk where they know it exactly.
+A profile is a curve known from both sides: for every δ an ε that is proved to hold, and one below
+which nothing can be proved of the mechanism (0 where nothing is known). Everything an attacker can
+gain follows from that curve, so the risks below are written once, here, for every accountant: the
+engines in `discreet.accounting` fill in `delta` and `epsilon`, and may override a risk where they
+know it exactly.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -23,8 +25,41 @@ Evidence = Literal["proven", "cited", "measured"]
 MARGIN = 1 + 1e-13  # far above what a handful of float operations can round away
 
 
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """A number known from both sides.
+
+    Args:
+        lower: The exact value is not below it.
+        upper: The exact value is not above it. This is the end to state.
+        budget: What each error term adds to the width, in the unit of the value; by name.
+    """
+
+    lower: float
+    upper: float
+    budget: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def width(self) -> float:
+        """How far apart the two ends are."""
+        return 0.0 if self.upper == self.lower else self.upper - self.lower
+
+    def __str__(self) -> str:
+        return show_up(self.upper)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the bracket as plain data."""
+        return {"lower": self.lower, "upper": self.upper, "budget": dict(self.budget)}
+
+
+def highest(brackets: list[Bracket]) -> Bracket:
+    """Return the bracket of the largest of several numbers."""
+    top = max(brackets, key=lambda bracket: bracket.upper)
+    return Bracket(max(bracket.lower for bracket in brackets), top.upper, top.budget)
+
+
 class PrivacyProfile(ABC):
-    """The curve δ(ε) of a mechanism, known from above.
+    """The curve δ(ε) of a mechanism, known from both sides.
 
     Attributes:
         method: The bound that gives the curve, in a few words ("zCDP, Canonne-Kamath-Steinke").
@@ -33,18 +68,18 @@ class PrivacyProfile(ABC):
     method: str
 
     @abstractmethod
-    def delta(self, epsilon: float) -> float:
-        """Return a δ for which (epsilon, δ)-DP is proved; rounded up, at most 1."""
+    def delta(self, epsilon: float) -> Bracket:
+        """Return a bracket of δ(ε); (epsilon, upper)-DP is proved, and at most 1."""
 
     @abstractmethod
-    def epsilon(self, delta: float) -> float:
-        """Return an ε for which (ε, delta)-DP is proved; rounded up, possibly infinite."""
+    def epsilon(self, delta: float) -> Bracket:
+        """Return a bracket of ε(δ); (upper, delta)-DP is proved, possibly infinite."""
 
-    def true_positive_rate(self, false_positive_rate: float) -> float:
+    def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest rate at which any attacker finds members, at this false-positive rate.
 
         Every point (ε, δ(ε)) bounds it by min(e^ε·a + δ, 1 - e^-ε·(1 - δ - a)); the least over a
-        grid of ε is a bound too.
+        grid of ε is a bound too. From below, guessing alone attains a.
         """
         a = false_positive_rate
         check_rate(a)
@@ -52,9 +87,9 @@ class PrivacyProfile(ABC):
         for epsilon, delta in _points(self):
             odds = math.exp(min(epsilon, 700.0))
             best = min(best, odds * a + delta, 1 - max(0.0, 1 - delta - a) / odds)
-        return min(1.0, max(best, a) * MARGIN)
+        return Bracket(float(a), min(1.0, max(best, a) * MARGIN))
 
-    def advantage(self) -> float:
+    def advantage(self) -> Bracket:
         """Return the highest difference of true- and false-positive rate of any attacker.
 
         At most (e^ε - 1 + 2δ) / (e^ε + 1) for every (ε, δ); the value δ(0) is the case ε = 0.
@@ -62,7 +97,7 @@ class PrivacyProfile(ABC):
         best = 1.0
         for epsilon, delta in _points(self):
             best = min(best, math.tanh(epsilon / 2) + 2 * delta / (1 + math.exp(min(epsilon, 700.0))))
-        return min(1.0, best * MARGIN)
+        return Bracket(self.delta(0.0).lower, min(1.0, best * MARGIN))
 
 
 def check_rate(rate: float) -> None:
@@ -75,7 +110,7 @@ def check_rate(rate: float) -> None:
 def _points(profile: PrivacyProfile) -> tuple[tuple[float, float], ...]:
     """Return (ε, δ(ε)) on a grid that is fine where people ask; kept, for several risks use it."""
     grid = [0.0] + [10 ** (k / 20) for k in range(-80, 41)]
-    return tuple((epsilon, profile.delta(epsilon)) for epsilon in grid)
+    return tuple((epsilon, profile.delta(epsilon).upper) for epsilon in grid)
 
 
 def posterior(epsilon: float, prior: float) -> float:

@@ -8,7 +8,7 @@ from discreet.accounting.conversions import (
     zcdp_epsilon,
     zcdp_rho,
 )
-from discreet.accounting.curves import profile
+from discreet.accounting.composed import profile
 from discreet.accounting.filters import budget, capacity, statement
 from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu, noise_multiplier
 from discreet.accounting.losses import Loss, check_relation, cost, loss

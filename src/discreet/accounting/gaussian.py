@@ -9,6 +9,7 @@ far tail spoils the difference; what rounding can do is added on top.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from discreet.accounting.conversions import check_delta, check_epsilon
 from discreet.errors import InvalidInput
@@ -47,44 +48,60 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     Not protected: the discrete Gaussian has its own event; this curve does not bound it.
     References: Balle, Wang 2018, Theorem 8.
     """
+    return gaussian_curve(mu, epsilon)[1]
+
+
+def gaussian_curve(mu: float, epsilon: float) -> tuple[float, float]:
+    """Return the δ of the Gaussian mechanism at ε, rounded down and rounded up."""
     check_mu(mu)
     check_epsilon(epsilon)
     if mu == 0:
-        return 0.0
+        return 0.0, 0.0
     if mu > _LARGEST:
-        return 1.0
+        return 0.0, 1.0
     a, b = mu / 2 - epsilon / mu, -mu / 2 - epsilon / mu
     if not math.isfinite(b) or a < -37.0:
-        return 6e-300  # Φ(-37) is below it
+        return 0.0, 6e-300  # Φ(-37) is below it
     # δ = density factor · (R(-a) - R(-b)) / 2 with R the scaled erfc; for a > 0 use Φ(a) directly.
     factor = math.exp(-a * a / 2)
     second = factor * scaled_erfc(-b / math.sqrt(2)) / 2
     first = factor * scaled_erfc(-a / math.sqrt(2)) / 2 if a <= 0 else 1 - math.erfc(a / math.sqrt(2)) / 2
     # a itself is rounded: an error of a few ulps of μ and ε/μ moves the terms by about 1 + |a| times as much.
-    size = (1 + a * a + (1 + abs(a)) * (mu + epsilon / mu)) * first
-    return min(1.0, max(0.0, first - second) + _MARGIN * size + 5e-324)
+    margin = _MARGIN * (1 + a * a + (1 + abs(a)) * (mu + epsilon / mu)) * first + 5e-324
+    value = max(0.0, first - second)
+    return max(0.0, value - margin), min(1.0, value + margin)
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Return the ε of the Gaussian mechanism at δ, rounded up."""
+    return gaussian_inverse(mu, delta)[1]
+
+
+def gaussian_inverse(mu: float, delta: float) -> tuple[float, float]:
+    """Return the ε of the Gaussian mechanism at δ, rounded down and rounded up."""
     check_mu(mu)
     check_delta(delta)
     if mu == 0 or gaussian_delta(mu, 0.0) <= delta:
-        return 0.0
+        return 0.0, 0.0
     if mu > _LARGEST:
-        return math.inf
+        return 0.0, math.inf
     low, high = 0.0, mu * mu / 2 + mu
     while gaussian_delta(mu, high) > delta:
         low, high = high, 2 * high
+    high = _crossing(lambda x: gaussian_delta(mu, x) > delta, low, high)[1]
+    if gaussian_curve(mu, 0.0)[0] < delta:
+        return 0.0, high
+    return _crossing(lambda x: gaussian_curve(mu, x)[0] >= delta, 0.0, high)[0], high
+
+
+def _crossing(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Bisect to two neighbours, `holds` true at the first and not at the second (if it never holds not, at high)."""
     for _ in range(200):
         middle = (low + high) / 2
         if not low < middle < high or high - low < 1e-15 * high:
             break
-        if gaussian_delta(mu, middle) > delta:
-            low = middle
-        else:
-            high = middle
-    return high
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from discreet import accounting, events
 from discreet.explain.words import epsilon as show
 from discreet.explain.words import factor
-from discreet.profiles import PrivacyProfile, posterior
+from discreet.profiles import Bracket, PrivacyProfile, posterior
 
 PRIORS = (0.01, 0.1, 0.5)
 RATES = (0.01, 0.001)
@@ -22,14 +22,14 @@ class _Remembered(PrivacyProfile):
     def __init__(self, inner: PrivacyProfile) -> None:
         self.method = inner.method
         self._inner = inner
-        self._held: dict[float, float] = {}
+        self._held: dict[float, Bracket] = {}
 
-    def delta(self, epsilon: float) -> float:
+    def delta(self, epsilon: float) -> Bracket:
         if epsilon not in self._held:
             self._held[epsilon] = self._inner.delta(epsilon)
         return self._held[epsilon]
 
-    def epsilon(self, delta: float) -> float:
+    def epsilon(self, delta: float) -> Bracket:
         return self._inner.epsilon(delta)
 
 
@@ -93,7 +93,7 @@ def _view(
         "odds": None if epsilon is None else math.exp(min(epsilon, 700.0)),
         "beliefs": [{"prior": prior, "posterior": _belief(epsilon, prior)} for prior in PRIORS],
         "rates": rates,
-        "advantage": 1.0 if profile is None else profile.advantage(),
+        "advantage": 1.0 if profile is None else profile.advantage().upper,
         "curve": [[rate, _rate(profile, rate)] for rate in STEPS],
     }
 
@@ -108,7 +108,7 @@ def _best(ran: dict[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rate(profile: PrivacyProfile | None, rate: float) -> float:
-    return 1.0 if profile is None else profile.true_positive_rate(min(1.0, rate))
+    return 1.0 if profile is None else profile.true_positive_rate(min(1.0, rate)).upper
 
 
 def _belief(epsilon: float | None, prior: float) -> float:

@@ -102,7 +102,7 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
         "charges": len(charges),
         "filter": finite(stated),
         "delta": facts.delta,
-        "epsilon": None if found is None else finite(min(stated, found.epsilon(facts.delta))),
+        "epsilon": None if found is None else finite(min(stated, found.epsilon(facts.delta).upper)),
         "method": None if found is None else found.method,
         "unknown": why_not,
         "label": label,

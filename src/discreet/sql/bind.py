@@ -195,7 +195,7 @@ def _guarantee(dataset: Dataset, kind: str, event: events.Event, epsilon: float,
     assumptions += _ABOUT["csv" if csv else kind]
     return Guarantee(
         unit=dataset.unit,
-        epsilon=min(epsilon, profile.epsilon(delta)),
+        epsilon=min(epsilon, profile.epsilon(delta).upper),
         delta=delta,
         method=profile.method,
         assumptions=tuple(assumptions),

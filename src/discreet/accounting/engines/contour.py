@@ -1,0 +1,247 @@
+"""Contour: δ(ε) of a composition as an integral along one vertical line, every error bounded.
+
+    δ(ε) = p∞ + (1/2π) ∫ f(c + iu) du,    f(z) = e^{K(z) - zε} / (z(1+z)),   K = Σ T·log M
+
+taken by the trapezoidal rule on the line through the saddle point, where |f| is largest at u = 0 and
+nothing cancels: the error is relative to δ, and the number of repetitions T only multiplies K.
+Proofs: docs/proofs/contour.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from discreet.accounting.conversions import log_kappa
+from discreet.accounting.engines.atoms import Array
+from discreet.accounting.engines.law import Complex, Law
+from discreet.accounting.engines.pieces import EPS
+
+MOST = 60_000  # nodes of one contour; beyond it the grid engine is faster
+_CS = np.geomspace(1e-4, 1e6, 101)
+
+
+class NoContourError(ArithmeticError):
+    """The integrand decays too slowly for this engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Bounds of δ(ε) from below and above, and what each error term adds to the width."""
+
+    lower: float
+    upper: float
+    budget: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A multiset of laws in one direction, composed."""
+
+    parts: tuple[tuple[Law, int], ...]
+
+    @cached_property
+    def infinite(self) -> float:
+        """P-mass at an infinite loss, to a few ulps."""
+        return -math.expm1(sum(count * math.log1p(-law.infinite) for law, count in self.parts))
+
+    @property
+    def removed(self) -> float:
+        """A bound of the P-mass that windows removed."""
+        return sum(count * law.removed for law, count in self.parts)
+
+    def windowed(self, lost: float) -> Composition:
+        """Return the composition without a P-mass of at most `lost`."""
+        total = sum(count for law, count in self.parts if law.windows)
+        if total == 0:
+            return self
+        return Composition(tuple((law.windowed(lost / total), count) for law, count in self.parts))
+
+    def cumulants(self, c: Array) -> tuple[Array, Array, Array]:
+        """Return about K, K' and K'' at each c."""
+        total = np.zeros((3, c.size))
+        for law, count in self.parts:
+            total += count * np.array(law.cumulants(c))
+        return total[0], total[1], total[2]
+
+    def saddle(self, *, epsilon: float | None = None, log_delta: float | None = None) -> tuple[float, float, float]:
+        """Return about (c, ε, log δ) where the saddle point of f lies for this ε or this δ."""
+        cs = _CS
+        for turn in range(3):
+            k, k1, k2 = self.cumulants(cs)
+            with np.errstate(over="ignore", invalid="ignore"):
+                eps = k1 - 1 / cs - 1 / (1 + cs)
+                variance = k2 + 1 / cs**2 + 1 / (1 + cs) ** 2
+                log = k - cs * np.maximum(eps, 0.0) - np.log(cs) - np.log1p(cs) - 0.5 * np.log(2 * np.pi * variance)
+            reached = eps >= epsilon if epsilon is not None else (log <= log_delta) | ~np.isfinite(log)
+            if epsilon is None:
+                reached &= eps > 0
+            if not reached.any():
+                k_at = cs.size - 1
+            else:
+                k_at = int(np.argmax(reached))
+            low, high = cs[max(k_at - 1, 0)], cs[k_at]
+            if turn < 2:
+                cs = np.geomspace(low, high if high > low else low * 1.01, 17)
+        return float(cs[k_at]), max(0.0, float(eps[k_at])), float(log[k_at])
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """The integrand on one line, for any ε near its saddle point."""
+
+    c: float
+    near: float
+    step: float
+    u: Array
+    real: float
+    real_error: float
+    phase: float
+    phase_size: float
+    shape: Complex
+    errors: Array
+    log_end: float
+    above: tuple[float, float]
+    infinite: float
+    removed: float
+
+    def delta(self, epsilon: float) -> Terms:
+        """Return bounds of δ(ε)."""
+        z = self.c + 1j * self.u
+        value = np.exp(self.shape + 1j * self.u * (self.phase - epsilon)) / (z * (1 + z))
+        value[0] *= 0.5
+        size = np.abs(value)
+        turn = 4 * EPS * self.u * (self.phase_size + epsilon)
+        unit = self.step / math.pi
+        total = unit * float(value.real.sum())
+        rounding = unit * (float(size @ np.expm1(np.minimum(self.errors + turn, 600.0))) + 48 * EPS * float(size.sum()))
+        end = math.exp(self.log_end) / (math.pi * float(self.u[-1]))
+        exponent = self.real - self.c * epsilon
+        if exponent > 690:
+            return Terms(0.0, 1.0, {"scale": 1.0})
+        scale = math.exp(exponent)
+        wrong = math.expm1(min(50.0, self.real_error + 6 * EPS * (abs(self.real) + self.c * epsilon)))
+        c2, k2 = self.above
+        before = 1 / math.expm1(min(700.0, 2 * math.pi * self.c / self.step))
+        after = math.exp(min(0.0, log_kappa(c2) + k2 - c2 * epsilon)) / math.expm1(
+            min(700.0, 2 * math.pi * (c2 - self.c) / self.step)
+        )
+        spread = scale * (rounding + end)
+        loose = infinite = self.infinite
+        upper = scale * (total + rounding + end) * (1 + wrong) + self.removed + loose * (1 + 1e-12)
+        lower = scale * (total - rounding - end) * (1 - wrong) - before - after + infinite * (1 - 1e-12)
+        return Terms(
+            min(1.0, max(0.0, lower)),
+            min(1.0, max(0.0, upper) * (1 + 4 * EPS)),
+            {
+                "aliasing": before + after,
+                "truncation": 2 * scale * end,
+                "quadrature and rounding": 2 * scale * rounding + 2 * scale * total * wrong,
+                "window": self.removed,
+            }
+            if spread >= 0
+            else {},
+        )
+
+
+def contour(
+    composition: Composition, *, epsilon: float | None = None, delta: float | None = None, relative: float = 1e-12
+) -> Contour:
+    """Return the contour through the saddle point for this ε, or for this δ.
+
+    Raises:
+        NoContourError: the integrand decays too slowly.
+    """
+    target = delta
+    if delta is None:  # the window depends on δ, which depends on the window: settle it from large to small
+        log = -4.0
+        for _ in range(12):
+            cut = composition.windowed(relative * math.exp(max(log, -690.0)))
+            found = cut.saddle(epsilon=epsilon)[2]
+            if not math.isfinite(found) or abs(found - log) < 1.0:
+                break
+            log = found
+        target = math.exp(min(0.0, max(log - 1.0, -690.0)))
+    assert target is not None
+    cut = composition.windowed(relative * target)
+    part = target - composition.infinite if delta is not None else target
+    if part <= 0:
+        raise NoContourError
+    log_part = math.log(part)
+    c, at, _ = cut.saddle(epsilon=epsilon) if epsilon is not None else cut.saddle(log_delta=log_part)
+    if epsilon is not None:
+        at = epsilon
+    return _line(cut, c, at, log_part, relative)
+
+
+def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative: float) -> Contour:
+    log_relative = math.log(relative)
+    others = c * np.geomspace(1.05, 60.0, 48)
+    k = cut.cumulants(others)[0]
+    kappa = np.array([log_kappa(other) for other in others.tolist()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        need = np.maximum(kappa + k - others * epsilon - log_delta, 0.0) - log_relative + 1.0
+        widths = np.where(np.isfinite(need), 2 * math.pi * (others - c) / need, 0.0)
+    best = int(np.argmax(widths))
+    step = min(float(widths[best]), 2 * math.pi * c / (-log_delta - log_relative + 1.0))
+    if not step > 0:
+        raise NoContourError
+    count = sum(count for _, count in cut.parts)
+    tolerance = max(relative / (50.0 * count), 1e-30)
+    total = float(cut.cumulants(np.array([c]))[0][0])
+    height, log_end = _end(cut, c, tolerance, step, log_relative + log_delta - (total - c * epsilon))
+    nodes = max(6, math.ceil(height / step))
+    if nodes > MOST:
+        raise NoContourError
+    u = step * np.arange(nodes + 1)
+    real = error = phase = phase_size = 0.0
+    shape = np.zeros(nodes + 1, dtype=np.complex128)
+    errors = np.zeros(nodes + 1)
+    for law, times in cut.parts:
+        moments = law.moments(c, step, nodes, tolerance)
+        real += times * moments.real
+        error += times * moments.real_error
+        phase += times * moments.centre
+        phase_size += times * abs(moments.centre)
+        shape += times * moments.shape
+        errors += times * moments.errors
+    other = float(others[best])
+    above = sum(times * sum(law.log_moment(other, tolerance)) for law, times in cut.parts)
+    return Contour(
+        c,
+        epsilon,
+        step,
+        u,
+        real,
+        error,
+        phase,
+        phase_size,
+        shape,
+        errors,
+        log_end,
+        (other, above),
+        cut.infinite,
+        cut.removed,
+    )
+
+
+def _end(cut: Composition, c: float, tolerance: float, step: float, log_target: float) -> tuple[float, float]:
+    """Return where the sum may stop, and log of the bound of the integrand's modulus beyond."""
+    decays = [(law.decay(c, tolerance), count) for law, count in cut.parts]
+    heights = step * np.geomspace(6.0, MOST, 64)
+    for _ in range(2):
+        bound = np.zeros_like(heights)
+        for decay, count in decays:
+            bound += count * decay.log_bound(heights)
+        enough = bound - np.log(math.pi * heights) <= log_target
+        if not enough.any():
+            raise NoContourError
+        first = int(np.argmax(enough))
+        result = float(heights[first]), float(bound[first])
+        heights = np.linspace(heights[max(first - 1, 0)], heights[first], 16)
+    nodes = math.ceil(result[0] / step)
+    end = np.array([nodes * step])
+    return float(end[0]), sum(count * float(decay.log_bound(end)[0]) for decay, count in decays)

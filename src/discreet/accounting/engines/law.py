@@ -1,0 +1,419 @@
+"""Law: the privacy loss log(P/Q) under P of one mechanism, as pieces and atoms; and its moments on a line.
+
+M(z) = E[e^{zL}; L finite] is everything that the contour engine needs. On the line Re z = c it is
+computed relative to M(c): the tilted law W = w·e^{cl} / M(c) gives
+
+    M(c+iu) = M(c) · e^{iu·l₀} · (1 + D(u)),   D(u) = Σ W·(e^{iu(l - l₀)} - 1),
+
+with l₀ the tilted mean. D is small where u is, and so is its rounding error: that is what lets the
+number of repetitions enter the error only as a factor. Proofs: docs/proofs/contour.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from discreet.accounting.engines.atoms import NONE, Array, Atoms, join
+from discreet.accounting.engines.pieces import EPS, Piece
+
+Complex = npt.NDArray[np.complex128]
+FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
+BLOCK = 48  # columns of the product that gives all e^{iul} at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nodes:
+    """A law on one tilt, as weighted points; what it takes to bound the errors of sums over them.
+
+    Args:
+        log_weights: log of the P-weights, shape (n,).
+        losses: shape (n,).
+        shaky: Relative errors of weight times tilt, in units of EPS, shape (n,).
+        moved: Absolute errors of the losses, in units of EPS, shape (n,).
+        missing: A bound of the error of ∫ w·|e^{zl} - 1| by quadrature, ends and window.
+    """
+
+    log_weights: Array
+    losses: Array
+    shaky: Array
+    moved: Array
+    missing: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """log M on a line c + iu: M(c+iu) = exp(real + iu·centre + shape[k]).
+
+    Args:
+        real: log M(c).
+        real_error: Its error.
+        centre: The tilted mean l₀.
+        spread: The tilted variance.
+        shape: log(1 + D(u)) for each u, shape (n,).
+        errors: The error of each exp(shape), relative, shape (n,).
+        shift: A bound of the error of phases per unit of u.
+    """
+
+    real: float
+    real_error: float
+    centre: float
+    spread: float
+    shape: Complex
+    errors: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decay:
+    """A bound of |M(c+iu) / M(c)| for all u beyond a point: 1 - Σ m·(1 - S(u·b/2)), a mixture of uniforms."""
+
+    lengths: Array
+    masses: Array
+    curvature: float = 0.0
+
+    def log_bound(self, u: Array) -> Array:
+        """Return log of the bound at each u, shape (k,)."""
+        if self.curvature:
+            return -self.curvature * u * u / 2
+        if self.masses.size == 0:
+            return np.zeros_like(u)
+        loss = (1 - _sinc_sup(np.outer(u, self.lengths) / 2)) @ self.masses
+        return np.log1p(-np.clip(loss * (1 - 1e-9), 0.0, 1 - 1e-15))
+
+
+def _sinc_sup(v: Array) -> Array:
+    """Return the largest |sin t / t| over t ≥ v, rounded up."""
+    near = np.where(v < 1e-4, 1 - v * v / 6 + v**4 / 120, np.sin(np.maximum(v, 1e-4)) / np.maximum(v, 1e-4))
+    return np.where(v < 2.55, near + 1e-15, np.minimum(0.2173, 1 / np.maximum(v, 2.55)))
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """One dominating pair, in one direction.
+
+    Args:
+        pieces: The continuous part.
+        atoms: The discrete part.
+        infinite: P-mass at an infinite loss.
+        slack: A relative error of every weight (a mixture whose coin is known to so many digits).
+    """
+
+    pieces: tuple[Piece, ...] = ()
+    atoms: Atoms = NONE
+    infinite: float = 0.0
+    slack: float = 0.0
+
+    @property
+    def windows(self) -> bool:
+        """Whether a window could help: some piece has an unbounded loss that a coin makes rare."""
+        return any(piece.base == "normal" and piece.form != "add" and piece.rate < 1 for piece in self.pieces)
+
+    @cached_property
+    def lattice(self) -> tuple[float, float] | None:
+        """Offset and spacing of the lattice on which all atoms lie, if there are at least two and there is one."""
+        at = np.unique(self.atoms.losses)
+        if at.size < 2:
+            return None
+        gaps = np.diff(at)
+        spacing = float(gaps.min())
+        if spacing <= 1e-9 * float(np.abs(at).max()) or np.any(np.abs(gaps / spacing - np.rint(gaps / spacing)) > 1e-9):
+            return None
+        return float(at[0]), float(at[-1] - at[0]) / float(np.rint((at[-1] - at[0]) / spacing))
+
+    def aligned(self, lattice: tuple[float, float]) -> bool:
+        """Return whether the law is nothing but atoms on a lattice of this spacing."""
+        if self.pieces or self.lattice is None:
+            return not self.pieces and self.atoms.losses.size == 1
+        times = self.lattice[1] / lattice[1]
+        return abs(times - round(times)) < 1e-12 * times
+
+    def windowed(self, lost: float) -> Law:
+        """Return the law without a P-mass of at most `lost` at its far end."""
+        if not self.windows:
+            return self
+        share = lost / len(self.pieces)
+        return replace(self, pieces=tuple(piece.windowed(share) for piece in self.pieces))
+
+    @property
+    def removed(self) -> float:
+        """A bound of the P-mass that windows removed."""
+        return sum(piece.removed() for piece in self.pieces)
+
+    def points(self, *, above: bool) -> Atoms:  # noqa: ARG002 - one law serves both sides
+        """Return the discrete part for one side of a bracket."""
+        return Atoms(self.atoms.losses, self.atoms.masses, self.infinite)
+
+    def most(self) -> float:
+        """Return the largest finite loss there can be, possibly infinite."""
+        tops = [float(self.points(above=True).losses.max(initial=-math.inf))]
+        for piece in self.pieces:
+            if piece.base == "normal":
+                tops.append(-math.log1p(-piece.rate) if piece.form == "add" and piece.rate < 1 else math.inf)
+            else:
+                tops.append(float(piece.loss(np.array([-piece.size, piece.size])).max()))
+        return max(tops)
+
+    def spelled(self) -> Law:
+        """Return the law as pieces and atoms, for laws that have a closed form of their own."""
+        return self
+
+    # ---------------------------------------------------------------------------------- nodes
+
+    def nodes(self, c: float, u: float, tolerance: float) -> Nodes:
+        """Return points that stand for the law on Re z = c, |Im z| ≤ u, each integral to about `tolerance`·M(c)."""
+        logs: list[Array] = []
+        losses: list[Array] = []
+        shaky: list[Array] = []
+        moved: list[Array] = []
+        if self.pieces:
+            tolerance *= math.exp(min(600.0, max(0.0, float(self.cumulants(np.array([c]))[0][0]))))
+        missing = self.removed
+        for piece in self.pieces:
+            low, high, ends = piece.extent(c, tolerance)
+            x, weight, error = piece.panels(c, u, low, high, tolerance)
+            log_weight, loss = piece.log_density(x) + np.log(weight), piece.loss(x)
+            logs.append(log_weight)
+            losses.append(loss)
+            moved.append(piece.loss_error(x))
+            shaky.append(12 + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
+            missing += ends + 2 * error
+        if self.atoms.losses.size:
+            at, mass = self.atoms.losses, self.atoms.masses
+            logs.append(np.log(mass))
+            losses.append(at)
+            moved.append(2 * np.abs(at))
+            shaky.append(8 + 3 * np.abs(np.log(mass)) + 3 * c * np.abs(at))
+        return Nodes(*(np.concatenate(part) for part in (logs, losses, shaky, moved)), missing)
+
+    @cached_property
+    def _scan(self) -> tuple[Array, Array]:
+        """Points that are good enough to look for parameters."""
+        logs, losses = [], []
+        for piece in self.pieces:
+            low, high, _ = piece.extent(1.0, 1e-25)
+            if piece.base == "normal" and piece.form == "add" and piece.start is None:
+                low -= 8.0
+            x = np.linspace(low, high, 240)
+            weights = np.full(x.size, x[1] - x[0])
+            weights[[0, -1]] /= 2
+            logs.append(piece.log_density(x) + np.log(weights))
+            losses.append(piece.loss(x))
+        if self.atoms.losses.size:
+            at, mass = self.atoms.losses, self.atoms.masses
+            logs.append(np.log(mass))
+            losses.append(at)
+        return np.concatenate(logs), np.concatenate(losses)
+
+    def cumulants(self, c: Array) -> tuple[Array, Array, Array]:
+        """Return about K(c), K'(c) and K''(c) at each c: to look for parameters, not to certify."""
+        log_weights, losses = self._scan
+        exponent = log_weights + np.outer(c, losses)
+        top = exponent.max(axis=1, keepdims=True)
+        tilted = np.exp(exponent - top)
+        total = tilted.sum(axis=1)
+        mean = tilted @ losses / total
+        centred = losses - mean[:, None]
+        spread = (tilted * centred * centred).sum(axis=1) / total
+        small = (np.exp(log_weights) * np.expm1(np.minimum(np.outer(c, losses), 600.0))).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.where(top[:, 0] < 30, np.log1p(small - self.infinite), np.log(total) + top[:, 0])
+        return value, mean, spread
+
+    # ------------------------------------------------------------------------------ on a line
+
+    def log_moment(self, c: float, tolerance: float) -> tuple[float, float]:
+        """Return log M(c) and its error."""
+        nodes = self.nodes(c, 0.0, tolerance)
+        return self._real(nodes, c)
+
+    def _real(self, nodes: Nodes, c: float) -> tuple[float, float]:
+        tilt = c * nodes.losses
+        top = float(np.max(nodes.log_weights + tilt))
+        if top < 30 and float(np.max(np.abs(tilt))) < 600:
+            weights = np.exp(nodes.log_weights)
+            grown = np.expm1(tilt)
+            value = 1 - self.infinite + float(weights @ grown)
+            error = (
+                EPS * float(weights @ (np.abs(grown) * nodes.shaky) + c * (weights * np.exp(tilt)) @ nodes.moved)
+                + nodes.missing
+                + self.slack * float(weights @ np.abs(grown))
+                + 2 * EPS * self.infinite
+            )
+            log = math.log1p(value - 1) if abs(value - 1) > 0.3 else math.log1p(float(weights @ grown) - self.infinite)
+            return log, error / value + 4 * EPS * abs(log)
+        grown = np.exp(nodes.log_weights + tilt - top)
+        total = float(grown.sum())
+        log = math.log(total) + top
+        error = EPS * float(grown @ (nodes.shaky + c * nodes.moved)) / total + self.slack
+        return log, error + nodes.missing * math.exp(min(-log, 700.0)) + 4 * EPS * abs(log)
+
+    def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
+        """Return log M on c + i·step·k for k = 0..count."""
+        nodes = self.nodes(c, step * count, tolerance)
+        real, real_error = self._real(nodes, c)
+        weights = np.exp(nodes.log_weights + c * nodes.losses - real)
+        total = float(weights.sum())
+        centre = float(weights @ nodes.losses) / total
+        away = nodes.losses - centre
+        spread = float(weights @ (away * away)) / total
+        wave = _waves(weights, away, step, count)
+        u = step * np.arange(count + 1)
+        size = np.abs(away)
+        rounding = (
+            EPS
+            * (
+                float(weights @ (size * (nodes.shaky + 10 + 2 * math.sqrt(weights.size))))
+                + float(weights @ nodes.moved)
+                + 4 * abs(centre) * total
+            )
+            + abs(1 - total) * abs(centre)
+            + self.slack * float(weights @ size)
+        )
+        error = np.minimum(u * rounding, 4.0) + np.where(u > 0, 2 * nodes.missing * math.exp(min(-real, 700.0)), 0.0)
+        shape, modulus = _log1p(wave)
+        relative = (error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
+        return Moments(real, real_error, centre, spread, shape, relative)
+
+    def decay(self, c: float, tolerance: float) -> Decay:
+        """Return the envelope of |M(c+iu)/M(c)|, by the layer-cake lemma."""
+        real, error = self.log_moment(c, tolerance)
+        lengths, masses = [], []
+        for piece in self.pieces:
+            low, high, _ = piece.extent(c, tolerance)
+            edges = np.linspace(low, high, 400)
+            loss = piece.loss(edges)
+            extent = np.abs(np.diff(loss)) * (1 - 1e-9)
+            rare = np.exp(np.minimum(piece.log_rare(edges[:-1], edges[1:], c) - real - error - self.slack, 600.0))
+            peak = int(np.argmax(rare * (extent > 0)))
+            level = np.concatenate(
+                [np.minimum.accumulate(rare[peak::-1])[::-1], np.minimum.accumulate(rare[peak:])[1:]]
+            )
+            order = np.argsort(-level, kind="stable")
+            length, height = np.cumsum(extent[order]), level[order]
+            lengths.append(length)
+            masses.append((height - np.append(height[1:], 0.0)) * length)
+        if not lengths:
+            return Decay(NONE.losses, NONE.masses)
+        return Decay(np.concatenate(lengths), np.concatenate(masses))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianLaw(Law):
+    """Continuous Gaussians in a row, as one: M(z) = exp(μ²(z² + z)/2) in closed form."""
+
+    squared: float = 0.0
+
+    def cumulants(self, c: Array) -> tuple[Array, Array, Array]:
+        """See `Law.cumulants`; exact."""
+        return self.squared * (c * c + c) / 2, self.squared * (2 * c + 1) / 2, np.full_like(c, self.squared)
+
+    def log_moment(self, c: float, tolerance: float) -> tuple[float, float]:  # noqa: ARG002 - exact
+        """See `Law.log_moment`."""
+        value = self.squared * (c * c + c) / 2
+        return value, 8 * EPS * value
+
+    def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
+        """See `Law.moments`."""
+        u = step * np.arange(count + 1)
+        real, error = self.log_moment(c, tolerance)
+        shape = (-self.squared * u * u / 2).astype(np.complex128)
+        return Moments(real, error, self.squared * (2 * c + 1) / 2, self.squared, shape, 8 * EPS * np.abs(shape))
+
+    def decay(self, c: float, tolerance: float) -> Decay:  # noqa: ARG002 - exact
+        """See `Law.decay`."""
+        return Decay(NONE.losses, NONE.masses, self.squared * (1 - 1e-14))
+
+    def most(self) -> float:
+        """See `Law.most`."""
+        return math.inf
+
+    def spelled(self) -> Law:
+        """See `Law.spelled`."""
+        return Law((Piece("normal", math.sqrt(self.squared), 1.0, "remove"),), slack=1e-15)
+
+
+@dataclass(frozen=True, eq=False)
+class TableLaw(Law):
+    """A law that is known only by two discrete ones, one that dominates it and one that it dominates.
+
+    Args:
+        table: The one above.
+        beneath: The one below.
+    """
+
+    table: Atoms = NONE
+    beneath: Atoms = NONE
+
+    def points(self, *, above: bool) -> Atoms:
+        """See `Law.points`."""
+        return self.table if above else self.beneath
+
+    @cached_property
+    def _scan(self) -> tuple[Array, Array]:
+        starts = np.arange(0, self.table.losses.size, -(-self.table.losses.size // 2000))
+        masses = np.add.reduceat(self.table.masses, starts)
+        return np.log(np.maximum(masses, 1e-300)), self.table.losses[starts]
+
+    def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
+        """Refuse: two laws have no one transform."""
+        raise ArithmeticError("a law known by two tables has no contour")
+
+    def decay(self, c: float, tolerance: float) -> Decay:  # noqa: ARG002 - atoms do not decay
+        """See `Law.decay`."""
+        return Decay(NONE.losses, NONE.masses)
+
+    def log_moment(self, c: float, tolerance: float) -> tuple[float, float]:  # noqa: ARG002 - a sum
+        """Return log M(c) of the law above, and its error."""
+        exponent = np.log(self.table.masses) + c * self.table.losses
+        top = float(exponent.max())
+        grown = np.exp(exponent - top)
+        total = float(grown.sum())
+        error = EPS * float(grown @ (8 + 3 * np.abs(exponent) + 3 * c * np.abs(self.table.losses))) / total
+        return math.log(total) + top, error + 1e-14
+
+
+def _waves(weights: Array, away: Array, step: float, count: int) -> Complex:
+    """Return Σ W·(e^{iu·away} - 1) for u = 0, step, …, count·step.
+
+    u = step·(Ja + b): e^{iu·l} - 1 = A·B + A + B with A = e^{i·step·Ja·l} - 1 and B = e^{i·step·b·l} - 1,
+    so that all of them cost one matrix product, and small ones keep small errors.
+    """
+    block = min(BLOCK, count + 1)
+    rows = -(-(count + 1) // block)
+    outer = _turned(np.outer(step * block * np.arange(rows), away))
+    inner = _turned(np.outer(away, step * np.arange(block)))
+    heavy = outer * weights
+    result = heavy @ inner + heavy.sum(axis=1)[:, None] + (weights @ inner)[None, :]
+    return result.ravel()[: count + 1]
+
+
+def _turned(angle: Array) -> Complex:
+    """Return e^{i·angle} - 1 without cancellation."""
+    half = np.sin(angle / 2)
+    return -2 * half * half + 1j * np.sin(angle)
+
+
+def _log1p(d: Complex) -> tuple[Complex, Array]:
+    """Return log(1 + d) and |1 + d|; numpy's own complex log1p loses digits."""
+    a, b = d.real, d.imag
+    square = 2 * a + a * a + b * b
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.log1p(np.maximum(square, FAINT**2 - 1)) / 2
+    return size + 1j * np.arctan2(b, 1 + a), np.sqrt(np.maximum(1 + square, FAINT**2))
+
+
+def gathered(law: Law, step: float, offset: float, tolerance: float, *, above: bool) -> Atoms:
+    """Return the law as atoms for a lattice; the P-mass of far ends goes to an infinite loss, or is dropped."""
+    parts = [law.points(above=above)]
+    law = law.spelled()
+    for piece in law.pieces:
+        losses, masses, left = piece.cells(step, offset, tolerance)
+        parts.append(Atoms(losses, masses, left if above else 0.0))
+    result = join(parts)
+    scale = 1 + law.slack + 1e-13 if above else 1 - law.slack - 1e-13
+    keep = result.masses > 0
+    return Atoms(result.losses[keep], result.masses[keep] * scale, min(1.0, result.infinite * scale))

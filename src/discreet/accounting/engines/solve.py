@@ -1,0 +1,146 @@
+"""Solver: asks the right engine about one direction of a composition, and inverts its curve safely."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from discreet.accounting.engines.contour import Composition, Contour, NoContourError, Terms, contour
+from discreet.accounting.engines.grid import Grid, TooFineError, grid
+from discreet.accounting.engines.law import GaussianLaw, Law
+from discreet.accounting.engines.pairs import Pair
+from discreet.errors import UnsupportedEvent
+from discreet.profiles import Bracket
+
+RELATIVE = 1e-12  # of δ, for each error term of the contour
+COARSE = 3e-7  # of ε: what the lattice aims at, unless more is allowed
+
+
+@dataclass(eq=False)
+class Solver:
+    """One direction of a composition.
+
+    Args:
+        composition: Its laws.
+        tolerance: Relative width of ε that is wanted.
+    """
+
+    composition: Composition
+    tolerance: float
+    name: str = "contour"
+    held: list[Contour | Grid] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, parts: tuple[tuple[Pair, int], ...], tolerance: float) -> Solver:
+        """Return the solver of composed pairs; Gaussians become one."""
+        counts: dict[int, tuple[Law, int]] = {}
+        squared = 0.0
+        for known, count in parts:
+            law = known.law
+            if isinstance(law, GaussianLaw):
+                squared += count * law.squared
+            elif law.pieces or law.infinite or any(loss != 0 for loss in law.points(above=True).losses[:8]):
+                counts[id(law)] = (law, count + counts.get(id(law), (law, 0))[1])
+        laws = list(counts.values())
+        if squared:
+            laws.append((GaussianLaw(squared=squared * (1 + 1e-15 * len(parts))), 1))
+        return cls(Composition(tuple(laws)), tolerance)
+
+    def delta(self, epsilon: float) -> Bracket:
+        """Return a bracket of δ(ε)."""
+        if not self.composition.parts:
+            return Bracket(0.0, 0.0)
+        for engine in self.held:
+            terms = engine.delta(epsilon)
+            if terms.upper - terms.lower <= 1e-10 * terms.upper:
+                return _bracket(terms)
+        terms = self._engine(epsilon=epsilon).delta(epsilon)
+        return _bracket(terms)
+
+    def epsilon(self, delta: float) -> Bracket:
+        """Return a bracket of ε(δ)."""
+        if not self.composition.parts:
+            return Bracket(0.0, 0.0)
+        infinite = self.composition.infinite
+        if delta <= infinite * (1 + 1e-12):
+            most = sum(count * law.most() for law, count in self.composition.parts)
+            if delta < infinite * (1 - 1e-12) or not math.isfinite(most):
+                return Bracket(math.inf, math.inf)
+            return Bracket(0.0, most * (1 + 1e-12))
+        engine = self._engine(delta=delta)
+        return _invert(engine, delta)
+
+    def _engine(self, *, epsilon: float | None = None, delta: float | None = None) -> Contour | Grid:
+        made: Contour | Grid
+        try:
+            made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
+            self.name = "contour"
+        except (NoContourError, ArithmeticError):
+            try:
+                made = grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE))
+                self.name = "lattice"
+            except TooFineError:
+                raise UnsupportedEvent(
+                    "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
+                    remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
+                ) from None
+        self.held = [made, *self.held[:24]]
+        return made
+
+
+def _bracket(terms: Terms) -> Bracket:
+    return Bracket(terms.lower, terms.upper, terms.budget)
+
+
+def _invert(engine: Contour | Grid, delta: float) -> Bracket:
+    """Return the ε at which the curve's two sides reach δ, each end where the inequality was seen to hold."""
+    start = engine.near
+    upper = _cross(lambda x: engine.delta(x).upper, delta, start, engine.c)
+    lower = _cross(lambda x: engine.delta(x).lower, delta, start, engine.c)
+    high, low = upper[1], lower[0]
+    terms = engine.delta(high)
+    unit = (high - low) / max(terms.upper - terms.lower, 1e-320)
+    return Bracket(low, high, {name: part * unit for name, part in terms.budget.items()})
+
+
+def _cross(value: Callable[[float], float], target: float, start: float, slope: float) -> tuple[float, float]:
+    """Return (x, y), close: value(x) ≥ target or x = 0, and value(y) ≤ target. value falls, about as e^{-slope·x}."""
+
+    def gap(x: float) -> float:
+        found = value(x)
+        return (math.log(found) if found > 0 else -745.0) - math.log(target)
+
+    low = high = start
+    at_low = at_high = gap(start)
+    reach = abs(at_low) / slope + 1e-13 * start
+    for _ in range(200):
+        if at_low >= 0 or low == 0.0:
+            break
+        low = max(0.0, low - reach)
+        at_low, reach = gap(low), 2 * reach + 1e-300
+    if at_low < 0:
+        return 0.0, 0.0
+    reach = abs(at_high) / slope + 1e-13 * start
+    for _ in range(200):
+        if at_high <= 0:
+            break
+        low, at_low = high, at_high
+        high += reach
+        at_high, reach = gap(high), 2 * reach + 1e-300
+    if at_high > 0:
+        raise UnsupportedEvent("the curve does not fall to this δ within this engine's reach.")
+    for _ in range(60):
+        if high - low <= 4e-16 * high:
+            break
+        guess = low + (high - low) * at_low / (at_low - at_high) if at_low > at_high else (low + high) / 2
+        margin = max(1e-3 * (high - low), 2e-16 * high)
+        guess = min(max(guess, low + margin), high - margin)
+        at = gap(guess)
+        if at > 0:
+            low, at_low = guess, at
+        elif at < 0:
+            high, at_high = guess, at
+        else:
+            return guess, guess
+    return low, high
