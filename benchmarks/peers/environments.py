@@ -42,15 +42,41 @@ PEERS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Privacy accountants that share an environment because they agree on what they run on.
+
+    Args:
+        name: Its folder under .venvs.
+        needs: What pip installs.
+        python: The interpreter it is made with, where it is found; else the one that runs this.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    python: str | None = None
+
+
+SHELVES = (
+    Shelf("accountants", ("dp-accounting==0.6.0", "riskcal==1.5.1", "gdpnum==0.1.2", "pld-accounting==2.0",
+                          "random-allocation==1.0.5", "pandas")),  # the last imports pandas, which it does not ask for
+    Shelf("accountants-old", ("prv-accountant==0.2.0", "fourier-accountant==0.12.11", "autodp==0.2.3.1",
+                              "dp-accelerator==0.1.0")),
+    Shelf("accountants-torch", ("opacus==1.6.0", "torch==2.13.0")),
+    Shelf("accountants-opake", ("opake-accounting==0.16.1",), "python3.13"),  # does not import on 3.11.7 and 3.12.1
+)  # fmt: skip
+
+
 def environment(peer):
-    """Return the peer's Python, made if it is not there, and why there is none if it cannot be made."""
+    """Return the Python of a peer or shelf, made if it is not there, and why there is none if it cannot be made."""
     folder = HOME / peer.name
     python, done = folder / "bin" / "python", folder / "installed.txt"
-    wanted = "\n".join(peer.needs)
+    maker = interpreter(getattr(peer, "python", None))
+    wanted = "\n".join(peer.needs if maker == sys.executable else (*peer.needs, maker))
     if done.exists() and done.read_text() == wanted:
         return python, None
     print(f"  installing {peer.name} into .venvs/{peer.name} ...", flush=True)
-    commands = [[sys.executable, "-m", "venv", "--clear", str(folder)],
+    commands = [[maker, "-m", "venv", "--clear", str(folder)],
                 [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.needs]]  # fmt: skip
     for command in commands:
         try:
@@ -61,6 +87,26 @@ def environment(peer):
             return None, last_line(found.stderr)
     done.write_text(wanted)
     return python, None
+
+
+def interpreter(name):
+    """Return that Python if it is on the PATH and runs, or pyenv keeps it; else our own."""
+    if name is None:
+        return sys.executable
+    for candidate in (name, *map(str, sorted(Path.home().glob(f".pyenv/versions/*/bin/{name}")))):
+        try:
+            subprocess.run([candidate, "-c", ""], capture_output=True, timeout=60, check=True)
+        except (OSError, subprocess.SubprocessError):  # pyenv's stubs are on the PATH, and fail
+            continue
+        return candidate
+    return sys.executable
+
+
+def imported(python, package, module):
+    """Return the version of an installed package, and why it cannot be used if its module does not import."""
+    program = f"import {module}; from importlib.metadata import version; print(version({package!r}))"
+    found = subprocess.run([str(python), "-c", program], capture_output=True, text=True, check=False)
+    return (None, last_line(found.stderr)) if found.returncode else (found.stdout.split()[-1], None)
 
 
 def last_line(text):

@@ -1,5 +1,7 @@
 """What a piece of work costs its process and the processes it started: CPU, wall time, peak memory.
 
+`report` is for work that is done once, `account` for an answer of privacy accounting, which is asked again and again.
+
 Imported by every contender, in whatever environment it runs; needs Python's own library alone.
 """
 
@@ -8,16 +10,21 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
+import statistics
 import sys
 import time
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
+SLOW, REPETITIONS = 5.0, 5  # an answer is not repeated beyond so many CPU seconds, or so often
+NOISES = ("sigma", "scale", "response")  # the parameters that set a mechanism's noise
 
 
 def task():
-    """Return the task that the caller gave as JSON."""
-    return json.loads(sys.argv[-1])
+    """Return the task that the caller gave: JSON, or the path of a file of it."""
+    given = sys.argv[-1]
+    return json.loads(given if given.startswith("{") else Path(given).read_text())
 
 
 def report(prepare, work, **facts):
@@ -38,6 +45,65 @@ def report(prepare, work, **facts):
         "cpu": end - middle, "wall": wall, "rss": sum(_peak(pid) for pid in (os.getpid(), *_descendants())),
         "setup": middle - begun, "answer": sorted(rows), **facts,
     }))  # fmt: skip
+
+
+def account(questions):
+    """Answer the task, or each of its settings, and print a line of JSON for each.
+
+    Args:
+        questions: By name, functions of the task. An answer is (upper, lower): what is claimed to be no less than
+            the truth, and no more, each a number, a list of them, or None.
+
+    A task limits the `memory` in bytes, and the CPU seconds of all. It may carry `settings`, each of which changes
+    some of it, with `patience` CPU seconds for each.
+    """
+    asked = task()
+    for limit, most in ((resource.RLIMIT_AS, asked["memory"]), (resource.RLIMIT_CPU, asked["limit"])):
+        resource.setrlimit(limit, (most, most + 5))
+    work = questions[asked["question"]]
+    if "settings" not in asked:
+        print(json.dumps(_tried(_repeated, work, asked)))
+        return
+    signal.signal(signal.SIGPROF, _late)
+    _tried(_once, work, asked)  # what is loaded at first use is nobody's cost
+    for setting in asked["settings"]:
+        signal.setitimer(signal.ITIMER_PROF, asked["patience"])
+        answer = _tried(_once, work, asked | setting)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps(answer), flush=True)
+
+
+def _tried(measure, work, asked):
+    """Return what was measured, or the problem: a contender may fail in any way."""
+    try:
+        return measure(work, asked)
+    except Exception as error:  # noqa: BLE001
+        return {"problem": f"{type(error).__name__}: {error}".partition("\n")[0][:160]}
+
+
+def _late(_number, _frame):
+    raise TimeoutError
+
+
+def _once(work, asked):
+    begun = time.process_time()
+    upper, lower = work(asked)
+    return {"upper": upper, "lower": lower, "cpu": time.process_time() - begun}
+
+
+def _repeated(work, asked):
+    """Return the first answer, with the median cost of later ones: the first may load and compile.
+
+    Later ones ask for noise that differs by parts in 1e12, so that no cache has the answer.
+    """
+    first, again = _once(work, asked), []
+    if first["cpu"] > asked["limit"] / 3:  # no time to ask again
+        return first
+    while len(again) < REPETITIONS and sum(again) < SLOW:
+        nudge = 1 + (len(again) + 1) * 1e-12
+        parts = [{k: v * nudge if k in NOISES else v for k, v in part.items()} for part in asked["parts"]]
+        again.append(_once(work, asked | {"parts": parts})["cpu"])
+    return first | {"cpu": statistics.median(again)}
 
 
 def _cpu():
