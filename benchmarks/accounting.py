@@ -242,6 +242,7 @@ def ready(wanted):
 def answer(party, asked, chosen, *, limit):
     """Return the lines that a contender printed, read, and what went wrong after them if anything did."""
     contender, python, _ = party
+    print(f"  asking {contender.name}", file=sys.stderr, flush=True)
     task = asked | {"options": contender.options, "memory": int(chosen.memory * 1e9), "limit": limit}
     with tempfile.TemporaryDirectory() as folder:
         question, out, errors = (Path(folder) / name for name in ("question.json", "answers", "errors"))
@@ -281,10 +282,11 @@ def task_table(task, parties, chosen):
         if "problem" in one:
             print(f"{head} {one['problem']}")
             continue
+        spent = cost if contender is OURS else one["cpu"]
         ends = [shown(one[end]) for end in ("upper", "lower")]
         errors = [error(one[end], truth, side) for end, side in (("upper", 0), ("lower", 1))]
-        ratio = f"{one['cpu'] / cost:8.1f}x" if cost else "       - "
-        print(f"{head} {ends[0]:17} {ends[1]:17} {errors[0]:>11}  {errors[1]:>11} {one['cpu'] * 1e3:9.4g} {ratio}"
+        ratio = f"{spent / cost:8.2f}x" if cost else "       - "
+        print(f"{head} {ends[0]:17} {ends[1]:17} {errors[0]:>11}  {errors[1]:>11} {spent * 1e3:9.4g} {ratio}"
               f"{verdict(contender, one, truth)}", flush=True)  # fmt: skip
     if truth is None:
         print("the truth is not known: ours gave no answer, and there is no other")

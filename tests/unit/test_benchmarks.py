@@ -65,6 +65,20 @@ def test_utility_runs_every_case_and_finds_the_scale_of_the_noise(tmp_path):
         assert 0.5 < ours / theory < 2
 
 
+def test_accounting_holds_our_answers_against_the_truth(tmp_path):
+    out = run(tmp_path, "accounting.py", "--tasks", "T1", "T5", "--peers", "none")
+    answers = [line for line in out.splitlines() if line.startswith("discreet  ")]
+    assert [line.split()[2][:5] for line in answers] == ["6.187", "4.377"]
+    assert "UNSOUND" not in out
+
+
+def test_accounting_asks_random_settings_from_a_seed(tmp_path):
+    arguments = ("accounting.py", "--settings", "2", "--seed", "a", "--peers", "none")
+    lines = run(tmp_path, *arguments).splitlines()
+    assert any("2 random settings of DP-SGD, seed a:" in line for line in lines)
+    assert any(line.startswith("discreet  ") and " 2 answers, " in line for line in lines)
+
+
 # -------------------------------------------------------------------------------------- the theory
 
 
