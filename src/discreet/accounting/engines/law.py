@@ -35,7 +35,8 @@ class Nodes:
         losses: shape (n,).
         shaky: Relative errors of weight times tilt, in units of EPS, shape (n,).
         moved: Absolute errors of the losses, in units of EPS, shape (n,).
-        missing: A bound of the error of ∫ w·|e^{zl} - 1| by quadrature, ends and window.
+        missing: A bound of the error of ∫ w·|e^{zl} - 1| by quadrature and ends, in units of e^log_scale.
+        log_scale: At least 0.
     """
 
     log_weights: Array
@@ -43,6 +44,7 @@ class Nodes:
     shaky: Array
     moved: Array
     missing: float
+    log_scale: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,25 +171,24 @@ class Law:
         losses: list[Array] = []
         shaky: list[Array] = []
         moved: list[Array] = []
-        if self.pieces:
-            tolerance *= math.exp(min(600.0, max(0.0, float(self.cumulants(np.array([c]))[0][0]))))
-        missing = self.removed
-        for piece in self.pieces:
-            low, high, ends = piece.extent(c, tolerance)
-            x, weight, error = piece.panels(c, u, low, high, tolerance)
+        spans = [piece.span(c, tolerance) for piece in self.pieces]
+        log_scale = max([0.0, *(span.log_size for span in spans)])
+        missing = self.removed * math.exp(-log_scale)
+        for piece, span in zip(self.pieces, spans, strict=True):
+            x, weight = piece.panels(c, u, span.low, span.high, math.log(tolerance) + log_scale)
             log_weight, loss = piece.log_density(x) + np.log(weight), piece.loss(x)
             logs.append(log_weight)
             losses.append(loss)
             moved.append(piece.loss_error(x))
             shaky.append(12 + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
-            missing += ends + 2 * error
+            missing += span.left_out * math.exp(span.log_size - log_scale) + 2 * tolerance
         if self.atoms.losses.size:
             at, mass = self.atoms.losses, self.atoms.masses
             logs.append(np.log(mass))
             losses.append(at)
             moved.append(2 * np.abs(at))
             shaky.append(8 + 3 * np.abs(np.log(mass)) + 3 * c * np.abs(at))
-        return Nodes(*(np.concatenate(part) for part in (logs, losses, shaky, moved)), missing)
+        return Nodes(*(np.concatenate(part) for part in (logs, losses, shaky, moved)), missing, log_scale)
 
     @cached_property
     def _scan(self) -> tuple[Array, Array]:
@@ -239,7 +240,7 @@ class Law:
             value = 1 - self.infinite + float(weights @ grown)
             error = (
                 EPS * float(weights @ (np.abs(grown) * nodes.shaky) + c * (weights * np.exp(tilt)) @ nodes.moved)
-                + nodes.missing
+                + nodes.missing * math.exp(min(nodes.log_scale, 700.0))
                 + self.slack * float(weights @ np.abs(grown))
                 + 2 * EPS * self.infinite
             )
@@ -249,7 +250,7 @@ class Law:
         total = float(grown.sum())
         log = math.log(total) + top
         error = EPS * float(grown @ (nodes.shaky + c * nodes.moved)) / total + self.slack
-        return log, error + nodes.missing * math.exp(min(-log, 700.0)) + 4 * EPS * abs(log)
+        return log, error + nodes.missing * math.exp(nodes.log_scale - log) + 4 * EPS * abs(log)
 
     def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
         """Return log M on c + i·step·k for k = 0..count."""
@@ -273,7 +274,7 @@ class Law:
             + abs(1 - total) * abs(centre)
             + self.slack * float(weights @ size)
         )
-        error = np.minimum(u * rounding, 4.0) + np.where(u > 0, 2 * nodes.missing * math.exp(min(-real, 700.0)), 0.0)
+        error = np.minimum(u * rounding, 4.0) + np.where(u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real), 0.0)
         shape, modulus = _log1p(wave)
         relative = (error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
         return Moments(real, real_error, centre, spread, shape, relative)

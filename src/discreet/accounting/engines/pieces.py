@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,18 @@ EPS = 2.0**-53
 _RHOS = np.array([[1.7], [2.6], [4.5], [8.0]])  # sizes of the Bernstein ellipses that are tried
 _MOST = 56  # nodes of one panel
 _LOG_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Span(NamedTuple):
+    """Where an integral over a piece is taken, log of about its size (at least 0), and a bound of what the rest holds.
+
+    The bound is in units of e^log_size: integrals of large moments need not fit a float.
+    """
+
+    low: float
+    high: float
+    log_size: float
+    left_out: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,27 @@ class Piece:
         right = math.exp(min(700.0, log_right)) / self._falls(c, high)
         return low, high, 2 * self.weight * left + 2 * right
 
+    def span(self, c: float, tolerance: float) -> Span:
+        """Return the part of the extent where ∫ w·e^{cl} has its mass, the rest bounded cell by cell."""
+        low, high, left_out = self.extent(c, tolerance)
+        edges = np.linspace(low, high, min(100_000, max(64, math.ceil((high - low) * 10))) + 1)
+        width = edges[1] - edges[0]
+        first, last = edges[:-1], edges[1:]
+        sup = self.log_sup(first, last, np.zeros(1), c, 0.0) + math.log(width)
+        middle = (first + last) / 2
+        size = self.log_density(middle) + c * self.loss(middle) + math.log(width)
+        top = float(size.max())
+        log_size = max(0.0, top + math.log(float(np.exp(size - top).sum())))
+        left_out *= math.exp(-log_size)
+        held = np.flatnonzero(sup > math.log(tolerance / first.size) + log_size)
+        if held.size == 0:
+            return Span(low, high, log_size, left_out)
+        a, b = int(held[0]), int(held[-1])
+        rest = np.concatenate([sup[:a], sup[b + 1 :]])
+        # w·|e^{zl} - 1| is at most twice the larger of w·e^{cl} and w, which `log_sup` bounds together.
+        left_out += 2 * float(np.exp(rest - log_size).sum())
+        return Span(float(edges[a]), float(edges[b + 1]), log_size, left_out)
+
     def _falls(self, c: float, x: float) -> float:
         """Return s > 0 such that log of w·e^{cl} falls at least at rate s beyond x; what is not positive proves nothing."""
         rate = x - (1 + c) * self.size
@@ -252,8 +285,8 @@ class Piece:
 
     # ------------------------------------------------------------------------------ quadrature
 
-    def panels(self, c: float, u: float, low: float, high: float, tolerance: float) -> tuple[Array, Array, float]:
-        """Return nodes, weights and an error bound for ∫ w·e^{zl} dx, Re z = c, |Im z| ≤ u, over [low, high].
+    def panels(self, c: float, u: float, low: float, high: float, log_tolerance: float) -> tuple[Array, Array]:
+        """Return nodes and weights that give ∫ w·e^{zl} dx, 0 ≤ Re z ≤ c, |Im z| ≤ u, over [low, high] to a tolerance.
 
         Gauss-Legendre panels; each panel's error is at most 64/15·r·M·ρ^-2(n-1) / (1 - ρ^-2), M the
         largest value on its Bernstein ellipse of size ρ (Trefethen, Approximation Theory, Theorem 19.3).
@@ -267,7 +300,7 @@ class Piece:
             across, up = half * (_RHOS + 1 / _RHOS) / 2, half * (_RHOS - 1 / _RHOS) / 2
             size = self.log_sup(middle - across, middle + across, up, c, u)
             size = size + math.log(64 / 15 * 2 * half * count) - np.log(1 - _RHOS**-2.0)
-            needs = np.min(np.maximum(0.0, size - math.log(tolerance)) / (2 * np.log(_RHOS)), axis=0)
+            needs = np.min(np.maximum(0.0, size - log_tolerance) / (2 * np.log(_RHOS)), axis=0)
             most = float(np.max(needs))
             nodes = math.ceil(most) + 1 if most < _MOST else _MOST + 1
             if nodes <= _MOST and (best is None or nodes * count < best[0]):
@@ -281,7 +314,7 @@ class Piece:
         at, weight = _gauss(nodes)
         middle = low + half * (2 * np.arange(int(count)) + 1)
         x = (middle[:, None] + half * at[None, :]).ravel()
-        return x, np.tile(half * weight, int(count)), tolerance
+        return x, np.tile(half * weight, int(count))
 
     def place(self, loss: Array) -> Array:
         """Return the x at which the loss is `loss`; clipped to a large range."""
@@ -312,6 +345,19 @@ class Piece:
         x = np.sort(np.clip(self.place(offset + step / 2 * k), low, high))
         edges = np.unique(np.concatenate([[low], x, [high]]))
         widest = 0.002 * min(1.0, 1 / self.slope)
+        return *self._stretched(edges, widest), left
+
+    def beyond(self, loss: float, tolerance: float) -> tuple[Array, Array, float]:
+        """Return losses and masses that stand for the part of the piece above a loss, and the P-mass left out."""
+        low, high, left = self.extent(0.0, tolerance)
+        at = float(np.clip(self.place(np.array([loss])), low, high)[0])
+        edges = np.array([low, at] if self.form == "add" else [at, high])
+        if edges[1] <= edges[0]:
+            return np.empty(0), np.empty(0), left
+        return *self._stretched(edges, 0.002 * min(1.0, 1 / self.slope)), left
+
+    def _stretched(self, edges: Array, widest: float) -> tuple[Array, Array]:
+        """Return Gauss-Legendre nodes on the cells, cut to at most `widest`: their losses and masses."""
         parts = np.maximum(1, np.ceil(np.diff(edges) / widest)).astype(np.int64)
         inner = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
         width = np.repeat(np.diff(edges) / parts, parts)
@@ -319,7 +365,7 @@ class Piece:
         at, weight = _gauss(2 if float(width.max()) <= widest / 8 else 3)
         nodes = (start[:, None] + width[:, None] * (at + 1) / 2).ravel()
         masses = np.exp(self.log_density(nodes)) * (width[:, None] * weight / 2).ravel()
-        return self.loss(nodes), masses, left
+        return self.loss(nodes), masses
 
 
 @lru_cache(maxsize=64)

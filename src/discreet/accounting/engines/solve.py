@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from discreet.accounting.engines.contour import Composition, Contour, NoContourError, Terms, contour
 from discreet.accounting.engines.grid import Grid, TooFineError, grid
 from discreet.accounting.engines.law import GaussianLaw, Law
+from discreet.accounting.engines.once import Once
 from discreet.accounting.engines.pairs import Pair
 from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
@@ -29,7 +30,7 @@ class Solver:
     composition: Composition
     tolerance: float
     name: str = "contour"
-    held: list[Contour | Grid] = field(default_factory=list)
+    held: list[Contour | Grid | Once] = field(default_factory=list)
 
     @classmethod
     def of(cls, parts: tuple[tuple[Pair, int], ...], tolerance: float) -> Solver:
@@ -64,15 +65,18 @@ class Solver:
             return Bracket(0.0, 0.0)
         infinite = self.composition.infinite
         if delta <= infinite * (1 + 1e-12):
-            most = sum(count * law.most() for law, count in self.composition.parts)
-            if delta < infinite * (1 - 1e-12) or not math.isfinite(most):
+            if delta < infinite * (1 - 1e-12) or not math.isfinite(self.ceiling()):
                 return Bracket(math.inf, math.inf)
-            return Bracket(0.0, most * (1 + 1e-12))
+            return Bracket(0.0, self.ceiling())
         engine = self._engine(delta=delta)
         return _invert(engine, delta)
 
-    def _engine(self, *, epsilon: float | None = None, delta: float | None = None) -> Contour | Grid:
-        made: Contour | Grid
+    def _engine(self, *, epsilon: float | None = None, delta: float | None = None) -> Contour | Grid | Once:
+        made: Contour | Grid | Once
+        if len(self.composition.parts) == 1 and self.composition.parts[0][1] == 1:
+            made = self._once(epsilon, delta)
+            self.held = [made]
+            return made
         try:
             made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
             self.name = "contour"
@@ -89,11 +93,26 @@ class Solver:
         return made
 
 
+    def _once(self, epsilon: float | None, delta: float | None) -> Once:
+        law = self.composition.parts[0][0]
+        self.name = "one integral"
+        if epsilon is None:
+            assert delta is not None
+            c, near, _ = self.composition.saddle(log_delta=math.log(delta - self.composition.infinite))
+            return Once(law, near, 1e-14 * delta, c)
+        c, near, log = self.composition.saddle(epsilon=epsilon)
+        return Once(law, near, math.exp(max(-690.0, min(0.0, log) - 36.0)), c)
+
+    def ceiling(self) -> float:
+        """Return the largest finite loss that the composition can have, rounded up; possibly infinite."""
+        return sum(count * law.most() for law, count in self.composition.parts) * (1 + 1e-12)
+
+
 def _bracket(terms: Terms) -> Bracket:
     return Bracket(terms.lower, terms.upper, terms.budget)
 
 
-def _invert(engine: Contour | Grid, delta: float) -> Bracket:
+def _invert(engine: Contour | Grid | Once, delta: float) -> Bracket:
     """Return the ε at which the curve's two sides reach δ, each end where the inequality was seen to hold."""
     start = engine.near
     upper = _cross(lambda x: engine.delta(x).upper, delta, start, engine.c)
