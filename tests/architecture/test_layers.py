@@ -42,6 +42,8 @@ def test_the_layers_hold(copy):
         ("planted.py", "", "planted"),
         ("dataset.py", "import duckdb", "duckdb and sqlglot"),
         ("accounting/planted.py", "import numpy", "no numpy"),
+        ("ledger/planted.py", "import numpy", "no numpy"),
+        ("accounting/engines/planted.py", "import dp_accounting", "Peers, test tools"),
         ("mechanisms/planted.py", "import random", "seedable randomness"),
     ],
 )
