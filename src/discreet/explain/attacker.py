@@ -9,28 +9,11 @@ from typing import Any
 from discreet import accounting, events
 from discreet.explain.words import epsilon as show
 from discreet.explain.words import factor
-from discreet.profiles import Bracket, PrivacyProfile, posterior
+from discreet.profiles import PrivacyProfile, posterior
 
 PRIORS = (0.01, 0.1, 0.5)
 RATES = (0.01, 0.001)
 STEPS = [10 ** (-4 + i / 8) for i in range(33)]
-
-
-class _Remembered(PrivacyProfile):
-    """A profile that works out each δ(ε) once: all rates of a view read the same grid."""
-
-    def __init__(self, inner: PrivacyProfile) -> None:
-        self.method = inner.method
-        self._inner = inner
-        self._held: dict[float, Bracket] = {}
-
-    def delta(self, epsilon: float) -> Bracket:
-        if epsilon not in self._held:
-            self._held[epsilon] = self._inner.delta(epsilon)
-        return self._held[epsilon]
-
-    def epsilon(self, delta: float) -> Bracket:
-        return self._inner.epsilon(delta)
 
 
 def attacker(account: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,9 +33,7 @@ def attacker(account: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str
         ),
     ]
     if history["profile"] is not None:
-        ran = _view(
-            "history", "what ran so far", history["label"], history["epsilon"], delta, _Remembered(history["profile"])
-        )
+        ran = _view("history", "what ran so far", history["label"], history["epsilon"], delta, history["profile"])
         views.append(_best(ran, views[1]))
     return {
         "priors": list(PRIORS),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from discreet import accounting, events
 from discreet.errors import UnsupportedEvent
-from discreet.explain import words
+from discreet.explain import ran, words
 from discreet.profiles import PrivacyProfile
 
 if TYPE_CHECKING:
@@ -92,17 +92,23 @@ def share(part: int, whole: int) -> float:
 
 
 def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[str, Any]:
-    """Return what was spent so far, twice: the filter's guarantee, and the composed history's own curve."""
+    """Return what was spent so far, twice: the filter's guarantee, and the composed history's own curve.
+
+    The history's ε is known from both sides: `epsilon` holds as its `label` says, and beneath `epsilon_lower` nothing
+    could be proved of the mechanisms that ran. The filter's number is above both.
+    """
     charges = [entry for entry in entries if entry.kind == "charge"]
     spent = accounting.Cost(sum(entry.cost.loss for entry in charges), sum(entry.cost.delta for entry in charges))
-    found, why_not = _profile([event for entry in charges if (event := entry.event) is not None])
+    found, why_not = _curve([event for entry in charges if (event := entry.event) is not None])
     label, why = _label(len(charges), fixed=fixed)
     stated = accounting.statement(facts.measure, spent, delta=facts.delta) if charges else 0.0
+    own = None if found is None else found.epsilon(facts.delta)
     return {
         "charges": len(charges),
         "filter": finite(stated),
         "delta": facts.delta,
-        "epsilon": None if found is None else finite(min(stated, found.epsilon(facts.delta).upper)),
+        "epsilon": None if own is None else finite(min(stated, own.upper)),
+        "epsilon_lower": None if own is None else finite(min(stated, own.lower)),
         "method": None if found is None else found.method,
         "unknown": why_not,
         "label": label,
@@ -111,9 +117,9 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
     }
 
 
-def _profile(held: list[events.Event]) -> tuple[PrivacyProfile | None, str | None]:
+def _curve(held: list[events.Event]) -> tuple[PrivacyProfile | None, str | None]:
     try:
-        return accounting.profile(events.Composed(tuple(held))), None
+        return ran.curve(ran.composed(held)), None
     except UnsupportedEvent as error:
         return None, error.what
 

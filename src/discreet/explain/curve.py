@@ -42,7 +42,7 @@ def _deltas(axes: Any, profile: PrivacyProfile) -> None:
     if not 0 < end < math.inf:
         end = 10.0
     grid = [end * k / (POINTS - 1) for k in range(POINTS)]
-    found = [(x, profile.delta(x)) for x in grid]
+    found = zip(grid, profile.curve(grid), strict=True)
     svg.plain(axes)
     _both(axes, [(x, ends) for x, ends in found if ends.upper >= LEAST_DELTA / 100], svg.BLUE, least=LEAST_DELTA / 100)
     axes.set_yscale("log")
@@ -55,8 +55,8 @@ def _deltas(axes: Any, profile: PrivacyProfile) -> None:
 
 def _rates(axes: Any, profile: PrivacyProfile) -> None:
     """Draw the trade-off: what share of members an attacker finds at each share falsely accused, on log axes."""
-    grid = [LEAST_RATE ** (1 - k / (POINTS - 1)) for k in range(POINTS)]
-    found = [(x, profile.true_positive_rate(x)) for x in grid]
+    grid = [LEAST_RATE ** (1 - k / POINTS) for k in range(POINTS)]
+    found = [(x, profile.true_positive_rate(x)) for x in grid] + [(1.0, Bracket(1.0, 1.0))]
     svg.plain(axes)
     axes.plot([LEAST_RATE, 1], [LEAST_RATE, 1], color=svg.SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.text(1.6e-3, 1.05e-3, "guessing", color=svg.SOFT, fontsize=9, rotation=40, rotation_mode="anchor")

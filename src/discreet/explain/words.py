@@ -187,6 +187,23 @@ def epsilon(value: float | None) -> str:
     return "∞" if value is None else show_up(value, 3)
 
 
+def bracket(lower: float | None, upper: float | None) -> str:
+    """Return both ends of a number for engineers, each rounded to its safe side."""
+    if lower is None or upper is None:
+        return "[∞, ∞]" if lower is None else f"[{show_down(lower, 6)}, ∞]"
+    return f"[{show_down(lower, 6)}, {show_up(upper, 6)}]"
+
+
+def show_down(value: float, digits: int) -> str:
+    """Return a lower end with `digits` significant digits, never above its value."""
+    if value <= 0:
+        return "0"
+    text = f"{value:.{digits}g}"
+    if float(text) > value:
+        text = f"{value - 10.0 ** (math.floor(math.log10(value)) - digits + 1):.{digits}g}"
+    return text
+
+
 def delta(value: float) -> str:
     """Return δ for people, rounded up."""
     return show_delta(value)
@@ -243,7 +260,35 @@ def _mechanism(event: events.Event) -> str:
         return f"{type(event).__name__} noise: noise_multiplier {number(event.noise_multiplier)}"
     if isinstance(event, events.Repeated):
         return f"{count(event.count, 'run')} of: {'; '.join(mechanisms(event.event))}"
-    return _named(event)
+    if isinstance(event, events.Mixture):
+        return f"One of these, chosen by a public coin: {' | '.join(map(_mechanism, event.events))}"
+    holding = _holding(event)
+    return _named(event) if holding is None else f"{holding}: {'; '.join(mechanisms(events.parts(event)[0]))}"
+
+
+def _holding(event: events.Event) -> str | None:
+    """Return how an event runs the one within it; None if there is none."""
+    match event:
+        case events.PoissonSampled():
+            return f"On a random sample of people (sample_rate {number(event.sample_rate)})"
+        case events.TruncatedPoissonSampled():
+            most, size = f"{event.max_batch_size:,}", f"{event.population_size:,}"
+            return (
+                f"On a random sample of at most {most} out of {size} people (sample_rate {number(event.sample_rate)})"
+            )
+        case events.FixedSizeSampled():
+            return f"On a random sample of {event.sample_size:,} out of {event.population_size:,} people"
+        case events.RandomAllocation():
+            return f"In {count(event.steps, 'step')}, each person in one of them at random"
+        case events.CyclicPoissonSampled():
+            groups = count(event.bands, "fixed group")
+            return (
+                f"In {count(event.steps, 'step')}, each on a random sample of the next of {groups} of people "
+                f"(sample_rate {number(event.sample_rate)})"
+            )
+        case events.PrivateSelection() | events.PoissonSelection():
+            return f"The best of a random number of runs (mean {number(event.mean)}), the only one published"
+    return None
 
 
 def _named(event: events.Event) -> str:
@@ -257,16 +302,19 @@ def _named(event: events.Event) -> str:
         "zcdp": "A mechanism with zero-concentrated differential privacy",
         "rdp": "A mechanism known by its Rényi curve",
         "approximate": "A mechanism with approximate differential privacy",
-        "poisson_sampled": "A mechanism on a random sample of people",
-        "truncated_poisson_sampled": "A mechanism on a random sample of bounded size",
-        "fixed_size_sampled": "A mechanism on a random sample of fixed size",
+        "tabulated": "A mechanism known by the chances of its outputs",
+        "shuffled": "Randomised responses, permuted by a shuffler",
         "non_private": "A step without any privacy",
     }
     shown = [
         f"{field} {number(getattr(event, field))}"
-        for field in ("epsilon", "delta", "rho", "sample_rate", "categories", "max_groups")
+        for field in ("epsilon", "delta", "rho", "categories", "max_groups")
         if hasattr(event, field)
     ]
+    if isinstance(event, events.Shuffled):
+        shown += [
+            f"epsilon {number(e)} from {count(n, 'report')}" for e, n in zip(event.epsilons, event.counts, strict=True)
+        ]
     return names[event.kind] + (f": {', '.join(shown)}" if shown else "")
 
 
