@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -74,6 +74,15 @@ class PrivacyProfile(ABC):
     @abstractmethod
     def epsilon(self, delta: float) -> Bracket:
         """Return a bracket of ε(δ); (upper, delta)-DP is proved, possibly infinite."""
+
+    def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
+        """Return δ(ε) at each of several ε."""
+        return [self.delta(epsilon) for epsilon in epsilons]
+
+    def trade_off(self, false_positive_rates: Sequence[float]) -> list[Bracket]:
+        """Return the least false-negative rate of any attacker at each false-positive rate: the f of f-DP."""
+        found = [self.true_positive_rate(rate) for rate in false_positive_rates]
+        return [Bracket(max(0.0, 1 - one.upper - 1e-15), min(1.0, 1 - one.lower + 1e-15), one.budget) for one in found]
 
     def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest rate at which any attacker finds members, at this false-positive rate.

@@ -8,14 +8,14 @@ the event the lower end leaves out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from discreet import events
 from discreet.accounting.conversions import check_delta, check_epsilon
-from discreet.accounting.curves import analytic, exact, singles
+from discreet.accounting.curves import ApproximateProfile, analytic, exact, singles
 from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.profiles import Bracket, PrivacyProfile, check_rate, highest
 
@@ -30,13 +30,13 @@ def profile(event: events.Event, *, tolerance: float = TOLERANCE) -> PrivacyProf
 
     Args:
         event: What runs, or ran. Outputs may be used adaptively; parameters may not depend on them.
-        tolerance: Relative width of the brackets of ε that is wanted, from 1e-12 to 1e-2. A wider bracket
-            is returned, never a wrong one, where an engine cannot reach it.
+        tolerance: Relative width of the brackets of ε that is wanted, from 1e-12 to 1e-2. Where an engine
+            cannot reach it the bracket is wider, never wrong.
 
-    Guarantee: every upper end is at least, every lower end at most, the exact value for the event's
-        dominating pair; for the kinds listed in the reference that pair is attained.
-    Evidence: proven, docs/proofs/contour.md, grid.md, pairs.md.
-    Assumes: elementary functions of the platform are good to a few units in the last place.
+    Guarantee: every upper end is at least, and every lower end at most, the exact value for the event's
+        dominating pair; the reference says for which kinds that pair is attained.
+    Evidence: proven, docs/proofs/contour.md, docs/proofs/grid.md, docs/proofs/pairs.md.
+    Assumes: the platform's elementary functions are good to a few units in the last place.
     Not protected: parameters chosen after looking at outputs: that needs a filter.
 
     Raises:
@@ -53,28 +53,40 @@ def _profile(event: events.Event, tolerance: float) -> PrivacyProfile:
     closed = exact(event)
     if closed is not None:
         return closed
+    _one_relation(event)
     counts = singles(event)
     if not counts:
-        return exact(events.Pure(0.0))  # type: ignore[return-value]
+        return ApproximateProfile(0.0)
     from discreet.accounting.engines import pairs, solve
 
     known = {single: count for single, count in counts.items() if pairs.pair(single, "remove") is not None}
     directions = pairs.compositions(known)
-    assert directions is not None
+    statuses = {part.status for parts in directions for part, _ in parts}
     solvers = tuple(solve.Solver.of(parts, tolerance) for parts in directions)
     below, rest = solvers, None
-    statuses = {known.status for parts in directions for known, _ in parts}
     if "loose" in statuses:
-        firm = [tuple((known, count) for known, count in parts if known.status != "loose") for parts in directions]
+        firm = [tuple((part, count) for part, count in parts if part.status != "loose") for parts in directions]
         below = tuple(solve.Solver.of(parts, tolerance) for parts in firm)
     if "loose" in statuses or len(known) < len(counts):
         rest = analytic(event)
-    return EngineProfile(
-        above=solvers if len(known) == len(counts) else (),
-        below=below,
-        rest=rest,
-        attained="dominating" not in statuses,
-    )
+    above = solvers if len(known) == len(counts) else ()
+    return EngineProfile(above, below, rest, attained="dominating" not in statuses)
+
+
+def _one_relation(event: events.Event) -> None:
+    """Refuse a composition whose sampled parts are bounded under different relations: no sum of them protects anybody."""
+    found = _relations(event)
+    if len(found) > 1:
+        names = " and ".join(sorted(relation.value for relation in found))
+        raise UnsupportedEvent(
+            f"parts of this event are bounded under different relations: {names}.",
+            remedy="Describe all parts under one relation; there is no silent conversion.",
+        )
+
+
+def _relations(event: events.Event) -> set[events.Relation]:
+    own = {event.relation} if hasattr(event, "relation") else set()
+    return own.union(*(_relations(part) for part in events.parts(event)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,24 +118,56 @@ class EngineProfile(PrivacyProfile):
     def delta(self, epsilon: float) -> Bracket:
         """See `PrivacyProfile.delta`."""
         check_epsilon(epsilon)
-        return self._both(lambda solver: solver.delta(epsilon), lambda rest: rest.delta(epsilon))
+        return self._both(lambda solver, _: solver.delta(epsilon), lambda rest: rest.delta(epsilon))
 
     def epsilon(self, delta: float) -> Bracket:
         """See `PrivacyProfile.epsilon`."""
         if delta != 0:
             check_delta(delta)
-        return self._both(lambda solver: solver.epsilon(delta), lambda rest: rest.epsilon(delta))
+        return self._both(lambda solver, least: solver.epsilon(delta, least), lambda rest: rest.epsilon(delta))
 
-    def _both(self, ask: Callable[[Solver], Bracket], ask_rest: Callable[[PrivacyProfile], Bracket]) -> Bracket:
-        below = highest([ask(solver) for solver in self.below])
+    def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
+        """See `PrivacyProfile.curve`."""
+        for epsilon in epsilons:
+            check_epsilon(epsilon)
+        if self.rest is not None:
+            return [self.delta(epsilon) for epsilon in epsilons]
+        columns = [solver.curve(epsilons) for solver in self.above]
+        return [highest(list(row)) for row in zip(*columns, strict=True)]
+
+    def _both(self, ask: Callable[[Solver, float], Bracket], ask_rest: Callable[[PrivacyProfile], Bracket]) -> Bracket:
+        below = _highest(self.below, ask)
         if self.rest is None:
             return below
         upper = ask_rest(self.rest).upper
         if self.above:
-            upper = min(upper, highest([ask(solver) for solver in self.above]).upper)
+            upper = min(upper, _highest(self.above, ask).upper)
         lower = min(below.lower, upper)
         return Bracket(lower, upper, {"no exact pair": upper - lower if lower < upper else 0.0})
 
     def advantage(self) -> Bracket:
         """Return δ(0): the largest difference of the two rates, whatever the direction."""
         return self.delta(0.0)
+
+    def true_positive_rate(self, false_positive_rate: float) -> Bracket:
+        """Return the highest true-positive rate: min over α of H_α(P‖Q) + α·rate, at the worse direction."""
+        check_rate(false_positive_rate)
+        if self.rest is not None or false_positive_rate in (0.0, 1.0):
+            return super().true_positive_rate(false_positive_rate)
+        from discreet.accounting.engines.rates import best_rate
+
+        reverse = self.above if len(self.above) == 1 else tuple(reversed(self.above))
+        return highest(
+            [
+                best_rate(one.delta, other.delta, false_positive_rate)
+                for one, other in zip(self.above, reverse, strict=True)
+            ]
+        )
+
+
+def _highest(solvers: tuple[Solver, ...], ask: Callable[[Solver, float], Bracket]) -> Bracket:
+    """Return the bracket of the largest; each is told what the others already reach."""
+    found: list[Bracket] = []
+    for solver in solvers:
+        found.append(ask(solver, max((bracket.lower for bracket in found), default=0.0)))
+    return highest(found)

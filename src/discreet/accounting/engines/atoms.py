@@ -31,12 +31,3 @@ class Atoms:
 
 
 NONE = Atoms(np.empty(0), np.empty(0))
-
-
-def join(parts: list[Atoms]) -> Atoms:
-    """Return all atoms of several parts of one law."""
-    return Atoms(
-        np.concatenate([part.losses for part in parts]),
-        np.concatenate([part.masses for part in parts]),
-        sum(part.infinite for part in parts),
-    )

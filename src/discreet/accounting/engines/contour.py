@@ -20,7 +20,8 @@ from discreet.accounting.engines.atoms import Array
 from discreet.accounting.engines.law import Complex, Law
 from discreet.accounting.engines.pieces import EPS
 
-MOST = 60_000  # nodes of one contour; beyond it the grid engine is faster
+MOST = 12_000  # nodes of one contour; beyond it the lattice is faster, where it serves
+FARTHEST = 100_000  # nodes of one contour where nothing else serves
 _CS = np.geomspace(1e-4, 1e6, 101)
 
 
@@ -107,6 +108,7 @@ class Contour:
     above: tuple[float, float]
     infinite: float
     removed: float
+    kinds: int
 
     def delta(self, epsilon: float) -> Terms:
         """Return bounds of δ(ε)."""
@@ -114,19 +116,19 @@ class Contour:
         value = np.exp(self.shape + 1j * self.u * (self.phase - epsilon)) / (z * (1 + z))
         value[0] *= 0.5
         size = np.abs(value)
-        turn = 4 * EPS * self.u * (self.phase_size + epsilon)
+        turn = (6 + self.kinds) * EPS * self.u * (self.phase_size + epsilon)
         unit = self.step / math.pi
         total = unit * float(value.real.sum())
-        rounding = unit * (float(size @ np.expm1(np.minimum(self.errors + turn, 600.0))) + 48 * EPS * float(size.sum()))
+        rounding = unit * (float(size @ np.expm1(self.errors + turn)) + 48 * EPS * float(size.sum()))
         end = math.exp(self.log_end) / (math.pi * float(self.u[-1]))
         exponent = self.real - self.c * epsilon
-        if exponent > 690:
-            return Terms(0.0, 1.0, {"scale": 1.0})
-        scale = math.exp(exponent)
-        wrong = math.expm1(min(50.0, self.real_error + 6 * EPS * (abs(self.real) + self.c * epsilon)))
+        unsure = self.real_error + (8 + self.kinds) * EPS * (abs(self.real) + self.c * epsilon)
+        if exponent > 690 or unsure > 1 / 2 or float(np.max(self.errors + turn)) > 600:
+            return Terms(0.0, 1.0, {"out of reach": 1.0})
+        scale, wrong = math.exp(exponent), math.expm1(unsure)
         c2, k2 = self.above
         before = 1 / math.expm1(min(700.0, 2 * math.pi * self.c / self.step))
-        after = math.exp(min(0.0, log_kappa(c2) + k2 - c2 * epsilon)) / math.expm1(
+        after = math.exp(min(700.0, log_kappa(c2) + k2 - c2 * epsilon)) / math.expm1(
             min(700.0, 2 * math.pi * (c2 - self.c) / self.step)
         )
         spread = scale * (rounding + end)
@@ -148,7 +150,12 @@ class Contour:
 
 
 def contour(
-    composition: Composition, *, epsilon: float | None = None, delta: float | None = None, relative: float = 1e-12
+    composition: Composition,
+    *,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    relative: float = 1e-12,
+    most: int = MOST,
 ) -> Contour:
     """Return the contour through the saddle point for this ε, or for this δ.
 
@@ -174,10 +181,10 @@ def contour(
     c, at, _ = cut.saddle(epsilon=epsilon) if epsilon is not None else cut.saddle(log_delta=log_part)
     if epsilon is not None:
         at = epsilon
-    return _line(cut, c, at, log_part, relative)
+    return _line(cut, c, at, log_part, relative, most)
 
 
-def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative: float) -> Contour:
+def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative: float, most: int) -> Contour:
     log_relative = math.log(relative)
     others = c * np.geomspace(1.05, 60.0, 48)
     k = cut.cumulants(others)[0]
@@ -194,7 +201,7 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
     total = float(cut.cumulants(np.array([c]))[0][0])
     height, log_end = _end(cut, c, tolerance, step, log_relative + log_delta - (total - c * epsilon))
     nodes = max(6, math.ceil(height / step))
-    if nodes > MOST:
+    if nodes > most:
         raise NoContourError
     u = step * np.arange(nodes + 1)
     real = error = phase = phase_size = 0.0
@@ -225,13 +232,14 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
         (other, above),
         cut.infinite,
         cut.removed,
+        len(cut.parts),
     )
 
 
 def _end(cut: Composition, c: float, tolerance: float, step: float, log_target: float) -> tuple[float, float]:
     """Return where the sum may stop, and log of the bound of the integrand's modulus beyond."""
     decays = [(law.decay(c, tolerance), count) for law, count in cut.parts]
-    heights = step * np.geomspace(6.0, MOST, 64)
+    heights = step * np.geomspace(6.0, FARTHEST, 64)
     for _ in range(2):
         bound = np.zeros_like(heights)
         for decay, count in decays:

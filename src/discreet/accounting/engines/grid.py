@@ -17,7 +17,7 @@ import numpy as np
 from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Array, Atoms
 from discreet.accounting.engines.contour import Composition, Terms
-from discreet.accounting.engines.law import gathered
+from discreet.accounting.engines.law import Law, gathered
 from discreet.accounting.engines.pieces import EPS
 
 LARGEST = 2**23  # points of one transform
@@ -54,7 +54,7 @@ def _placed(atoms: Atoms, step: float, offset: float) -> tuple[Array, Array, flo
     snapped = np.abs(place - nearest) <= near
     index = np.where(snapped, nearest, np.floor(place))
     gap = np.where(snapped, 0.0, np.clip(atoms.losses - offset - index * step, 0.0, step))
-    return index.astype(np.int64), gap, float(near.max()) * step
+    return index.astype(np.int64), gap, float(near.max()) * step + 1e-13
 
 
 def dominating(atoms: Atoms, step: float, offset: float) -> Lattice:
@@ -64,7 +64,7 @@ def dominating(atoms: Atoms, step: float, offset: float) -> Lattice:
     first = int(index.min())
     size = int(index.max()) - first + 2
     masses = np.bincount(index - first, atoms.masses - up, size) + np.bincount(index - first + 1, up, size)
-    return Lattice(offset, first, masses * (1 + 1e-15), atoms.infinite, slip)
+    return Lattice(offset, first, masses * (1 + 1e-13), atoms.infinite, slip)
 
 
 def dominated(atoms: Atoms, step: float, offset: float) -> Lattice:
@@ -76,7 +76,7 @@ def dominated(atoms: Atoms, step: float, offset: float) -> Lattice:
     upper = gap > step / 2
     index = index + upper
     gap = np.where(upper, gap - step, gap)
-    first = int(index.min()) - 1
+    first = int(index.min()) - 3
     size = int(index.max()) - first + 2
     exact = np.bincount(index - first, np.where(gap == 0, atoms.masses, 0.0), size)
     mass = np.bincount(index - first, np.where(gap == 0, 0.0, atoms.masses), size)
@@ -91,11 +91,14 @@ def dominated(atoms: Atoms, step: float, offset: float) -> Lattice:
         below = bad[(bad > 0) & (last_fall[bad] > 0)] - 1
         if above.size + below.size == 0:
             break
+        below = below[np.diff(below, prepend=-2) > 1]  # of neighbours one at a time: they move into each other
         gain[above] = 0.0  # on the point beneath their mean
         mass[below - 1] += mass[below]  # one cell with the next
         gain[below - 1] += mass[below] - math.exp(-step) * (mass[below] - gain[below])
         mass[below] = gain[below] = 0.0
-    return Lattice(offset, first, np.maximum(masses, 0.0) * (1 - 1e-13), atoms.infinite, slip)
+    if float(masses.sum()) > float(atoms.masses.sum()) * (1 + 1e-11):
+        raise AssertionError("a law below must not have more mass than the law")
+    return Lattice(offset, first, np.maximum(masses, 0.0) * (1 - 4e-13), atoms.infinite, slip)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,10 +118,8 @@ class Composed:
 
     def delta(self, epsilon: float) -> float:
         """Return the bound of δ(ε) that this side gives."""
-        epsilon = max(0.0, epsilon - self.shift) if self.above else epsilon + self.shift
+        epsilon = epsilon - self.shift if self.above else epsilon + self.shift
         inside = self.points > epsilon
-        if not inside.any():
-            return min(1.0, self.infinite) if self.above else max(0.0, self.infinite)
         gap = self.points[inside] - epsilon
         weight = np.exp(-self.c * gap) * -np.expm1(-gap)
         total = float(weight @ self.tilted[inside])
@@ -127,11 +128,14 @@ class Composed:
         if exponent > 690:
             return 1.0 if self.above else 0.0
         scale = math.exp(exponent)
-        wrong = math.expm1(self.scale_error + 8 * EPS * (abs(self.scale) + self.c * epsilon + 10))
-        error = self.rounding * norm + math.exp(log_kappa(self.c)) * self.outside
+        wrong = math.expm1(min(1.0, 8 * EPS * (abs(self.scale) + self.c * abs(epsilon) + 10)))
+        # What lies outside of the window, and what the masses' own errors move, weighs at most κ(c) each.
+        error = self.rounding * norm + math.exp(log_kappa(self.c)) * (
+            self.outside + math.expm1(min(1.0, self.scale_error))
+        )
         if self.above:
             return min(1.0, scale * (total + error) * (1 + wrong) + self.infinite)
-        return max(0.0, scale * (total - error) * (1 - wrong) + self.infinite)
+        return max(0.0, scale * max(0.0, total - error) * (1 - wrong) + self.infinite)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,6 +148,7 @@ class _Tilted:
     count: int
     log_total: float
     wrong: float
+    excess: float
 
     def growth(self, s: float, centre: float) -> float:
         """Return log E[e^{s(t - centre)}], rounded up."""
@@ -152,7 +157,7 @@ class _Tilted:
         return (
             math.log(float(np.exp(grown - top).sum()))
             + top
-            + 1e-12 * (1 + abs(top) + s * float(np.abs(self.points).max()))
+            + 1e-12 * (1 + abs(top) + abs(s) * float(np.abs(self.points).max()))
         )
 
 
@@ -166,7 +171,9 @@ def _tilt(lattice: Lattice, count: int, step: float, c: float) -> _Tilted:
     total = float(tilted.sum())
     tilted /= total
     wrong = EPS * float(tilted @ (10 + 3 * np.abs(exponent) + 3 * c * np.abs(points)))
-    return _Tilted(lattice, points, tilted, count, math.log(total) + top, wrong)
+    return _Tilted(
+        lattice, points, tilted, count, math.log(total) + top, wrong, float(masses.sum()) + lattice.infinite - 1
+    )
 
 
 def compose(
@@ -194,6 +201,8 @@ def compose(
     repeats = sum(law.count for law in laws)
     rounding = EPS * (12 * (math.log2(size) + 4) * (entered + left) + 16 * repeats * left)
     infinite = -math.expm1(sum(law.count * math.log1p(-min(law.lattice.infinite, 1 - 1e-16)) for law in laws))
+    if above:  # laws above may have more than all mass
+        infinite *= math.exp(sum(law.count * max(0.0, law.excess) for law in laws))
     return Composed(
         c=c,
         points=points,
@@ -261,7 +270,22 @@ class Grid:
         for side in (self.above, self.below):
             scale = math.exp(min(690.0, side.scale - side.c * epsilon))
             rounding += scale * (side.rounding / math.sqrt(side.c * (side.points[1] - side.points[0])) + side.outside)
+        if lower > upper * (1 + 1e-9) + 1e-300:
+            raise AssertionError("the two sides of a bracket have crossed")
         return Terms(min(lower, upper), upper, {"lattice": max(0.0, upper - lower - rounding), "rounding": rounding})
+
+
+def _reach(laws: list[Law], tolerance: float) -> float:
+    """Return how far the losses of one law spread: no lattice of it should have more points than can be handled."""
+    spreads = []
+    for law in laws:
+        ends = [law.points(above=True).losses] if law.points(above=True).losses.size else []
+        for piece in law.spelled().pieces:
+            low, high, _ = piece.extent(0.0, tolerance)
+            ends.append(piece.loss(np.array([low, high])))
+        losses = np.concatenate(ends)
+        spreads.append(float(losses.max() - losses.min()))
+    return max(spreads)
 
 
 def grid(
@@ -282,16 +306,28 @@ def grid(
     tolerance = max(relative * min(1.0, c * at + 1e-3) * math.exp(-surprise) / (100 * repeats), 1e-280)
     wanted = math.sqrt(relative * max(at, 1e-3 / c) / (repeats * (1 + c)))
     laws = [law for law, _ in composition.parts]
-    spacing = next((law.lattice for law in laws if law.lattice is not None), None)
-    step = wanted
-    if spacing is not None:
-        step = spacing[1] if all(law.aligned(spacing) for law in laws) else spacing[1] / math.ceil(spacing[1] / wanted)
+    spacing = next((law.spacing for law in laws if law.spacing > 0), 0.0)
+    if spacing > 0 and all(law.aligned(spacing) for law in laws):
+        return _on(composition, spacing, (c, at), tolerance, relative)
+    step = max([wanted, _reach(laws, tolerance) / 2**21, *(2 * law.densest for law in laws)])
+    for _ in range(6):
+        even = spacing / math.ceil(spacing / step) if spacing > 0 else step
+        try:
+            return _on(composition, even, (c, at), tolerance, relative)
+        except TooFineError:
+            step *= 4
+    raise TooFineError
+
+
+def _on(composition: Composition, step: float, near: tuple[float, float], tolerance: float, relative: float) -> Grid:
+    """Return the composition on lattices of this step, tilted for what is asked near (c, ε)."""
+    c, at = near
+    gathers = [(gathered(law, step, law.offset, tolerance), law.offset, count) for law, count in composition.parts]
     sides = []
     for above in (True, False):
-        parts = []
-        for law, count in composition.parts:
-            offset = 0.0 if law.lattice is None else law.lattice[0]
-            atoms = gathered(law, step, offset, tolerance, above=above)
-            parts.append(((dominating if above else dominated)(atoms, step, offset), count))
+        parts = [
+            ((dominating(both[0], step, offset) if above else dominated(both[1], step, offset)), count)
+            for both, offset, count in gathers
+        ]
         sides.append(compose(parts, step, c, at, 1e-3 * relative, above=above))
     return Grid(at, *sides)

@@ -18,11 +18,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from discreet.accounting.engines.atoms import NONE, Array, Atoms, join
+from discreet.accounting.engines.atoms import NONE, Array, Atoms
 from discreet.accounting.engines.pieces import EPS, Piece
 
 Complex = npt.NDArray[np.complex128]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
+SHORT = 128  # terms of one product of matrices, so that no sum is long
+SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
 BLOCK = 48  # columns of the product that gives all e^{iul} at once
 
 
@@ -90,7 +92,7 @@ class Decay:
 def _sinc_sup(v: Array) -> Array:
     """Return the largest |sin t / t| over t ≥ v, rounded up."""
     near = np.where(v < 1e-4, 1 - v * v / 6 + v**4 / 120, np.sin(np.maximum(v, 1e-4)) / np.maximum(v, 1e-4))
-    return np.where(v < 2.55, near + 1e-15, np.minimum(0.2173, 1 / np.maximum(v, 2.55)))
+    return np.where(v < 2.57, np.maximum(near, 0.2173) + 1e-15, np.minimum(0.2173, 1 / np.maximum(v, 2.57)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,23 +116,30 @@ class Law:
         """Whether a window could help: some piece has an unbounded loss that a coin makes rare."""
         return any(piece.base == "normal" and piece.form != "add" and piece.rate < 1 for piece in self.pieces)
 
+    densest = 0.0  # how close the points of a tabulated law lie, where it stands for a continuous one
+
     @cached_property
-    def lattice(self) -> tuple[float, float] | None:
-        """Offset and spacing of the lattice on which all atoms lie, if there are at least two and there is one."""
+    def offset(self) -> float:
+        """The lowest atom: where a lattice should have a point."""
+        return float(self.atoms.losses.min()) if self.atoms.losses.size else 0.0
+
+    @cached_property
+    def spacing(self) -> float:
+        """The spacing of the lattice on which all atoms lie; 0 if there are fewer than two, or no lattice."""
         at = np.unique(self.atoms.losses)
         if at.size < 2:
-            return None
+            return 0.0
         gaps = np.diff(at)
         spacing = float(gaps.min())
         if spacing <= 1e-9 * float(np.abs(at).max()) or np.any(np.abs(gaps / spacing - np.rint(gaps / spacing)) > 1e-9):
-            return None
-        return float(at[0]), float(at[-1] - at[0]) / float(np.rint((at[-1] - at[0]) / spacing))
+            return 0.0
+        return float(at[-1] - at[0]) / float(np.rint((at[-1] - at[0]) / spacing))
 
-    def aligned(self, lattice: tuple[float, float]) -> bool:
+    def aligned(self, spacing: float) -> bool:
         """Return whether the law is nothing but atoms on a lattice of this spacing."""
-        if self.pieces or self.lattice is None:
+        if self.pieces or self.spacing == 0:
             return not self.pieces and self.atoms.losses.size == 1
-        times = self.lattice[1] / lattice[1]
+        times = self.spacing / spacing
         return abs(times - round(times)) < 1e-12 * times
 
     def windowed(self, lost: float) -> Law:
@@ -180,13 +189,13 @@ class Law:
             logs.append(log_weight)
             losses.append(loss)
             moved.append(piece.loss_error(x))
-            shaky.append(12 + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
+            shaky.append(50 + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
             missing += span.left_out * math.exp(span.log_size - log_scale) + 2 * tolerance
         if self.atoms.losses.size:
             at, mass = self.atoms.losses, self.atoms.masses
             logs.append(np.log(mass))
             losses.append(at)
-            moved.append(2 * np.abs(at))
+            moved.append(8 * np.abs(at) + 4)
             shaky.append(8 + 3 * np.abs(np.log(mass)) + 3 * c * np.abs(at))
         return Nodes(*(np.concatenate(part) for part in (logs, losses, shaky, moved)), missing, log_scale)
 
@@ -267,14 +276,18 @@ class Law:
         rounding = (
             EPS
             * (
-                float(weights @ (size * (nodes.shaky + 10 + 2 * math.sqrt(weights.size))))
+                float(weights @ (size * (nodes.shaky + SUMMED)))
                 + float(weights @ nodes.moved)
+                + c * float((weights * size) @ nodes.moved)
                 + 4 * abs(centre) * total
             )
             + abs(1 - total) * abs(centre)
             + self.slack * float(weights @ size)
         )
-        error = np.minimum(u * rounding, 4.0) + np.where(u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real), 0.0)
+        error = np.minimum(u * rounding, 4.0) + np.where(
+            u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real), 0.0
+        )
+        error += real_error * np.abs(wave)
         shape, modulus = _log1p(wave)
         relative = (error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
         return Moments(real, real_error, centre, spread, shape, relative)
@@ -344,10 +357,12 @@ class TableLaw(Law):
     Args:
         table: The one above.
         beneath: The one below.
+        densest: Distance of neighbouring points, where the tables stand for a continuous law; else 0.
     """
 
     table: Atoms = NONE
     beneath: Atoms = NONE
+    densest: float = 0.0
 
     def points(self, *, above: bool) -> Atoms:
         """See `Law.points`."""
@@ -388,7 +403,9 @@ def _waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     outer = _turned(np.outer(step * block * np.arange(rows), away))
     inner = _turned(np.outer(away, step * np.arange(block)))
     heavy = outer * weights
-    result = heavy @ inner + heavy.sum(axis=1)[:, None] + (weights @ inner)[None, :]
+    result = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
+    for start in range(0, away.size, SHORT):
+        result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
     return result.ravel()[: count + 1]
 
 
@@ -403,18 +420,24 @@ def _log1p(d: Complex) -> tuple[Complex, Array]:
     a, b = d.real, d.imag
     square = 2 * a + a * a + b * b
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.log1p(np.maximum(square, FAINT**2 - 1)) / 2
-    return size + 1j * np.arctan2(b, 1 + a), np.sqrt(np.maximum(1 + square, FAINT**2))
+        near = np.log1p(np.maximum(square, -0.75)) / 2
+    modulus = np.maximum(np.hypot(1 + a, b), FAINT)
+    return np.where(square < -0.75, np.log(modulus), near) + 1j * np.arctan2(b, 1 + a), modulus
 
 
-def gathered(law: Law, step: float, offset: float, tolerance: float, *, above: bool) -> Atoms:
-    """Return the law as atoms for a lattice; the P-mass of far ends goes to an infinite loss, or is dropped."""
-    parts = [law.points(above=above)]
-    law = law.spelled()
-    for piece in law.pieces:
-        losses, masses, left = piece.cells(step, offset, tolerance)
-        parts.append(Atoms(losses, masses, left if above else 0.0))
-    result = join(parts)
-    scale = 1 + law.slack + 1e-13 if above else 1 - law.slack - 1e-13
-    keep = result.masses > 0
-    return Atoms(result.losses[keep], result.masses[keep] * scale, min(1.0, result.infinite * scale))
+def gathered(law: Law, step: float, offset: float, tolerance: float) -> tuple[Atoms, Atoms]:
+    """Return the law as atoms for a lattice, above and below.
+
+    The P-mass at far ends goes to an infinite loss above, and is dropped below.
+    """
+    found = [piece.cells(step, offset, tolerance) for piece in law.spelled().pieces]
+    slack = law.slack + 4e-13
+    sides = []
+    for above in (True, False):
+        points = law.points(above=above)
+        losses = np.concatenate([points.losses, *(part[0] for part in found)])
+        masses = np.concatenate([points.masses, *(part[1] for part in found)]) * (1 + slack if above else 1 - slack)
+        infinite = points.infinite + (sum(part[2] for part in found) if above else 0.0)
+        held = masses > 0
+        sides.append(Atoms(losses[held], masses[held], min(1.0, infinite * (1 + slack if above else 1 - slack))))
+    return sides[0], sides[1]

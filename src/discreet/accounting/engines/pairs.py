@@ -25,13 +25,14 @@ from discreet.accounting.engines.allocation import allocation
 from discreet.accounting.engines.atoms import Atoms
 from discreet.accounting.engines.binomial import binomial_tail
 from discreet.accounting.engines.law import GaussianLaw, Law, TableLaw
-from discreet.accounting.engines.pieces import Form, Piece
+from discreet.accounting.engines.pieces import Form, Piece, mixed
 from discreet.accounting.engines.shuffled import shuffled, shuffled_below
 from discreet.errors import UnsupportedEvent
 
 Direction = Literal["remove", "add"]
 DIRECTIONS: tuple[Direction, ...] = ("remove", "add")
 LOST = 1e-18  # P-mass at the ends of tabulated laws that is counted as lost
+FINE = 2.0**-14  # distance of the points of a law that stands for a continuous one
 _MOST_ATOMS = 200_000
 
 
@@ -110,8 +111,8 @@ def _pair(event: events.Event, direction: Direction, victim: int) -> Pair | None
     return None
 
 
-def compositions(counts: Mapping[events.Event, int]) -> list[tuple[tuple[Pair, int], ...]] | None:
-    """Return the composed pairs of every direction and class of person, or None where some pair is unknown."""
+def compositions(counts: Mapping[events.Event, int]) -> list[tuple[tuple[Pair, int], ...]]:
+    """Return the composed pairs of events whose pairs are known, for every direction and class of person."""
     choices = [range(classes(event)) for event in counts]
     if math.prod(len(choice) for choice in choices) > 64:
         raise UnsupportedEvent("so many different groups of people in several shuffled events have no accountant here.")
@@ -122,8 +123,7 @@ def compositions(counts: Mapping[events.Event, int]) -> list[tuple[tuple[Pair, i
             parts = []
             for (event, count), victim in zip(counts.items(), victims, strict=True):
                 known = pair(event, direction if directed(event) else "remove", victim)
-                if known is None:
-                    return None
+                assert known is not None
                 parts.append((known, count))
             identity = tuple(id(known.law) for known, _ in parts)
             if identity not in seen:
@@ -203,7 +203,7 @@ def _discrete_gaussian(event: events.DiscreteGaussian) -> Pair | None:
     left = 4 * math.exp(-reach * reach / (2 * variance)) / max(1e-3, -math.expm1(-reach / variance))
     losses = (1 - 2 * x) / (2 * variance)
     return Pair(
-        Law(atoms=Atoms(losses, weights / weights.sum()), slack=1e-13 + left, infinite=left),
+        Law(atoms=Atoms(losses, weights / weights.sum()), slack=1e-13 + left),
     )
 
 
@@ -252,17 +252,13 @@ def _poisson(event: events.PoissonSampled, direction: Direction) -> Pair | None:
 def _sampled_atoms(base: Law, rate: float, direction: Direction) -> Law:
     """Sample a law that is its own reverse: its Q-masses are those of its P-masses, mirrored."""
     losses, masses = base.atoms.losses, base.atoms.masses * np.exp(-base.atoms.losses)  # Q-masses
-    mixed = np.where(
-        losses < 30.0,
-        np.log1p(rate * np.expm1(np.minimum(losses, 30.0))),
-        losses + np.log(rate + (1 - rate) * np.exp(-np.maximum(losses, 30.0))),
-    )
+    mixes = mixed(losses, rate)
     slack = base.slack + 2e-15 * (4 + float(np.abs(losses).max(initial=0.0)))
     lost = base.infinite  # P alone gives it, and Q alone as much
     if direction == "remove":
-        atoms = Atoms(np.append(mixed, math.log1p(-rate)), np.append(masses * np.exp(mixed), (1 - rate) * lost))
+        atoms = Atoms(np.append(mixes, math.log1p(-rate)), np.append(masses * np.exp(mixes), (1 - rate) * lost))
         return Law(atoms=_held(atoms), infinite=rate * lost, slack=slack)
-    atoms = Atoms(np.append(-mixed, -math.log1p(-rate)), np.append(masses, lost))
+    atoms = Atoms(np.append(-mixes, -math.log1p(-rate)), np.append(masses, lost))
     return Law(atoms=_held(atoms), slack=slack)
 
 
@@ -282,7 +278,7 @@ def _truncated(event: events.TruncatedPoissonSampled, direction: Direction) -> P
     full = binomial_tail(size - 1, rate, most)  # others alone fill the batch
     if full == 0.0:
         return _poisson(events.PoissonSampled(rate, event.relation, event.event), direction)
-    kept = min(1.0, binomial_tail(size, rate, most + 1) * most / (size * full))
+    kept = min(1.0, binomial_tail(size, rate, most + 1) * most / (size * full) * (1 + 1e-11))
     replacing = event.relation is events.Relation.REPLACE_ONE
     pieces = (
         Piece("normal", mu / 2 if replacing else mu, rate, "replace" if replacing else direction, weight=1 - full),
@@ -308,7 +304,7 @@ def _fixed(event: events.FixedSizeSampled) -> Pair | None:
             Piece("normal", mu, rate, "remove", start=mu / 2),
             Piece("normal", mu, rate, "add", start=mu / 2),
         )
-        return Pair(Law(pieces, Atoms(np.zeros(1), np.array([(1 - rate) * (1 - 2 * tail)]))))
+        return Pair(Law(pieces, Atoms(np.zeros(1), np.array([(1 - rate) * (1 - 2 * tail)]))), "dominating")
     if isinstance(event.event, events.Pure | events.RandomizedResponse | events.ExponentialMechanism):
         base = _pure(event.event.epsilon).atoms
         loss = math.log1p(rate * math.expm1(event.event.epsilon))
@@ -328,8 +324,8 @@ def _allocated(event: events.RandomAllocation, direction: Direction) -> Pair | N
         return None
     if event.steps == 1:
         return Pair(GaussianLaw(squared=mu * mu))
-    above, below = allocation(mu, event.steps, adding=direction == "add", lost=LOST)
-    return Pair(TableLaw(table=above, beneath=below))
+    above, below = allocation(mu, event.steps, adding=direction == "add", lost=LOST, step=FINE)
+    return Pair(TableLaw(table=above, beneath=below, densest=FINE))
 
 
 def _mixture(event: events.Mixture, direction: Direction) -> Pair | None:

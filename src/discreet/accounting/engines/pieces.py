@@ -30,7 +30,7 @@ Form = Literal["remove", "add", "replace"]
 
 EPS = 2.0**-53
 _RHOS = np.array([[1.7], [2.6], [4.5], [8.0]])  # sizes of the Bernstein ellipses that are tried
-_MOST = 56  # nodes of one panel
+_MOST = 17  # nodes of one panel: numpy's weights are good to 15 units of EPS up to here, not beyond
 _LOG_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -83,9 +83,7 @@ class Piece:
         """Return log X at base loss y, to a few ulps of itself."""
         if self.rate == 1.0:
             return y
-        small = np.log1p(self.rate * np.expm1(np.minimum(y, 30.0)))
-        large = y + np.log(self.rate + (1 - self.rate) * np.exp(-np.maximum(y, 30.0)))
-        return np.where(y < 30.0, small, large)
+        return mixed(y, self.rate)
 
     def share(self, y: Array) -> Array:
         """Return ρ = q·e^y / X, the slope of log X in y."""
@@ -121,7 +119,8 @@ class Piece:
     def loss_error(self, x: Array) -> Array:
         """Return a bound of the rounding error of `loss`, and of what a rounded x does to it, in units of EPS."""
         y = self.y(x)
-        moved = np.abs(y) * 4 + 4 * self.slope * np.abs(x) + 4 * self.size**2 + 2
+        farthest = float(np.max(np.abs(x), initial=0.0))
+        moved = np.abs(y) * 4 + self.slope * (4 * np.abs(x) + 2 * farthest) + 4 * self.size**2 + 2
         error = 6 * np.abs(self.log_mix(y)) + self.share(y) * moved
         if self.form == "replace":
             error = error + 6 * np.abs(self.log_mix(self.y(-x))) + self.share(self.y(-x)) * moved
@@ -162,9 +161,10 @@ class Piece:
         if self.form == "add":
             most = -c * math.log1p(-self.rate)  # l < -log(1 - q) everywhere
             low = -math.sqrt(2 * (surprise + most)) if self.start is None else self.start
-            high = max(math.sqrt(2 * surprise), (self.start or 0.0) + 1.0)
+            high = max(math.sqrt(2 * surprise), self.size / 2, (self.start or 0.0) + 1.0)
             left = 0.0 if self.start is not None else math.exp(most) * _tail(-low)
-            return low, high, 2 * self.weight * (left + _tail(high))
+            right = _tail(high) * math.exp(c * max(0.0, float(self.loss(np.array([high]))[0])))
+            return low, high, 2 * self.weight * (left + right)
         low = self.start if self.start is not None else -math.sqrt(2 * surprise)
         high = self._right_end(c, surprise, low)
         ends = np.array([low, high])
@@ -337,7 +337,7 @@ class Piece:
         """Return losses and masses that stand for the piece in every lattice cell of half a step, and the P-mass left out.
 
         Gauss-Legendre nodes on stretches that no point offset + step·k/2 divides, each narrow enough
-        that two or three nodes are exact to 1e-14.
+        that three nodes are exact to 1e-14.
         """
         low, high, left = self.extent(0.0, tolerance)
         ends = np.sort(self.loss(np.array([low, high])))
@@ -362,10 +362,24 @@ class Piece:
         inner = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
         width = np.repeat(np.diff(edges) / parts, parts)
         start = np.repeat(edges[:-1], parts) + width * inner
-        at, weight = _gauss(2 if float(width.max()) <= widest / 8 else 3)
+        at, weight = _gauss(3)
         nodes = (start[:, None] + width[:, None] * (at + 1) / 2).ravel()
         masses = np.exp(self.log_density(nodes)) * (width[:, None] * weight / 2).ravel()
         return self.loss(nodes), masses
+
+
+def mixed(y: Array, rate: float) -> Array:
+    """Return log(1 - q + q·e^y), to a few ulps of itself plus a few of q·e^y·|y| / X.
+
+    Near -1 the argument of log1p would lose what 1 - q says exactly: there the sum is taken as it stands.
+    """
+    part = rate * np.expm1(np.minimum(y, 30.0))
+    with np.errstate(divide="ignore"):
+        small = np.where(
+            part < -0.5, np.log((1 - rate) + rate * np.exp(np.minimum(y, 0.0))), np.log1p(np.maximum(part, -0.5))
+        )
+    large = y + np.log(rate + (1 - rate) * np.exp(-np.maximum(y, 30.0)))
+    return np.where(y < 30.0, small, large)
 
 
 @lru_cache(maxsize=64)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from discreet.accounting.engines.contour import Composition, Contour, NoContourError, Terms, contour
-from discreet.accounting.engines.grid import Grid, TooFineError, grid
+import numpy as np
+
+from discreet.accounting.engines.atoms import Atoms
+from discreet.accounting.engines.contour import FARTHEST, Composition, Contour, Terms, contour
+from discreet.accounting.engines.grid import Grid, grid
 from discreet.accounting.engines.law import GaussianLaw, Law
 from discreet.accounting.engines.once import Once
 from discreet.accounting.engines.pairs import Pair
@@ -36,16 +40,16 @@ class Solver:
     def of(cls, parts: tuple[tuple[Pair, int], ...], tolerance: float) -> Solver:
         """Return the solver of composed pairs; Gaussians become one."""
         counts: dict[int, tuple[Law, int]] = {}
-        squared = 0.0
+        squared = Fraction(0)
         for known, count in parts:
             law = known.law
             if isinstance(law, GaussianLaw):
-                squared += count * law.squared
-            elif law.pieces or law.infinite or any(loss != 0 for loss in law.points(above=True).losses[:8]):
+                squared += count * Fraction(law.squared)
+            elif law.pieces or any(_says(law.points(above=above)) for above in (True, False)):
                 counts[id(law)] = (law, count + counts.get(id(law), (law, 0))[1])
         laws = list(counts.values())
         if squared:
-            laws.append((GaussianLaw(squared=squared * (1 + 1e-15 * len(parts))), 1))
+            laws.append((GaussianLaw(squared=float(squared)), 1))
         return cls(Composition(tuple(laws)), tolerance)
 
     def delta(self, epsilon: float) -> Bracket:
@@ -54,19 +58,27 @@ class Solver:
             return Bracket(0.0, 0.0)
         for engine in self.held:
             terms = engine.delta(epsilon)
-            if terms.upper - terms.lower <= 1e-10 * terms.upper:
+            if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
         terms = self._engine(epsilon=epsilon).delta(epsilon)
         return _bracket(terms)
 
-    def epsilon(self, delta: float) -> Bracket:
-        """Return a bracket of ε(δ)."""
+    def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
+        """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""
+        return [self.delta(epsilon) for epsilon in epsilons]
+
+    def epsilon(self, delta: float, least: float = 0.0) -> Bracket:
+        """Return a bracket of ε(δ); a cheap one if it cannot exceed `least`."""
         if not self.composition.parts:
             return Bracket(0.0, 0.0)
         infinite = self.composition.infinite
         if delta <= infinite * (1 + 1e-12):
-            if delta < infinite * (1 - 1e-12) or not math.isfinite(self.ceiling()):
+            if delta < infinite * (1 - 1e-12):
                 return Bracket(math.inf, math.inf)
+            # δ is p∞ but for rounding: the largest finite loss will do; if δ were a little more, less would.
+            more = self.epsilon(infinite * (1 + 1e-9)).lower
+            return Bracket(more, self.ceiling())
+        if self.ceiling() <= least:
             return Bracket(0.0, self.ceiling())
         engine = self._engine(delta=delta)
         return _invert(engine, delta)
@@ -77,21 +89,32 @@ class Solver:
             made = self._once(epsilon, delta)
             self.held = [made]
             return made
-        try:
-            made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
-            self.name = "contour"
-        except (NoContourError, ArithmeticError):
+        for attempt in (self._contour, self._grid, self._longest):
             try:
-                made = grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE))
-                self.name = "lattice"
-            except TooFineError:
-                raise UnsupportedEvent(
-                    "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
-                    remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
-                ) from None
-        self.held = [made, *self.held[:24]]
+                made = attempt(epsilon, delta)
+            except ArithmeticError:
+                continue
+            self.held = [made, *self.held[:24]]
+            return made
+        raise UnsupportedEvent(
+            "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
+            remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
+        )
+
+    def _contour(self, epsilon: float | None, delta: float | None) -> Contour:
+        made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
+        self.name = "contour"
         return made
 
+    def _longest(self, epsilon: float | None, delta: float | None) -> Contour:
+        made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE, most=FARTHEST)
+        self.name = "contour"
+        return made
+
+    def _grid(self, epsilon: float | None, delta: float | None) -> Grid:
+        made = grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE))
+        self.name = "lattice"
+        return made
 
     def _once(self, epsilon: float | None, delta: float | None) -> Once:
         law = self.composition.parts[0][0]
@@ -106,6 +129,11 @@ class Solver:
     def ceiling(self) -> float:
         """Return the largest finite loss that the composition can have, rounded up; possibly infinite."""
         return sum(count * law.most() for law, count in self.composition.parts) * (1 + 1e-12)
+
+
+def _says(atoms: Atoms) -> bool:
+    """Return whether a discrete law reveals anything."""
+    return atoms.infinite > 0 or bool(np.any((atoms.losses != 0) & (atoms.masses > 0)))
 
 
 def _bracket(terms: Terms) -> Bracket:
@@ -128,7 +156,10 @@ def _cross(value: Callable[[float], float], target: float, start: float, slope: 
 
     def gap(x: float) -> float:
         found = value(x)
-        return (math.log(found) if found > 0 else -745.0) - math.log(target)
+        if found == target:
+            return 0.0
+        apart = (math.log(found) if found > 0 else -745.0) - math.log(target)
+        return max(apart, 5e-324) if found > target else min(apart, -5e-324)
 
     low = high = start
     at_low = at_high = gap(start)
