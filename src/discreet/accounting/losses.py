@@ -2,10 +2,14 @@
 
 Exact rationals stay exact (`Fraction`); what needs a float is rounded up first. An event that a
 measure cannot bound is refused. Composition adds, adaptively: docs/proofs/filters.md.
+
+Sampled events have no closed form: a Rényi account asks the engine for the divergence of their dominating
+pair. What a pair gives away outright is no part of that divergence, so it goes to the δ column.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +17,7 @@ from functools import lru_cache
 
 from discreet import events
 from discreet.accounting.conversions import closed_delta, up
+from discreet.accounting.filters import above
 from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
 from discreet.accounting.selection import (
     HIGHEST,
@@ -24,6 +29,16 @@ from discreet.accounting.selection import (
 from discreet.errors import UnsupportedEvent
 
 _HUGE = 2**40  # a loss that protects nobody; beyond it floats could overflow
+_PAIRED = (  # kinds whose dominating pair says more about a Rényi divergence than any closed form here
+    events.PoissonSampled
+    | events.TruncatedPoissonSampled
+    | events.FixedSizeSampled
+    | events.RandomAllocation
+    | events.Shuffled
+    | events.RandomizedResponse
+    | events.DiscreteLaplace
+    | events.Tabulated
+)
 _CHANCES = tuple(1 + 2.0 ** (k / 2) for k in range(-8, 25))  # orders at which a δ of a selection's run is looked for
 
 
@@ -85,7 +100,8 @@ def _single(event: events.Event, measure: Measure) -> Loss:
     value = renyi(event, measure.order)
     if value is None:
         raise _refused(event, measure)
-    return Loss(value, Fraction(0) if known is None else known.delta)
+    # One δ for all orders, whichever bound is the least at this one: curves over several orders rely on it.
+    return Loss(value, max(Fraction(0) if known is None else known.delta, _shown(event) or Fraction(0)))
 
 
 def check_relation(event: events.Event, relation: events.Relation) -> None:
@@ -275,7 +291,49 @@ def renyi(event: events.Event, order: float) -> Fraction | None:
         selected = _selection_renyi(event, order)
         if selected < math.inf:
             bounds.append(Fraction(selected))
+    paired = _paired(event, order)
+    if paired is not None:
+        bounds.append(paired)
     return min(bounds) if bounds else None
+
+
+def _paired(event: events.Event, order: float) -> Fraction | None:
+    """Return the divergence of the dominating pair, given that it shows nothing outright; None where none is known.
+
+    With probability 1 - δ the loss is finite. Its law P' then has P'^α = (1 - δ)^-α · P^α on the same outputs, so
+    that D_α(P'‖Q) is the divergence of the finite part and α/(α - 1)·log(1/(1 - δ)) more.
+    """
+    lost = _shown(event)
+    if lost is None:
+        return None
+    from discreet.accounting.engines.renyi import renyi_bound
+
+    bound = renyi_bound(event, order)
+    if bound is None:
+        return None
+    given = order / (order - 1) * -math.log1p(-above(lost)) if lost else 0.0
+    return Fraction(up(max(0.0, bound) + given))
+
+
+@lru_cache(maxsize=4096)
+def _shown(event: events.Event) -> Fraction | None:
+    """Return the largest mass at an infinite loss, over the directions of a dominating pair; None without a pair."""
+    if not isinstance(event, _PAIRED):
+        return None
+    known = pure(event)
+    if known is not None and known.loss > _HUGE:
+        return None
+    from discreet.accounting.engines.pairs import DIRECTIONS, classes, pair
+
+    try:
+        check_relation(event, getattr(event, "relation", events.Relation.REPLACE_ONE))
+        pairs = [pair(event, direction, victim) for direction in DIRECTIONS for victim in range(classes(event))]
+    except (UnsupportedEvent, ArithmeticError):
+        return None
+    lost = [Fraction(one.law.points(above=True).infinite) for one in pairs if one is not None]
+    if len(lost) < len(pairs) or max(lost) >= Fraction(1, 2):
+        return None
+    return max(lost) * (1 + Fraction(1, 10**12))  # a few roundings of floats
 
 
 def _selection_renyi(event: events.PrivateSelection | events.PoissonSelection, order: float) -> float:
@@ -283,8 +341,10 @@ def _selection_renyi(event: events.PrivateSelection | events.PoissonSelection, o
     if any(_selects(part) for part in events.parts(event)):  # each level would search through all of the next
         return math.inf
 
+    curve = _between if _samples(event.event) else _curve
+
     def inner(at: float) -> float:
-        return _curve(event.event, at)
+        return curve(event.event, at)
 
     corners = _corners(event.event)
     if isinstance(event, events.PrivateSelection):
@@ -302,6 +362,23 @@ def _selects(event: events.Event) -> bool:
     return isinstance(event, events.PrivateSelection | events.PoissonSelection) or any(
         map(_selects, events.parts(event))
     )
+
+
+def _samples(event: events.Event) -> bool:
+    return isinstance(event, _PAIRED) or any(map(_samples, events.parts(event)))
+
+
+def _between(event: events.Event, order: float) -> float:
+    """Return `_curve` from a few orders, where each one costs an integral: (α - 1)·D_α is convex in α."""
+    place = bisect.bisect_left(_CHANCES, order)
+    if place == len(_CHANCES):
+        return math.inf
+    high, above_it = _curve(event, _CHANCES[place]), _CHANCES[place]
+    if place == 0 or high == math.inf:
+        return high  # D_α does not fall with the order
+    low, below_it = _curve(event, _CHANCES[place - 1]), _CHANCES[place - 1]
+    share = (order - below_it) / (above_it - below_it)
+    return min(high, up(((1 - share) * (below_it - 1) * low + share * (above_it - 1) * high) / (order - 1)))
 
 
 def _corners(event: events.Event) -> tuple[float, ...]:
