@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from discreet import accounting, events
+from discreet.explain.ran import Ran
 from discreet.explain.words import epsilon as show
 from discreet.explain.words import factor
-from discreet.profiles import PrivacyProfile, posterior
+from discreet.profiles import Bracket, PrivacyProfile, posterior
 
 PRIORS = (0.01, 0.1, 0.5)
 RATES = (0.01, 0.001)
@@ -61,7 +62,7 @@ def _worst(epsilon: float | None, delta: float) -> PrivacyProfile | None:
 
 
 def _view(
-    name: str, short: str, label: str, epsilon: float | None, delta: float, profile: PrivacyProfile | None
+    name: str, short: str, label: str, epsilon: float | None, delta: float, profile: PrivacyProfile | Ran | None
 ) -> dict[str, Any]:
     rates = [{"fpr": rate, "tpr": _rate(profile, rate)} for rate in RATES]
     return {
@@ -70,11 +71,11 @@ def _view(
         "label": label,
         "epsilon": epsilon,
         "delta": delta,
-        "method": "no bound" if profile is None else profile.method,
+        "method": _method(profile),
         "odds": None if epsilon is None else math.exp(min(epsilon, 700.0)),
         "beliefs": [{"prior": prior, "posterior": _belief(epsilon, prior)} for prior in PRIORS],
         "rates": rates,
-        "advantage": 1.0 if profile is None else profile.advantage().upper,
+        "advantage": 1.0 if profile is None else _upper(profile.advantage()),
         "curve": [[rate, _rate(profile, rate)] for rate in STEPS],
     }
 
@@ -88,8 +89,20 @@ def _best(ran: dict[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rate(profile: PrivacyProfile | None, rate: float) -> float:
-    return 1.0 if profile is None else profile.true_positive_rate(min(1.0, rate)).upper
+def _rate(profile: PrivacyProfile | Ran | None, rate: float) -> float:
+    return 1.0 if profile is None else _upper(profile.true_positive_rate(min(1.0, rate)))
+
+
+def _upper(value: Bracket | float) -> float:
+    return value.upper if isinstance(value, Bracket) else value
+
+
+def _method(profile: PrivacyProfile | Ran | None) -> str:
+    """Return what a view was computed from; its rates may have another bound than its ε."""
+    if not isinstance(profile, Ran):
+        return "no bound" if profile is None else profile.method
+    same = profile.method.startswith(profile.rates_method)
+    return profile.method if same else f"ε: {profile.method}; rates: {profile.rates_method}"
 
 
 def _belief(epsilon: float | None, prior: float) -> float:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from discreet import accounting, events
 from discreet.errors import UnsupportedEvent
 from discreet.explain import ran, words
-from discreet.profiles import PrivacyProfile
 
 if TYPE_CHECKING:
     from discreet.ledger import Account, Entry
@@ -99,10 +98,10 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
     """
     charges = [entry for entry in entries if entry.kind == "charge"]
     spent = accounting.Cost(sum(entry.cost.loss for entry in charges), sum(entry.cost.delta for entry in charges))
-    found, why_not = _curve([event for entry in charges if (event := entry.event) is not None])
+    found, why_not = _curve([event for entry in charges if (event := entry.event) is not None], facts.delta)
     label, why = _label(len(charges), fixed=fixed)
     stated = accounting.statement(facts.measure, spent, delta=facts.delta) if charges else 0.0
-    own = None if found is None else found.epsilon(facts.delta)
+    own = None if found is None else found.epsilon
     return {
         "charges": len(charges),
         "filter": finite(stated),
@@ -117,9 +116,9 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
     }
 
 
-def _curve(held: list[events.Event]) -> tuple[PrivacyProfile | None, str | None]:
+def _curve(held: list[events.Event], delta: float) -> tuple[ran.Ran | None, str | None]:
     try:
-        return ran.curve(ran.composed(held)), None
+        return ran.curve(ran.composed(held), delta), None
     except UnsupportedEvent as error:
         return None, error.what
 

@@ -19,60 +19,56 @@ def composed(held: Iterable[events.Event]) -> events.Composed:
 
 
 @lru_cache(maxsize=32)
-def curve(event: events.Event) -> PrivacyProfile:
-    """Return the curve of `event`; the same one each time, so that what was asked of it is not worked out again.
+def curve(event: events.Event, delta: float) -> Ran:
+    """Return the curve of `event` and its ε at `delta`; the same object each time, with all that was asked of it.
 
     Raises:
         UnsupportedEvent: nothing is known about the event.
     """
     try:
-        return Ran(event, accounting.profile(event))
+        inner = accounting.profile(event)
+        at = inner.epsilon(delta)
     except UnsupportedEvent as error:
-        return Ran(event, analytic(event), error.what)
+        rough = analytic(event)
+        why = f"{rough.method}, since no engine reaches it: {error.what.rstrip('.')}"
+        return Ran(rough.epsilon(delta), rough, why)
+    # Each point of a lattice's curve is an inversion of its own. The rates of attackers need a hundred of them.
+    slow = any(solver.name == "lattice" for solver in getattr(inner, "below", ()))
+    return Ran(at, analytic(event) if slow else inner, inner.method)
 
 
-class Ran(PrivacyProfile):
-    """A curve that remembers its answers, and gives the analytic bound where no engine reaches.
+class Ran:
+    """What ran: its ε at one δ, and the rates of attackers.
 
     Args:
-        event: What ran.
-        inner: Its curve.
-        refusal: Why `inner` is the analytic bound alone, if it is.
+        epsilon: At the δ that was asked for.
+        rates: The curve that bounds the rates.
+        method: What gave `epsilon`.
     """
 
-    def __init__(self, event: events.Event, inner: PrivacyProfile, refusal: str | None = None) -> None:
-        self._event, self._inner, self._refusal = event, inner, refusal
-        self._held: dict[tuple[str, float], Bracket] = {}
+    def __init__(self, epsilon: Bracket, rates: PrivacyProfile, method: str) -> None:
+        self.epsilon, self.method = epsilon, method
+        self._rates = rates
+        self._held: dict[float, float] = {}
 
     @property
-    def method(self) -> str:  # type: ignore[override]
-        """How the curve was obtained, and why not better."""
-        if self._refusal is None:
-            return self._inner.method
-        return f"{analytic(self._event).method}, since no engine reaches it: {self._refusal.rstrip('.')}"
+    def rates_method(self) -> str:
+        """What gave the rates."""
+        return self._rates.method
 
-    def delta(self, epsilon: float) -> Bracket:
-        """See `PrivacyProfile.delta`."""
-        return self._ask("delta", epsilon, lambda curve: curve.delta(epsilon))
+    def true_positive_rate(self, false_positive_rate: float) -> float:
+        """Return the highest rate of any attacker; 1 where no engine answers."""
+        if false_positive_rate not in self._held:
+            self._held[false_positive_rate] = _upper(lambda: self._rates.true_positive_rate(false_positive_rate))
+        return self._held[false_positive_rate]
 
-    def epsilon(self, delta: float) -> Bracket:
-        """See `PrivacyProfile.epsilon`."""
-        return self._ask("epsilon", delta, lambda curve: curve.epsilon(delta))
+    def advantage(self) -> float:
+        """Return the largest difference of true- and false-positive rate."""
+        return _upper(self._rates.advantage)
 
-    def true_positive_rate(self, false_positive_rate: float) -> Bracket:
-        """See `PrivacyProfile.true_positive_rate`."""
-        return self._ask("rate", false_positive_rate, lambda curve: curve.true_positive_rate(false_positive_rate))
 
-    def advantage(self) -> Bracket:
-        """See `PrivacyProfile.advantage`."""
-        return self._ask("advantage", 0.0, lambda curve: curve.advantage())
-
-    def _ask(self, what: str, at: float, ask: Callable[[PrivacyProfile], Bracket]) -> Bracket:
-        if (what, at) not in self._held:
-            try:
-                answer = ask(self._inner)
-            except UnsupportedEvent as error:
-                self._refusal = error.what
-                answer = ask(analytic(self._event))
-            self._held[what, at] = answer
-        return self._held[what, at]
+def _upper(ask: Callable[[], Bracket]) -> float:
+    try:
+        return ask().upper
+    except UnsupportedEvent:
+        return 1.0

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from discreet import events
@@ -19,6 +20,7 @@ from discreet.errors import LedgerDamaged
 Kind = Literal["open", "charge", "release", "raise", "share"]
 VERSION = 1
 GENESIS = "0" * 64
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Entry:
     @property
     def event(self) -> events.Event | None:
         """What a charge paid for."""
-        return events.from_dict(self.body["event"]) if "event" in self.body else None
+        return _event(text_of(self.body["event"])) if "event" in self.body else None
 
     @property
     def cost(self) -> Cost:
@@ -127,7 +129,13 @@ class Entry:
 
 def text_of(body: Mapping[str, Any]) -> str:
     """Return the canonical text of a body: sorted keys, no spaces, ASCII."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(body)
+
+
+@lru_cache(maxsize=1024)
+def _event(text: str) -> events.Event:
+    """Return the event of a charge; a long ledger holds few different ones."""
+    return events.from_dict(json.loads(text))
 
 
 def hash_of(text: str) -> str:
