@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from discreet.cli import doctor, init, ledger, projects, queries
+from discreet.cli import accounting, doctor, init, ledger, projects, queries
 from discreet.cli.interrupts import watched
 from discreet.cli.output import Stopped, fail, help_if_alone, say
 from discreet.errors import BudgetExceeded, DiscreetError
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (init, projects, queries, doctor):
+for group in (init, projects, queries, accounting, doctor):
     group.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 
