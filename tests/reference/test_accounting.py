@@ -26,6 +26,7 @@ from discreet.accounting import (
     zcdp_epsilon,
     zcdp_rho,
 )
+from discreet.accounting.curves import analytic
 from discreet.accounting.losses import laplace_renyi, pure_to_renyi, pure_to_rho
 
 DIGITS = 50
@@ -89,6 +90,54 @@ def test_gaussian_delta_is_above_the_truth_and_tight():
             assert ours <= truth * (1 + mp.mpf(10) ** -6)
 
 
+def test_the_curve_of_a_gaussian_is_enclosed():
+    rng, runs = fresh(200)
+    for _ in runs:
+        mu = 10 ** rng.uniform(-3, 3)
+        curve = profile(events.Gaussian(1 / mu))
+        exact = mp.mpf(curve.mu)  # rounded up from 1 / mu
+        assert exact >= 1 / mp.mpf(1 / mu)
+        epsilon = max(0.0, mu * mu / 2 + mu * rng.uniform(-8, 10))
+        truth, ours = exact_gaussian(exact, epsilon), curve.delta(epsilon)
+        assert ours.lower <= truth <= ours.upper
+        if 1e-2 < mu < 1e2 and truth > 1e-200:
+            assert ours.upper - ours.lower <= truth * mp.mpf(10) ** -6
+        if 1e-280 < truth < mp.mpf("0.9") and epsilon > 0:
+            back = curve.epsilon(float(truth))
+            assert exact_gaussian(exact, back.upper) <= float(truth) <= exact_gaussian(exact, back.lower)
+            assert back.upper - back.lower <= 1e-6 * (back.upper + mu)
+        gain = curve.advantage()
+        assert gain.lower <= mp.erf(exact / mp.sqrt(8)) <= gain.upper
+        assert gain.upper - gain.lower <= 1e-9 * gain.upper
+
+
+def test_the_worst_curve_of_epsilon_and_delta_is_enclosed():
+    rng, runs = fresh(300)
+    for _ in runs:
+        epsilon0, delta0 = 10 ** rng.uniform(-6, 2), rng.choice((0.0, 10 ** rng.uniform(-15, -0.3)))
+        curve = profile(events.Approximate(epsilon0, delta0))
+        e0, d0 = mp.mpf(epsilon0), mp.mpf(delta0)
+
+        def exact(epsilon, e0=e0, d0=d0):
+            return d0 + (1 - d0) * max(mp.mpf(0), mp.exp(e0) - mp.exp(mp.mpf(epsilon))) / (1 + mp.exp(e0))
+
+        epsilon = epsilon0 * rng.uniform(0, 1.1)
+        ours = curve.delta(epsilon)
+        assert ours.lower <= exact(epsilon) <= ours.upper
+        assert ours.upper - ours.lower <= 1e-11 * ours.upper + 1e-300
+        delta = delta0 + (1 - delta0) * 10 ** rng.uniform(-12, -0.01)
+        back = curve.epsilon(delta)
+        part = (mp.mpf(delta) - d0) / (1 - d0) * (1 + mp.exp(-e0))
+        truth = max(mp.mpf(0), e0 + mp.log(1 - part)) if part < 1 else mp.mpf(0)
+        assert back.lower <= truth <= back.upper
+        rate = 10 ** rng.uniform(-9, -0.01)
+        a = mp.mpf(rate)
+        best = min(mp.mpf(1), mp.exp(e0) * a + d0, 1 - mp.exp(-e0) * max(mp.mpf(0), 1 - d0 - a))
+        found = curve.true_positive_rate(rate)
+        assert found.lower <= best <= found.upper
+        assert found.upper - found.lower <= 1e-11
+
+
 @pytest.mark.parametrize("a", [-36.9, -37.0, -37.001, -37.5, -60.0])
 def test_gaussian_delta_is_above_the_truth_in_the_far_tail(a):
     for mu in (1.0, 30.0, 1000.0):
@@ -101,21 +150,24 @@ def test_gaussian_delta_is_above_the_truth_in_the_far_tail(a):
 def test_rates_of_attackers_are_above_the_truth(mu, rate):
     x = mp.findroot(lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2) - mp.log(mp.mpf(rate)), -mp.sqrt(-2 * mp.log(rate)))
     truth, ours = mp.ncdf(x + mp.mpf(mu)), profile(events.Gaussian(1 / mu)).true_positive_rate(rate)
-    assert truth <= ours * (1 + mp.mpf("1e-15"))
-    assert ours <= truth * (1 + mp.mpf("1e-6"))
+    assert truth <= ours.upper * (1 + mp.mpf("1e-15"))
+    assert ours.upper <= truth * (1 + mp.mpf("1e-6"))
+    assert ours.lower <= truth * (1 + mp.mpf("1e-15"))
+    assert ours.lower >= truth * (1 - mp.mpf("1e-6"))
 
 
 def test_rates_are_never_below_chance():
     for event in (events.Pure(1e-17), events.Composed(()), events.Approximate(0.0, 1e-18), events.Gaussian(1e12)):
         for rate in (1e-300, 1e-17, 1e-3, 1 - 1e-16):
-            assert profile(event).true_positive_rate(rate) >= rate
+            assert profile(event).true_positive_rate(rate).lower >= rate
 
 
 def test_statements_near_a_delta_of_one():
     for epsilon0, delta in ((20.0, 0.99999999), (36.6, 1 - 2e-15), (5.0, 0.9), (1e-3, 1e-4)):
         part = mp.mpf(delta) * (1 + mp.exp(-mp.mpf(epsilon0)))
         truth = max(mp.mpf(0), mp.mpf(epsilon0) + mp.log(1 - part)) if part < 1 else mp.mpf(0)
-        assert profile(events.Pure(epsilon0)).epsilon(delta) >= truth
+        ours = profile(events.Pure(epsilon0)).epsilon(delta)
+        assert ours.lower <= truth <= ours.upper
     assert rdp_delta(2.0, 1000.0, 0.0) >= 1 - mp.exp(-1000)
     assert rdp_delta(2.0, 30.0, 0.0) >= 1 - mp.exp(-30)
 
@@ -212,14 +264,16 @@ def test_we_are_never_looser_than_a_peer_on_renyi(scale):
     accountant = rdp.RdpAccountant()
     accountant.compose(dp.LaplaceDpEvent(scale), 20)
     theirs = accountant.get_epsilon(1e-6)
-    ours = profile(events.Repeated(20, events.Laplace(scale))).epsilon(1e-6)
+    ours = profile(events.Repeated(20, events.Laplace(scale))).epsilon(1e-6).upper
     assert ours <= theirs * (1 + 1e-3)
 
 
 def test_the_spec_oracle_of_a_thousand_laplace_releases_is_below_us():
     """Laplace b=10, 1,000 times, δ = 1e-6: the exact value is 18.9502873675395582."""
-    ours = profile(events.Repeated(1000, events.Laplace(10.0))).epsilon(1e-6)
-    assert 18.9502873675395582 <= ours <= 18.9502873675395582 * 1.08
+    event = events.Repeated(1000, events.Laplace(10.0))
+    assert 18.9502873675395582 <= analytic(event).epsilon(1e-6).upper <= 18.9502873675395582 * 1.08
+    ours = profile(event).epsilon(1e-6)
+    assert ours.lower <= 18.9502873675395582 <= ours.upper <= 18.9502873675395582 * (1 + 1e-6)
 
 
 def test_published_truth_of_pate_mnist():
@@ -238,9 +292,9 @@ def test_risks_of_a_gaussian_at_published_values(epsilon, mu, advantage, at_one_
     found = gaussian_mu(epsilon, 1e-5)
     assert found == pytest.approx(mu, abs=6e-4)
     curve = profile(events.Gaussian(1 / found))
-    assert curve.advantage() == pytest.approx(advantage, abs=6e-4)
-    assert curve.true_positive_rate(0.01) == pytest.approx(at_one_percent, abs=1e-4)
-    assert curve.true_positive_rate(0.001) == pytest.approx(at_one_per_mille, abs=1e-4)
+    assert curve.advantage().upper == pytest.approx(advantage, abs=6e-4)
+    assert curve.true_positive_rate(0.01).upper == pytest.approx(at_one_percent, abs=1e-4)
+    assert curve.true_positive_rate(0.001).upper == pytest.approx(at_one_per_mille, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -249,5 +303,5 @@ def test_risks_of_a_gaussian_at_published_values(epsilon, mu, advantage, at_one_
 )
 def test_worst_case_risks_at_published_values(epsilon, advantage, at_one_percent):
     curve = profile(events.Approximate(epsilon, 1e-5))
-    assert curve.advantage() == pytest.approx(advantage, abs=6e-4)
-    assert curve.true_positive_rate(0.01) == pytest.approx(at_one_percent, abs=6e-4)
+    assert curve.advantage().upper == pytest.approx(advantage, abs=6e-4)
+    assert curve.true_positive_rate(0.01).upper == pytest.approx(at_one_percent, abs=6e-4)
