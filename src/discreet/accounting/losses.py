@@ -35,8 +35,6 @@ _PAIRED = (  # kinds whose dominating pair says more about a Rényi divergence t
     | events.FixedSizeSampled
     | events.RandomAllocation
     | events.Shuffled
-    | events.RandomizedResponse
-    | events.DiscreteLaplace
     | events.Tabulated
 )
 _CHANCES = tuple(1 + 2.0 ** (k / 2) for k in range(-8, 25))  # orders at which a δ of a selection's run is looked for
@@ -323,6 +321,7 @@ def _shown(event: events.Event) -> Fraction | None:
     known = pure(event)
     if known is not None and known.loss > _HUGE:
         return None
+    from discreet.accounting.engines.law import Law
     from discreet.accounting.engines.pairs import DIRECTIONS, classes, pair
 
     try:
@@ -330,7 +329,10 @@ def _shown(event: events.Event) -> Fraction | None:
         pairs = [pair(event, direction, victim) for direction in DIRECTIONS for victim in range(classes(event))]
     except (UnsupportedEvent, ArithmeticError):
         return None
-    lost = [Fraction(one.law.points(above=True).infinite) for one in pairs if one is not None]
+    laws = [one.law for one in pairs if one is not None]
+    if any(type(law) is Law and not law.pieces and not law.atoms.losses.size for law in laws):
+        return None  # nothing happens: the closed forms say so
+    lost = [Fraction(law.points(above=True).infinite) for law in laws]
     if len(lost) < len(pairs) or max(lost) >= Fraction(1, 2):
         return None
     return max(lost) * (1 + Fraction(1, 10**12))  # a few roundings of floats

@@ -13,6 +13,8 @@ from discreet.ledger import Raise, Share
 from discreet.profiles import posterior
 from discreet.units import PrivacyUnit
 
+ADD = events.Relation.ADD_REMOVE
+
 
 def test_the_budget_bar_adds_up(make):
     releases = [make.release(), make.release("other", number=2)]
@@ -37,6 +39,7 @@ def test_two_charges_make_the_composed_number_an_estimate(make):
     assert history["label"] == "estimate"
     assert "fixed before the first answer" in history["why"]
     assert history["epsilon"] <= history["filter"] * (1 + 1e-9)
+    assert 0 < history["epsilon_lower"] <= history["epsilon"] <= history["epsilon_lower"] * (1 + 1e-4)
     fixed = make.report(releases, project={"fixed_beforehand": True}).facts["history"]
     assert fixed["label"] == "promise"
 
@@ -290,6 +293,14 @@ def test_a_sql_release_is_told_in_plain_words(make):
         (events.Repeated(10, events.Gaussian(2.0)), "10 runs of: Gaussian noise"),
         (events.Composed((events.ZCDP(0.1), events.ZCDP(0.1))), "2 times"),
         (events.RDP((2.0,), (0.1,)), "Rényi curve"),
+        (events.Tabulated((0.5, 0.5), (0.25, 0.75)), "chances of its outputs"),
+        (events.Mixture((0.5, 0.5), (events.Pure(0.5), events.Gaussian(2.0))), "public coin"),
+        (events.RandomAllocation(9, ADD, events.Gaussian(2.0)), "each person in one of them at random: Gaussian noise"),
+        (events.CyclicPoissonSampled(0.1, 4, 9, ADD, events.Gaussian(2.0)), "4 fixed groups"),
+        (events.PoissonSampled(0.1, ADD, events.Gaussian(2.0)), "random sample of people (sample_rate 0.1): Gaussian"),
+        (events.Shuffled((0.5, 1.0), (100, 3), 2), "epsilon 1 from 3 reports"),
+        (events.PrivateSelection(9.0, 1.0, events.Gaussian(2.0)), "mean 9"),
+        (events.PoissonSelection(9.0, events.Gaussian(2.0)), "the only one published"),
     ],
 )
 def test_every_mechanism_has_words(event, part):
