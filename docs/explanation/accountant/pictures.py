@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -38,7 +39,7 @@ def kept(figure: Figure, name: str) -> None:
         figure.savefig(HERE / f"{name}.svg", metadata={"Date": None, "Creator": None})
 
 
-def axes(count: int, width: float = 8.4, height: float = 3.2) -> tuple[Figure, list]:
+def axes(count: int, width: float = 8.4, height: float = 3.2) -> tuple[Figure, list[Any]]:
     """Return a figure with so many quiet axes in a row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     found = list(figure.subplots(1, count, squeeze=False)[0])
