@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from discreet import events as e
 from discreet.accounting import COST_UNIT, DELTA_UNIT, Cost, Measure, budget, capacity, cost, loss, profile, statement
+from discreet.accounting.curves import analytic, exact
 from discreet.errors import UnsupportedEvent
 
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking would take minutes here
@@ -115,23 +116,57 @@ def test_statements_grow_with_what_was_spent(less, more, delta, measure):
 
 @given(trees, deltas)
 @settings(deadline=None, max_examples=25, phases=QUICK)
-def test_profiles_are_curves(event, delta):
-    curve = profile_of(event)
+def test_profiles_without_an_engine_are_curves(event, delta):
+    curve = analytic_of(event)
     if curve is None:
         return
     epsilon = curve.epsilon(delta)
-    assert epsilon >= 0
-    if math.isfinite(epsilon) and epsilon < 600:
-        assert curve.delta(epsilon) <= delta * (1 + 1e-5)
-    assert curve.delta(0.5) >= curve.delta(1.0) * (1 - 1e-9)
-    rates = [curve.true_positive_rate(rate) for rate in (0.0, 0.001, 0.01, 0.5, 1.0)]
-    assert rates == sorted(rates)
-    assert all(rate >= fpr for rate, fpr in zip(rates, (0.0, 0.001, 0.01, 0.5, 1.0), strict=True))
-    assert curve.true_positive_rate(0.01) - 0.01 <= curve.advantage() + 1e-9
+    assert 0 <= epsilon.lower <= epsilon.upper
+    if math.isfinite(epsilon.upper) and epsilon.upper < 600:
+        back = curve.delta(epsilon.upper)
+        assert back.lower <= delta
+        assert back.upper <= delta * (1 + 1e-5)
+    half, one = curve.delta(0.5), curve.delta(1.0)
+    assert half.upper >= one.lower
+    assert half.upper >= one.upper * (1 - 1e-5)
+    fprs = (0.0, 0.001, 0.01, 0.5, 1.0)
+    rates = [curve.true_positive_rate(rate) for rate in fprs]
+    assert [rate.upper for rate in rates] == sorted(rate.upper for rate in rates)
+    assert all(fpr <= rate.lower <= rate.upper for rate, fpr in zip(rates, fprs, strict=True))
+    # Both ends are bounds of one curve, whose lower end can be that of fewer parts.
+    assert curve.true_positive_rate(0.01).lower - 0.01 <= curve.advantage().upper + 1e-9
 
 
-def profile_of(event):
+def analytic_of(event):
     try:
-        return profile(event)
+        return exact(event) or analytic(event)
     except UnsupportedEvent:
         return None
+
+
+small = st.one_of(
+    st.floats(0.05, 2.0).map(e.Pure),
+    st.builds(e.Gaussian, st.floats(0.5, 20.0)),
+    st.builds(e.Laplace, st.floats(0.5, 20.0)),
+    st.builds(e.Approximate, st.floats(0.05, 2.0), st.floats(1e-12, 1e-3)),
+    st.builds(
+        e.PoissonSampled,
+        st.floats(1e-4, 0.5),
+        st.just(e.Relation.ADD_REMOVE),
+        st.builds(e.Gaussian, st.floats(0.5, 9.0)),
+    ),
+)
+
+
+@given(small, st.integers(1, 300), st.floats(1e-9, 1e-2))
+@settings(deadline=None, max_examples=20, phases=QUICK)
+def test_the_engines_are_never_above_the_analytic_curve(event, count, delta):
+    """Two roads to one number: what is proved without an engine is above the lower end of the engine's bracket."""
+    many = e.Repeated(count, event)
+    try:
+        ours = profile(many).epsilon(delta)
+    except UnsupportedEvent:
+        return
+    rough = analytic(many).epsilon(delta)
+    assert ours.lower <= rough.upper
+    assert ours.upper <= rough.upper * (1 + 1e-5) + 1e-9

@@ -97,7 +97,8 @@ def history(facts: Account, entries: Sequence[Entry], *, fixed: bool) -> dict[st
     could be proved of the mechanisms that ran. The filter's number is above both.
     """
     charges = [entry for entry in entries if entry.kind == "charge"]
-    spent = accounting.Cost(sum(entry.cost.loss for entry in charges), sum(entry.cost.delta for entry in charges))
+    costs = [entry.cost for entry in charges]
+    spent = accounting.Cost(sum(cost.loss for cost in costs), sum(cost.delta for cost in costs))
     found, why_not = _curve([event for entry in charges if (event := entry.event) is not None], facts.delta)
     label, why = _label(len(charges), fixed=fixed)
     stated = accounting.statement(facts.measure, spent, delta=facts.delta) if charges else 0.0
