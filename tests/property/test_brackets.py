@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -17,7 +16,6 @@ from discreet.accounting.composed import _profile
 from discreet.accounting.curves import analytic
 from discreet.accounting.engines.contour import Composition, Contour, NoContourError, contour
 from discreet.accounting.engines.grid import TooFineError, grid
-from discreet.accounting.engines.pairs import pair
 from discreet.errors import UnsupportedEvent
 from discreet.events import (
     Approximate,
@@ -299,16 +297,9 @@ def test_any_setting_is_bracketed_or_refused_with_a_reason(turn):
     try:
         found = profile(case.event).epsilon(case.delta)
     except UnsupportedEvent as refusal:
-        assert str(refusal), case
-        assert "Nothing was spent" in str(refusal), case
+        reason = str(refusal)
+    else:
+        assert 0 <= found.lower <= found.upper < math.inf, f"{case!r}: {found.to_dict()}"
+        assert found.width <= 1e-3 * found.upper, f"{case!r}: {found.to_dict()}"
         return
-    assert 0 <= found.lower <= found.upper < math.inf, f"{case!r}: {found.to_dict()}"
-    assert found.width <= 1e-3 * found.upper, f"{case!r}: {found.to_dict()}"
-
-
-def test_a_law_is_the_same_law_in_both_engines():
-    """The mass of a lattice law is 1 on both sides of the bracket, its Q-mass at most 1 above and no less below."""
-    for _ in range(5):
-        law = pair(PoissonSampled(scale(1e-3, 0.9), Relation.ADD_REMOVE, Gaussian(scale(0.5, 5))), "remove").law
-        made = grid(Composition(((replace(law), 1),)), epsilon=0.5, relative=1e-3)
-        assert made.delta(0.0).lower <= made.delta(0.0).upper <= 1
+    assert "Nothing was spent" in reason, case

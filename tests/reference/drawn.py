@@ -52,7 +52,7 @@ def _sgd_replace() -> tuple[Event, Directions]:
 
 def _laplace() -> tuple[Event, Directions]:
     count, noise = steps(), scale(0.3, 25)
-    return events.Repeated(count, events.Laplace(noise)), (((ball.Laplace(1 / ball.ball(noise)), count),),)
+    return events.Repeated(count, events.Laplace(noise)), (((ball.Laplace(1 / Fraction(noise)), count),),)
 
 
 def _sampled_laplace() -> tuple[Event, Directions]:
@@ -70,7 +70,7 @@ def _responses() -> tuple[Event, Directions]:
             events.Repeated(others, events.Gaussian(sigma)),
         )
     )
-    return event, (((ball.Response(response, categories), count), (ball.Gaussian(1 / ball.ball(sigma)), others)),)
+    return event, (((ball.Response(response, categories), count), (ball.Gaussian(1 / Fraction(sigma)), others)),)
 
 
 def _fixed() -> tuple[Event, Directions]:

@@ -246,7 +246,7 @@ FIXED_SET = {
     "many different Gaussians": (
         Composed((RandomizedResponse(0.01, 2), *(Gaussian(30 + i / 128) for i in range(384)))),
         1e-6,
-        [[(ball.Response(0.01), 1), *((ball.Gaussian(1 / ball.ball(30 + i / 128)), 1) for i in range(384))]],
+        [[(ball.Response(0.01), 1), *((ball.Gaussian(1 / Fraction(30 + i / 128)), 1) for i in range(384))]],
     ),
 }
 
