@@ -8,6 +8,7 @@ from discreet.accounting.conversions import (
     zcdp_epsilon,
     zcdp_rho,
 )
+from discreet.accounting.calibrate import Calibration, Target, calibrate
 from discreet.accounting.composed import profile
 from discreet.accounting.filters import budget, capacity, statement
 from discreet.accounting.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu, noise_multiplier
@@ -17,10 +18,13 @@ from discreet.accounting.measures import COST_UNIT, DELTA_UNIT, Cost, Measure
 __all__ = [
     "COST_UNIT",
     "DELTA_UNIT",
+    "Calibration",
     "Cost",
     "Loss",
     "Measure",
+    "Target",
     "budget",
+    "calibrate",
     "capacity",
     "check_relation",
     "cost",

@@ -61,16 +61,17 @@ def _profile(event: events.Event, tolerance: float) -> PrivacyProfile:
 
     known = {single: count for single, count in counts.items() if pairs.pair(single, "remove") is not None}
     directions = pairs.compositions(known)
-    statuses = {part.status for parts in directions for part, _ in parts}
-    solvers = tuple(solve.Solver.of(parts, tolerance) for parts in directions)
+    statuses = {part.status for parts, _ in directions for part, _ in parts}
+    solvers = tuple(solve.Solver.of(parts, tolerance) for parts, _ in directions)
     below, rest = solvers, None
     if "loose" in statuses:
-        firm = [tuple((part, count) for part, count in parts if part.status != "loose") for parts in directions]
+        firm = [tuple((part, count) for part, count in parts if part.status != "loose") for parts, _ in directions]
         below = tuple(solve.Solver.of(parts, tolerance) for parts in firm)
     if "loose" in statuses or len(known) < len(counts):
         rest = analytic(event)
     above = solvers if len(known) == len(counts) else ()
-    return EngineProfile(above, below, rest, attained="dominating" not in statuses)
+    reverses = tuple(reverse for _, reverse in directions)
+    return EngineProfile(above, below, reverses, rest, attained="dominating" not in statuses)
 
 
 def _one_relation(event: events.Event) -> None:
@@ -96,12 +97,14 @@ class EngineProfile(PrivacyProfile):
     Args:
         above: One solver for each direction; empty where some part of the event has no known pair.
         below: The same for the parts whose pair is not loose.
+        reverses: For each solver, the index of the one with P and Q exchanged.
         rest: Another curve from above, where a part is loose or known only by its Rényi orders.
         attained: Whether every pair is that of some mechanism.
     """
 
     above: tuple[Solver, ...]
     below: tuple[Solver, ...]
+    reverses: tuple[int, ...]
     rest: PrivacyProfile | None = None
     attained: bool = True
 
@@ -125,6 +128,10 @@ class EngineProfile(PrivacyProfile):
         if delta != 0:
             check_delta(delta)
         return self._both(lambda solver, least: solver.epsilon(delta, least), lambda rest: rest.epsilon(delta))
+
+    def rough(self, delta: float) -> float | None:
+        """Return about ε(δ), to look for parameters and never to report; None where nothing quick is known."""
+        return None if self.rest is not None else max(solver.rough(delta) for solver in self.above)
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """See `PrivacyProfile.curve`."""
@@ -152,17 +159,14 @@ class EngineProfile(PrivacyProfile):
     def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest true-positive rate: min over α of H_α(P‖Q) + α·rate, at the worse direction."""
         check_rate(false_positive_rate)
-        if self.rest is not None or false_positive_rate in (0.0, 1.0):
+        if false_positive_rate == 1.0:
+            return Bracket(1.0, 1.0)
+        if self.rest is not None or false_positive_rate == 0.0:
             return super().true_positive_rate(false_positive_rate)
         from discreet.accounting.engines.rates import best_rate
 
-        reverse = self.above if len(self.above) == 1 else tuple(reversed(self.above))
-        return highest(
-            [
-                best_rate(one.delta, other.delta, false_positive_rate)
-                for one, other in zip(self.above, reverse, strict=True)
-            ]
-        )
+        pairs = [(one, self.above[reverse]) for one, reverse in zip(self.above, self.reverses, strict=True)]
+        return highest([best_rate(forth.delta, back.delta, false_positive_rate) for forth, back in pairs])
 
 
 def _highest(solvers: tuple[Solver, ...], ask: Callable[[Solver, float], Bracket]) -> Bracket:

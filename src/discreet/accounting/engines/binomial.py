@@ -6,6 +6,7 @@ References: Loader 2000, "Fast and accurate computation of binomial probabilitie
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def _probability(trials: int, rate: float, k: int) -> float:
         return math.exp(trials * math.log(rate))
     rest = trials - k
     log = _stirling(trials) - _stirling(k) - _stirling(rest)
-    log -= _deviance(k, trials * rate) + _deviance(rest, trials * (1 - rate))
+    mean = Fraction(rate) * trials
+    log -= _deviance(k, mean) + _deviance(rest, trials - mean)
     return math.exp(log - 0.5 * (math.log(2 * math.pi) + math.log(k) + math.log1p(-k / trials)))
 
 
@@ -52,11 +54,12 @@ def _stirling(n: int) -> float:
     return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / 1188 * s) * s) * s) * s) / n
 
 
-def _deviance(x: float, mean: float) -> float:
+def _deviance(x: int, mean: Fraction) -> float:
     """Return x·log(x/mean) + mean - x without cancellation."""
-    if abs(x - mean) < 0.1 * (x + mean):
-        v = (x - mean) / (x + mean)
-        total, power = (x - mean) * v, 2 * x * v
+    apart = float(x - mean)
+    if abs(apart) < 0.1 * (x + float(mean)):
+        v = float((x - mean) / (x + mean))
+        total, power = apart * v, 2 * x * v
         for j in range(1, 1000):
             power *= v * v
             following = total + power / (2 * j + 1)
@@ -64,4 +67,4 @@ def _deviance(x: float, mean: float) -> float:
                 break
             total = following
         return total
-    return x * math.log(x / mean) + mean - x
+    return x * math.log(float(x / mean)) - apart

@@ -17,12 +17,12 @@ import numpy as np
 
 from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Array
-from discreet.accounting.engines.law import Complex, Law
+from discreet.accounting.engines.law import Complex, Decay, Law
 from discreet.accounting.engines.pieces import EPS
 
 MOST = 12_000  # nodes of one contour; beyond it the lattice is faster, where it serves
 FARTHEST = 100_000  # nodes of one contour where nothing else serves
-_CS = np.geomspace(1e-4, 1e6, 101)
+_CS = np.geomspace(1e-4, 1e6, 41)
 
 
 class NoContourError(ArithmeticError):
@@ -110,43 +110,45 @@ class Contour:
     removed: float
     kinds: int
 
-    def delta(self, epsilon: float) -> Terms:
-        """Return bounds of δ(ε)."""
+    @cached_property
+    def _fixed(self) -> tuple[Complex, float, float, float, float]:
+        """What does not depend on ε: e^K / (z(1+z)), the sums of its moduli that bound rounding, and the end."""
         z = self.c + 1j * self.u
-        value = np.exp(self.shape + 1j * self.u * (self.phase - epsilon)) / (z * (1 + z))
+        value = np.exp(self.shape) / (z * (1 + z))
         value[0] *= 0.5
         size = np.abs(value)
-        turn = (6 + self.kinds) * EPS * self.u * (self.phase_size + epsilon)
+        # For a turn t ≤ 1/100 of the phase, expm1(e + t) ≤ expm1(e) + 1.01·e^e·t.
+        still = float((size * np.expm1(self.errors)).sum()) + 64 * EPS * float(size.sum())
+        turning = 1.01 * (6 + self.kinds) * EPS * float((size * np.exp(self.errors) * self.u).sum())
         unit = self.step / math.pi
-        total = unit * float(value.real.sum())
-        rounding = unit * (float(size @ np.expm1(self.errors + turn)) + 48 * EPS * float(size.sum()))
-        end = math.exp(self.log_end) / (math.pi * float(self.u[-1]))
+        return value, unit, unit * still, unit * turning, math.exp(self.log_end) / (math.pi * float(self.u[-1]))
+
+    def delta(self, epsilon: float) -> Terms:
+        """Return bounds of δ(ε)."""
+        value, unit, still, turning, end = self._fixed
         exponent = self.real - self.c * epsilon
         unsure = self.real_error + (8 + self.kinds) * EPS * (abs(self.real) + self.c * epsilon)
-        if exponent > 690 or unsure > 1 / 2 or float(np.max(self.errors + turn)) > 600:
+        turn = (6 + self.kinds) * EPS * float(self.u[-1]) * (self.phase_size + epsilon)
+        if exponent > 690 or unsure > 1 / 2 or turn > 1 / 100 or not math.isfinite(still):
             return Terms(0.0, 1.0, {"out of reach": 1.0})
+        angle = self.u * (self.phase - epsilon)
+        total = unit * float((value.real * np.cos(angle) - value.imag * np.sin(angle)).sum())
+        rounding = still + turning * (self.phase_size + epsilon)
         scale, wrong = math.exp(exponent), math.expm1(unsure)
         c2, k2 = self.above
         before = 1 / math.expm1(min(700.0, 2 * math.pi * self.c / self.step))
-        after = math.exp(min(700.0, log_kappa(c2) + k2 - c2 * epsilon)) / math.expm1(
-            min(700.0, 2 * math.pi * (c2 - self.c) / self.step)
-        )
-        spread = scale * (rounding + end)
-        loose = infinite = self.infinite
-        upper = scale * (total + rounding + end) * (1 + wrong) + self.removed + loose * (1 + 1e-12)
-        lower = scale * (total - rounding - end) * (1 - wrong) - before - after + infinite * (1 - 1e-12)
-        return Terms(
-            min(1.0, max(0.0, lower)),
-            min(1.0, max(0.0, upper) * (1 + 4 * EPS)),
-            {
-                "aliasing": before + after,
-                "truncation": 2 * scale * end,
-                "quadrature and rounding": 2 * scale * rounding + 2 * scale * total * wrong,
-                "window": self.removed,
-            }
-            if spread >= 0
-            else {},
-        )
+        falls = 2 * math.pi * (c2 - self.c) / self.step
+        exponent_after = log_kappa(c2) + k2 - c2 * epsilon - falls
+        after = math.exp(exponent_after) / -math.expm1(-falls) if exponent_after < 690 else math.inf
+        upper = scale * (total + rounding + end) * (1 + wrong) + self.removed + self.infinite * (1 + 1e-12)
+        lower = scale * max(0.0, total - rounding - end) * (1 - wrong) - before - after + self.infinite * (1 - 1e-12)
+        budget = {
+            "aliasing": before + after,
+            "truncation": 2 * scale * end,
+            "quadrature and rounding": 2 * scale * (rounding + max(0.0, total) * wrong),
+            "window": self.removed,
+        }
+        return Terms(min(1.0, max(0.0, lower)), min(1.0, max(0.0, upper) * (1 + 4 * EPS)), budget)
 
 
 def contour(
@@ -199,7 +201,10 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
     count = sum(count for _, count in cut.parts)
     tolerance = max(relative / (50.0 * count), 1e-30)
     total = float(cut.cumulants(np.array([c]))[0][0])
-    height, log_end = _end(cut, c, tolerance, step, log_relative + log_delta - (total - c * epsilon))
+    # The envelope needs M(c) from above before it is known: a guess is checked afterwards.
+    guesses = [float(law.cumulants(np.array([c]))[0][0]) + 1e-5 for law, _ in cut.parts]
+    decays = [(law.decay(c, guess), times) for (law, times), guess in zip(cut.parts, guesses, strict=True)]
+    height = _end(decays, step, log_relative + log_delta - (total - c * epsilon))
     nodes = max(6, math.ceil(height / step))
     if nodes > most:
         raise NoContourError
@@ -207,15 +212,17 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
     real = error = phase = phase_size = 0.0
     shape = np.zeros(nodes + 1, dtype=np.complex128)
     errors = np.zeros(nodes + 1)
-    for law, times in cut.parts:
+    for k, (law, times) in enumerate(cut.parts):
         moments = law.moments(c, step, nodes, tolerance)
+        if moments.real + moments.real_error > guesses[k]:
+            decays[k] = (law.decay(c, moments.real + moments.real_error), times)
         real += times * moments.real
         error += times * moments.real_error
         phase += times * moments.centre
         phase_size += times * abs(moments.centre)
         shape += times * moments.shape
         errors += times * moments.errors
-    other = float(others[best])
+    other, log_end = float(others[best]), float(_envelope(decays, u[-1:])[0])
     above = sum(times * sum(law.log_moment(other, tolerance)) for law, times in cut.parts)
     return Contour(
         c,
@@ -236,20 +243,22 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
     )
 
 
-def _end(cut: Composition, c: float, tolerance: float, step: float, log_target: float) -> tuple[float, float]:
-    """Return where the sum may stop, and log of the bound of the integrand's modulus beyond."""
-    decays = [(law.decay(c, tolerance), count) for law, count in cut.parts]
-    heights = step * np.geomspace(6.0, FARTHEST, 64)
+def _end(decays: list[tuple[Decay, int]], step: float, log_target: float) -> float:
+    """Return where the sum may stop."""
+    heights = step * np.geomspace(6.0, FARTHEST, 40)
     for _ in range(2):
-        bound = np.zeros_like(heights)
-        for decay, count in decays:
-            bound += count * decay.log_bound(heights)
-        enough = bound - np.log(math.pi * heights) <= log_target
+        enough = _envelope(decays, heights) - np.log(math.pi * heights) <= log_target
         if not enough.any():
             raise NoContourError
         first = int(np.argmax(enough))
-        result = float(heights[first]), float(bound[first])
-        heights = np.linspace(heights[max(first - 1, 0)], heights[first], 16)
-    nodes = math.ceil(result[0] / step)
-    end = np.array([nodes * step])
-    return float(end[0]), sum(count * float(decay.log_bound(end)[0]) for decay, count in decays)
+        found = float(heights[first])
+        heights = np.linspace(heights[max(first - 1, 0)], found, 12)
+    return found
+
+
+def _envelope(decays: list[tuple[Decay, int]], u: Array) -> Array:
+    """Return log of a bound of the integrand's modulus at and beyond each u, relative to u = 0."""
+    bound = np.zeros_like(u)
+    for decay, count in decays:
+        bound += count * decay.log_bound(u)
+    return bound

@@ -84,7 +84,7 @@ def dominated(atoms: Atoms, step: float, offset: float) -> Lattice:
     while True:
         rise, fall = np.maximum(gain, 0.0), np.maximum(-gain, 0.0)
         next_rise, last_fall = np.append(rise[1:], 0.0), np.append(0.0, fall[:-1])
-        masses = mass - gain + (fall - next_rise) / math.expm1(step) + (rise - last_fall) / -math.expm1(-step)
+        masses = mass - gain + ((fall - next_rise) * math.exp(-step) + rise - last_fall) / -math.expm1(-step)
         masses += exact
         bad = np.flatnonzero(masses < -1e-13 * mass)
         above = bad[(bad + 1 < size) & (next_rise[bad] > 0)] + 1
@@ -119,10 +119,12 @@ class Composed:
     def delta(self, epsilon: float) -> float:
         """Return the bound of δ(ε) that this side gives."""
         epsilon = epsilon - self.shift if self.above else epsilon + self.shift
-        inside = self.points > epsilon
-        gap = self.points[inside] - epsilon
+        unit = float(self.points[1] - self.points[0])
+        first = max(0, math.floor((epsilon - float(self.points[0])) / unit))
+        last = first + 2 + math.ceil(min(720.0 / (self.c * unit), 1e9))  # beyond, a point weighs less than e^-700
+        gap = np.maximum(self.points[first:last] - epsilon, 0.0)
         weight = np.exp(-self.c * gap) * -np.expm1(-gap)
-        total = float(weight @ self.tilted[inside])
+        total = float(weight @ self.tilted[first:last])
         norm = math.sqrt(float(weight @ weight))
         exponent = self.scale - self.c * epsilon
         if exponent > 690:
@@ -130,8 +132,10 @@ class Composed:
         scale = math.exp(exponent)
         wrong = math.expm1(min(1.0, 8 * EPS * (abs(self.scale) + self.c * abs(epsilon) + 10)))
         # What lies outside of the window, and what the masses' own errors move, weighs at most κ(c) each.
-        error = self.rounding * norm + math.exp(log_kappa(self.c)) * (
-            self.outside + math.expm1(min(1.0, self.scale_error))
+        error = (
+            1e-300
+            + self.rounding * norm
+            + math.exp(log_kappa(self.c)) * (self.outside + math.expm1(min(1.0, self.scale_error)))
         )
         if self.above:
             return min(1.0, scale * (total + error) * (1 + wrong) + self.infinite)
@@ -255,6 +259,7 @@ class Grid:
     """Both sides of a composition on one lattice."""
 
     near: float
+    step: float
     above: Composed
     below: Composed
 
@@ -289,9 +294,21 @@ def _reach(laws: list[Law], tolerance: float) -> float:
 
 
 def grid(
-    composition: Composition, *, epsilon: float | None = None, delta: float | None = None, relative: float
+    composition: Composition,
+    *,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    relative: float,
+    step: float | None = None,
 ) -> Grid:
-    """Return the composition on a lattice fine enough for ε to be bracketed to about `relative` near this ε or δ.
+    """Return the composition on a lattice, tilted for what is asked.
+
+    Args:
+        composition: What is composed.
+        epsilon: Where δ is asked; or
+        delta: where ε is asked.
+        relative: The relative accuracy of ε that is wanted: the ends of the laws are cut accordingly.
+        step: Of the lattice; a coarse one if not given. Where atoms alone lie on one lattice, theirs is taken.
 
     Raises:
         TooFineError: that lattice would be too large.
@@ -304,19 +321,15 @@ def grid(
     at = at if epsilon is None else epsilon
     surprise = max(1.0, -log if part is None else -math.log(part))
     tolerance = max(relative * min(1.0, c * at + 1e-3) * math.exp(-surprise) / (100 * repeats), 1e-280)
-    wanted = math.sqrt(relative * max(at, 1e-3 / c) / (repeats * (1 + c)))
     laws = [law for law, _ in composition.parts]
     spacing = next((law.spacing for law in laws if law.spacing > 0), 0.0)
     if spacing > 0 and all(law.aligned(spacing) for law in laws):
         return _on(composition, spacing, (c, at), tolerance, relative)
-    step = max([wanted, _reach(laws, tolerance) / 2**21, *(2 * law.densest for law in laws)])
-    for _ in range(6):
-        even = spacing / math.ceil(spacing / step) if spacing > 0 else step
-        try:
-            return _on(composition, even, (c, at), tolerance, relative)
-        except TooFineError:
-            step *= 4
-    raise TooFineError
+    wanted = math.sqrt(relative * max(at, 1e-3 / c) / (repeats * (1 + c)))
+    least = max([_reach(laws, tolerance) / 2**21, *(2 * law.densest for law in laws)])
+    step = max(least, step or max(wanted, _reach(laws, tolerance) / 2**14))
+    even = spacing / math.ceil(spacing / step) if spacing > 0 else step
+    return _on(composition, even, (c, at), tolerance, relative)
 
 
 def _on(composition: Composition, step: float, near: tuple[float, float], tolerance: float, relative: float) -> Grid:
@@ -330,4 +343,4 @@ def _on(composition: Composition, step: float, near: tuple[float, float], tolera
             for both, offset, count in gathers
         ]
         sides.append(compose(parts, step, c, at, 1e-3 * relative, above=above))
-    return Grid(at, *sides)
+    return Grid(at, step, *sides)

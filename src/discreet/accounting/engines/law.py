@@ -104,12 +104,14 @@ class Law:
         atoms: The discrete part.
         infinite: P-mass at an infinite loss.
         slack: A relative error of every weight (a mixture whose coin is known to so many digits).
+        tail: A bound of the P-mass that the atoms leave out: infinite on the side above, nothing below.
     """
 
     pieces: tuple[Piece, ...] = ()
     atoms: Atoms = NONE
     infinite: float = 0.0
     slack: float = 0.0
+    tail: float = 0.0
 
     @property
     def windows(self) -> bool:
@@ -151,12 +153,12 @@ class Law:
 
     @property
     def removed(self) -> float:
-        """A bound of the P-mass that windows removed."""
-        return sum(piece.removed() for piece in self.pieces)
+        """A bound of the P-mass that windows removed, or that no atom stands for."""
+        return self.tail + sum(piece.removed() for piece in self.pieces)
 
-    def points(self, *, above: bool) -> Atoms:  # noqa: ARG002 - one law serves both sides
+    def points(self, *, above: bool) -> Atoms:
         """Return the discrete part for one side of a bracket."""
-        return Atoms(self.atoms.losses, self.atoms.masses, self.infinite)
+        return Atoms(self.atoms.losses, self.atoms.masses, self.infinite + (self.tail if above else 0.0))
 
     def most(self) -> float:
         """Return the largest finite loss there can be, possibly infinite."""
@@ -167,6 +169,10 @@ class Law:
             else:
                 tops.append(float(piece.loss(np.array([-piece.size, piece.size])).max()))
         return max(tops)
+
+    def largest(self) -> float:
+        """Return the size of the largest atom's loss: the discrete part is good to a few ulps of it."""
+        return float(np.abs(self.points(above=True).losses).max(initial=0.0))
 
     def spelled(self) -> Law:
         """Return the law as pieces and atoms, for laws that have a closed form of their own."""
@@ -189,7 +195,7 @@ class Law:
             logs.append(log_weight)
             losses.append(loss)
             moved.append(piece.loss_error(x))
-            shaky.append(50 + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
+            shaky.append(50 + piece.unsure / EPS + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
             missing += span.left_out * math.exp(span.log_size - log_scale) + 2 * tolerance
         if self.atoms.losses.size:
             at, mass = self.atoms.losses, self.atoms.masses
@@ -207,7 +213,7 @@ class Law:
             low, high, _ = piece.extent(1.0, 1e-25)
             if piece.base == "normal" and piece.form == "add" and piece.start is None:
                 low -= 8.0
-            x = np.linspace(low, high, 240)
+            x = np.linspace(low, high, 180)
             weights = np.full(x.size, x[1] - x[0])
             weights[[0, -1]] /= 2
             logs.append(piece.log_density(x) + np.log(weights))
@@ -221,16 +227,26 @@ class Law:
     def cumulants(self, c: Array) -> tuple[Array, Array, Array]:
         """Return about K(c), K'(c) and K''(c) at each c: to look for parameters, not to certify."""
         log_weights, losses = self._scan
-        exponent = log_weights + np.outer(c, losses)
-        top = exponent.max(axis=1, keepdims=True)
-        tilted = np.exp(exponent - top)
-        total = tilted.sum(axis=1)
-        mean = tilted @ losses / total
-        centred = losses - mean[:, None]
-        spread = (tilted * centred * centred).sum(axis=1) / total
-        small = (np.exp(log_weights) * np.expm1(np.minimum(np.outer(c, losses), 600.0))).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.where(top[:, 0] < 30, np.log1p(small - self.infinite), np.log(total) + top[:, 0])
+        tilt = np.multiply.outer(c, losses)
+        near = np.max(np.abs(tilt), axis=1) < 300
+        value, mean, spread = np.empty(c.size), np.empty(c.size), np.empty(c.size)
+        if near.any():
+            weights = np.exp(log_weights)
+            grown = np.expm1(tilt[near]) * weights
+            small, squares = grown.sum(axis=1), losses * losses
+            total = small + float(weights.sum())
+            first = (grown @ losses + float(weights @ losses)) / total
+            second = (grown @ squares + float(weights @ squares)) / total
+            value[near], mean[near] = np.log1p(np.maximum(small - self.infinite, -0.999)), first
+            spread[near] = np.maximum(second - first * first, 1e-30 * second)
+        if not near.all():
+            exponent = log_weights + tilt[~near]
+            top = exponent.max(axis=1, keepdims=True)
+            tilted = np.exp(exponent - top)
+            total = tilted.sum(axis=1)
+            first = tilted @ losses / total
+            value[~near], mean[~near] = np.log(total) + top[:, 0], first
+            spread[~near] = (tilted * (losses - first[:, None]) ** 2).sum(axis=1) / total
         return value, mean, spread
 
     # ------------------------------------------------------------------------------ on a line
@@ -292,16 +308,17 @@ class Law:
         relative = (error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
         return Moments(real, real_error, centre, spread, shape, relative)
 
-    def decay(self, c: float, tolerance: float) -> Decay:
-        """Return the envelope of |M(c+iu)/M(c)|, by the layer-cake lemma."""
-        real, error = self.log_moment(c, tolerance)
+    def decay(self, c: float, log_moment: float) -> Decay:
+        """Return the envelope of |M(c+iu)/M(c)|, by the layer-cake lemma, if log M(c) is at most `log_moment`."""
         lengths, masses = [], []
         for piece in self.pieces:
-            low, high, _ = piece.extent(c, tolerance)
-            edges = np.linspace(low, high, 400)
+            low, high, _ = piece.extent(c, 1e-20)
+            edges = np.linspace(low, high, 300)
             loss = piece.loss(edges)
             extent = np.abs(np.diff(loss)) * (1 - 1e-9)
-            rare = np.exp(np.minimum(piece.log_rare(edges[:-1], edges[1:], c) - real - error - self.slack, 600.0))
+            rare = np.exp(
+                np.minimum(piece.log_rare(edges[:-1], edges[1:], c) - log_moment - self.slack - piece.unsure, 600.0)
+            )
             peak = int(np.argmax(rare * (extent > 0)))
             level = np.concatenate(
                 [np.minimum.accumulate(rare[peak::-1])[::-1], np.minimum.accumulate(rare[peak:])[1:]]
@@ -337,7 +354,7 @@ class GaussianLaw(Law):
         shape = (-self.squared * u * u / 2).astype(np.complex128)
         return Moments(real, error, self.squared * (2 * c + 1) / 2, self.squared, shape, 8 * EPS * np.abs(shape))
 
-    def decay(self, c: float, tolerance: float) -> Decay:  # noqa: ARG002 - exact
+    def decay(self, c: float, log_moment: float) -> Decay:  # noqa: ARG002 - exact
         """See `Law.decay`."""
         return Decay(NONE.losses, NONE.masses, self.squared * (1 - 1e-14))
 
@@ -378,7 +395,7 @@ class TableLaw(Law):
         """Refuse: two laws have no one transform."""
         raise ArithmeticError("a law known by two tables has no contour")
 
-    def decay(self, c: float, tolerance: float) -> Decay:  # noqa: ARG002 - atoms do not decay
+    def decay(self, c: float, log_moment: float) -> Decay:  # noqa: ARG002 - atoms do not decay
         """See `Law.decay`."""
         return Decay(NONE.losses, NONE.masses)
 
@@ -431,7 +448,7 @@ def gathered(law: Law, step: float, offset: float, tolerance: float) -> tuple[At
     The P-mass at far ends goes to an infinite loss above, and is dropped below.
     """
     found = [piece.cells(step, offset, tolerance) for piece in law.spelled().pieces]
-    slack = law.slack + 4e-13
+    slack = law.slack + max([0.0, *(piece.unsure for piece in law.pieces)]) + 4e-13
     sides = []
     for above in (True, False):
         points = law.points(above=above)

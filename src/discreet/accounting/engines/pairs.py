@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -111,25 +111,35 @@ def _pair(event: events.Event, direction: Direction, victim: int) -> Pair | None
     return None
 
 
-def compositions(counts: Mapping[events.Event, int]) -> list[tuple[tuple[Pair, int], ...]]:
-    """Return the composed pairs of events whose pairs are known, for every direction and class of person."""
+Parts: TypeAlias = tuple[tuple[Pair, int], ...]
+
+
+def compositions(counts: Mapping[events.Event, int]) -> list[tuple[Parts, int]]:
+    """Return the composed pairs of events whose pairs are known, for every direction and class of person.
+
+    With each comes the index of its reverse: the same people, the other direction.
+    """
     choices = [range(classes(event)) for event in counts]
     if math.prod(len(choice) for choice in choices) > 64:
         raise UnsupportedEvent("so many different groups of people in several shuffled events have no accountant here.")
-    found: list[tuple[tuple[Pair, int], ...]] = []
-    seen: set[tuple[int, ...]] = set()
-    for direction in DIRECTIONS:
-        for victims in itertools.product(*choices):
-            parts = []
-            for (event, count), victim in zip(counts.items(), victims, strict=True):
-                known = pair(event, direction if directed(event) else "remove", victim)
-                assert known is not None
-                parts.append((known, count))
-            identity = tuple(id(known.law) for known, _ in parts)
-            if identity not in seen:
-                seen.add(identity)
-                found.append(tuple(parts))
+    found: list[tuple[Parts, int]] = []
+    for victims in itertools.product(*choices):
+        ways = [_parts(counts, direction, victims) for direction in DIRECTIONS]
+        first = len(found)
+        if all(a[0] is b[0] for a, b in zip(*ways, strict=True)):
+            found.append((ways[0], first))
+        else:
+            found += [(ways[0], first + 1), (ways[1], first)]
     return found
+
+
+def _parts(counts: Mapping[events.Event, int], direction: Direction, victims: tuple[int, ...]) -> Parts:
+    parts = []
+    for (event, count), victim in zip(counts.items(), victims, strict=True):
+        known = pair(event, direction if directed(event) else "remove", victim)
+        assert known is not None
+        parts.append((known, count))
+    return tuple(parts)
 
 
 def directed(event: events.Event) -> bool:
@@ -160,8 +170,9 @@ def _pure(epsilon: float, delta: float = 0.0) -> Law:
 
 
 def _response(epsilon: float, categories: int) -> Law:
-    other = math.exp(-epsilon) / (1 + (categories - 1) * math.exp(-epsilon))
-    return _points((epsilon, other * math.exp(min(epsilon, 700.0))), (-epsilon, other), (0.0, other * (categories - 2)))
+    true = 1 / (1 + (categories - 1) * math.exp(-epsilon))
+    other = true * math.exp(-epsilon)
+    return _points((epsilon, true), (-epsilon, other), (0.0, other * (categories - 2)))
 
 
 def _laplace(epsilon: float, rate: float, form: Form) -> Law:
@@ -203,19 +214,22 @@ def _discrete_gaussian(event: events.DiscreteGaussian) -> Pair | None:
     left = 4 * math.exp(-reach * reach / (2 * variance)) / max(1e-3, -math.expm1(-reach / variance))
     losses = (1 - 2 * x) / (2 * variance)
     return Pair(
-        Law(atoms=Atoms(losses, weights / weights.sum()), slack=1e-13 + left),
+        Law(atoms=Atoms(losses, weights / weights.sum()), slack=1e-13, tail=left),
     )
 
 
 def _tabulated(event: events.Tabulated, direction: Direction) -> Law:
-    first, second = (event.first, event.second) if direction == "remove" else (event.second, event.first)
-    p, q = (
-        np.array([float(Fraction(x) / total) for x in table])
-        for table, total in ((table, sum(map(Fraction, table))) for table in (first, second))
-    )
-    both = (p > 0) & (q > 0)
-    atoms = Atoms(np.log(p[both] / q[both]), p[both])
-    return Law(atoms=atoms, infinite=float(p[(p > 0) & (q == 0)].sum()), slack=1e-15)
+    """The tables are taken in proportion, exactly: a loss is good to a few ulps of itself, however small."""
+    tables = (event.first, event.second) if direction == "remove" else (event.second, event.first)
+    p, q = ([Fraction(x) / sum(map(Fraction, table)) for x in table] for table in tables)
+    losses = [_log_ratio(a, b) for a, b in zip(p, q, strict=True) if a > 0 and b > 0]
+    masses = [float(a) for a, b in zip(p, q, strict=True) if a > 0 and b > 0]
+    infinite = float(sum((a for a, b in zip(p, q, strict=True) if b == 0), Fraction(0)))
+    return Law(atoms=Atoms(np.array(losses), np.array(masses)), infinite=infinite, slack=1e-15)
+
+
+def _log_ratio(a: Fraction, b: Fraction) -> float:
+    return math.log1p(float((a - b) / b)) if abs(a - b) < b / 2 else math.log(a / b)
 
 
 # ------------------------------------------------------------------------------------------- sampling
@@ -257,9 +271,9 @@ def _sampled_atoms(base: Law, rate: float, direction: Direction) -> Law:
     lost = base.infinite  # P alone gives it, and Q alone as much
     if direction == "remove":
         atoms = Atoms(np.append(mixes, math.log1p(-rate)), np.append(masses * np.exp(mixes), (1 - rate) * lost))
-        return Law(atoms=_held(atoms), infinite=rate * lost, slack=slack)
+        return Law(atoms=_held(atoms), infinite=rate * lost, slack=slack, tail=base.tail)
     atoms = Atoms(np.append(-mixes, -math.log1p(-rate)), np.append(masses, lost))
-    return Law(atoms=_held(atoms), slack=slack)
+    return Law(atoms=_held(atoms), slack=slack, tail=base.tail)
 
 
 def _held(atoms: Atoms) -> Atoms:
@@ -278,13 +292,20 @@ def _truncated(event: events.TruncatedPoissonSampled, direction: Direction) -> P
     full = binomial_tail(size - 1, rate, most)  # others alone fill the batch
     if full == 0.0:
         return _poisson(events.PoissonSampled(rate, event.relation, event.event), direction)
-    kept = min(1.0, binomial_tail(size, rate, most + 1) * most / (size * full) * (1 + 1e-11))
+    kept = min(1.0, binomial_tail(size, rate, most + 1) * most / (size * full))
     replacing = event.relation is events.Relation.REPLACE_ONE
     pieces = (
-        Piece("normal", mu / 2 if replacing else mu, rate, "replace" if replacing else direction, weight=1 - full),
-        Piece("normal", mu if replacing else 2 * mu, kept, "replace", weight=full),
+        Piece(
+            "normal",
+            mu / 2 if replacing else mu,
+            rate,
+            "replace" if replacing else direction,
+            weight=1 - full,
+            unsure=1e-13 * full,
+        ),
+        Piece("normal", mu if replacing else 2 * mu, kept, "replace", weight=full, unsure=1e-12),
     )
-    return Pair(Law(tuple(piece for piece in pieces if piece.weight > 0), slack=1e-12), status="dominating")
+    return Pair(Law(tuple(piece for piece in pieces if piece.weight > 0)), status="dominating")
 
 
 def _fixed(event: events.FixedSizeSampled) -> Pair | None:
@@ -333,7 +354,7 @@ def _mixture(event: events.Mixture, direction: Direction) -> Pair | None:
     total = sum(map(Fraction, event.weights))
     pieces: list[Piece] = []
     atoms: list[Atoms] = []
-    infinite, slack = 0.0, 2e-15
+    infinite, slack, tail = 0.0, 2e-15, 0.0
     statuses: set[str] = set()
     for weight, part in zip(event.weights, event.events, strict=True):
         known = pair(part, direction if directed(part) else "remove")
@@ -345,10 +366,10 @@ def _mixture(event: events.Mixture, direction: Direction) -> Pair | None:
             law.atoms.scaled(share) if law.atoms.masses.size or law.pieces else Atoms(np.zeros(1), np.array([share]))
         )
         infinite += share * law.infinite
-        slack += law.slack
+        slack, tail = slack + law.slack, tail + share * law.tail
         statuses.add(known.status)
     joined = Atoms(np.concatenate([part.losses for part in atoms]), np.concatenate([part.masses for part in atoms]))
     status: Literal["attained", "dominating", "loose"] = "attained"
     if statuses != {"attained"}:
         status = "loose" if "loose" in statuses else "dominating"
-    return Pair(Law(tuple(pieces), joined, infinite, slack), status)
+    return Pair(Law(tuple(pieces), joined, infinite, slack, tail), status)

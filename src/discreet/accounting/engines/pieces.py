@@ -29,7 +29,7 @@ from discreet.accounting.engines.atoms import Array
 Form = Literal["remove", "add", "replace"]
 
 EPS = 2.0**-53
-_RHOS = np.array([[1.7], [2.6], [4.5], [8.0]])  # sizes of the Bernstein ellipses that are tried
+_RHOS = np.array([[2.0], [3.4], [6.5]])  # sizes of the Bernstein ellipses that are tried
 _MOST = 17  # nodes of one panel: numpy's weights are good to 15 units of EPS up to here, not beyond
 _LOG_PI = 0.5 * math.log(2 * math.pi)
 
@@ -58,6 +58,7 @@ class Piece:
         start: Where the stretch begins; None for the left end of the base.
         weight: Its share in a mixture.
         end: Where the stretch is cut off; infinite for nowhere.
+        unsure: A relative error of the weight.
     """
 
     base: Literal["normal", "laplace"]
@@ -67,6 +68,7 @@ class Piece:
     start: float | None = None
     weight: float = 1.0
     end: float = math.inf
+    unsure: float = 0.0
 
     # -------------------------------------------------------------------- real functions of x
 
@@ -89,11 +91,7 @@ class Piece:
         """Return ρ = q·e^y / X, the slope of log X in y."""
         if self.rate == 1.0:
             return np.ones_like(y)
-        return np.where(
-            y < 0,
-            self.rate * np.exp(np.minimum(y, 0.0)) / (1 - self.rate + self.rate * np.exp(np.minimum(y, 0.0))),
-            self.rate / (self.rate + (1 - self.rate) * np.exp(-np.maximum(y, 0.0))),
-        )
+        return self.rate / (self.rate + (1 - self.rate) * np.exp(-np.maximum(y, -690.0)))
 
     def log_base(self, x: Array) -> Array:
         """Return log of the base density, weight included."""
@@ -182,6 +180,11 @@ class Piece:
     def span(self, c: float, tolerance: float) -> Span:
         """Return the part of the extent where ∫ w·e^{cl} has its mass, the rest bounded cell by cell."""
         low, high, left_out = self.extent(c, tolerance)
+        if high - low < 40.0 and c * self.slope * self.slope < 5.0:
+            middle = np.linspace(low, high, 64)
+            size = self.log_density(middle) + c * self.loss(middle) + math.log(middle[1] - middle[0])
+            log_size = max(0.0, math.log(max(1.0, float(np.exp(np.minimum(size, 600.0)).sum()))))
+            return Span(low, high, log_size, left_out * math.exp(-log_size))
         edges = np.linspace(low, high, min(100_000, max(64, math.ceil((high - low) * 10))) + 1)
         width = edges[1] - edges[0]
         first, last = edges[:-1], edges[1:]
@@ -307,7 +310,7 @@ class Piece:
                 best = (nodes * count, half, max(2, nodes), count)
             elif best is not None:
                 break
-            radius /= 1.6
+            radius /= 1.8
         if best is None:
             raise ArithmeticError("the integrand turns too fast")
         _, half, nodes, count = best
@@ -374,12 +377,13 @@ def mixed(y: Array, rate: float) -> Array:
     Near -1 the argument of log1p would lose what 1 - q says exactly: there the sum is taken as it stands.
     """
     part = rate * np.expm1(np.minimum(y, 30.0))
-    with np.errstate(divide="ignore"):
-        small = np.where(
-            part < -0.5, np.log((1 - rate) + rate * np.exp(np.minimum(y, 0.0))), np.log1p(np.maximum(part, -0.5))
-        )
-    large = y + np.log(rate + (1 - rate) * np.exp(-np.maximum(y, 30.0)))
-    return np.where(y < 30.0, small, large)
+    value: Array = np.log1p(np.maximum(part, -0.5))
+    if rate > 0.5:
+        with np.errstate(divide="ignore"):
+            value = np.where(part < -0.5, np.log((1 - rate) + rate * np.exp(np.minimum(y, 0.0))), value)
+    if np.max(y, initial=0.0) > 30.0:
+        value = np.where(y < 30.0, value, y + np.log(rate + (1 - rate) * np.exp(-np.maximum(y, 30.0))))
+    return value
 
 
 @lru_cache(maxsize=64)

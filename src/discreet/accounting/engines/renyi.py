@@ -32,7 +32,7 @@ def renyi_bound(event: events.Event, order: float) -> float | None:
                 known = pair(event, direction, victim)
             except UnsupportedEvent:
                 return None
-            if known is None or any(c * piece.slope > FARTHEST for piece in known.law.pieces):
+            if known is None or known.law.tail > 0 or any(c * piece.slope > FARTHEST for piece in known.law.pieces):
                 return None
             try:
                 value, error = known.law.log_moment(c, 1e-16)

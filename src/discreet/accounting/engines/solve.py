@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
+from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Atoms
 from discreet.accounting.engines.contour import FARTHEST, Composition, Contour, Terms, contour
-from discreet.accounting.engines.grid import Grid, grid
-from discreet.accounting.engines.law import GaussianLaw, Law
+from discreet.accounting.engines.enumerate import enumerated
+from discreet.accounting.engines.grid import Grid, TooFineError, grid
+from discreet.accounting.engines.law import GaussianLaw, Law, TableLaw
 from discreet.accounting.engines.once import Once
 from discreet.accounting.engines.pairs import Pair
 from discreet.errors import UnsupportedEvent
@@ -60,8 +63,25 @@ class Solver:
             terms = engine.delta(epsilon)
             if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
-        terms = self._engine(epsilon=epsilon).delta(epsilon)
-        return _bracket(terms)
+        try:
+            return _bracket(self._engine(epsilon=epsilon).delta(epsilon))
+        except UnsupportedEvent:
+            return self._chernoff(epsilon)
+
+    def _chernoff(self, epsilon: float) -> Bracket:
+        """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
+        infinite = self.composition.infinite
+        cs = np.geomspace(0.1, 100.0, 31)
+        k = self.composition.cumulants(cs)[0]
+        c = float(cs[int(np.argmin(k - cs * epsilon))])
+        try:
+            total = sum(times * sum(law.log_moment(c, 1e-12)) for law, times in self.composition.parts)
+        except ArithmeticError:
+            return Bracket(infinite * (1 - 1e-12), 1.0, {"nothing known": 1.0})
+        upper = (
+            infinite + self.composition.removed + math.exp(min(0.0, log_kappa(c) + total - c * epsilon)) * (1 + 1e-12)
+        )
+        return Bracket(infinite * (1 - 1e-12), min(1.0, upper), {"one moment": min(1.0, upper)})
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""
@@ -75,6 +95,9 @@ class Solver:
         if delta <= infinite * (1 + 1e-12):
             if delta < infinite * (1 - 1e-12):
                 return Bracket(math.inf, math.inf)
+            if infinite == 0.0:  # δ = 0: the largest loss there is
+                firm = not any(isinstance(law, TableLaw) for law, _ in self.composition.parts)
+                return Bracket(self.ceiling() * (1 - 2e-12) if firm else 0.0, self.ceiling())
             # δ is p∞ but for rounding: the largest finite loss will do; if δ were a little more, less would.
             more = self.epsilon(infinite * (1 + 1e-9)).lower
             return Bracket(more, self.ceiling())
@@ -85,8 +108,8 @@ class Solver:
 
     def _engine(self, *, epsilon: float | None = None, delta: float | None = None) -> Contour | Grid | Once:
         made: Contour | Grid | Once
-        if len(self.composition.parts) == 1 and self.composition.parts[0][1] == 1:
-            made = self._once(epsilon, delta)
+        if self._single is not None:
+            made = self._once(self._single, epsilon, delta)
             self.held = [made]
             return made
         for attempt in (self._contour, self._grid, self._longest):
@@ -112,23 +135,65 @@ class Solver:
         return made
 
     def _grid(self, epsilon: float | None, delta: float | None) -> Grid:
-        made = grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE))
+        """Refine the lattice until the bracket is narrow enough, or no finer one fits."""
+        wanted, made = (
+            max(self.tolerance, COARSE),
+            grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE)),
+        )
+        for _ in range(5):
+            width = _relative_width(made, epsilon, delta)
+            if width <= wanted:
+                break
+            step = made.step * min(0.5, max(1 / 64, 0.6 * math.sqrt(wanted / width)))
+            try:
+                finer = grid(self.composition, epsilon=epsilon, delta=delta, relative=wanted, step=step)
+            except TooFineError:
+                break
+            if finer.step >= made.step:
+                break
+            made = finer
         self.name = "lattice"
         return made
 
-    def _once(self, epsilon: float | None, delta: float | None) -> Once:
-        law = self.composition.parts[0][0]
-        self.name = "one integral"
+    @cached_property
+    def _single(self) -> Law | None:
+        """The composition as one law, where it is one or can be spelled out as one."""
+        if len(self.composition.parts) == 1 and self.composition.parts[0][1] == 1:
+            return self.composition.parts[0][0]
+        return enumerated(self.composition.parts)
+
+    def _once(self, law: Law, epsilon: float | None, delta: float | None) -> Once:
+        self.name = "one integral" if law.spelled().pieces else "one sum"
+        largest = sum(count * one.largest() for one, count in self.composition.parts)
         if epsilon is None:
             assert delta is not None
             c, near, _ = self.composition.saddle(log_delta=math.log(delta - self.composition.infinite))
-            return Once(law, near, 1e-14 * delta, c)
+            return Once(law, near, c, 1e-14 * delta, largest)
         c, near, log = self.composition.saddle(epsilon=epsilon)
-        return Once(law, near, math.exp(max(-690.0, min(0.0, log) - 36.0)), c)
+        return Once(law, near, c, math.exp(max(-690.0, min(0.0, log) - 36.0)), largest)
+
+    def rough(self, delta: float) -> float:
+        """Return about ε(δ), by the saddle point alone: to look for parameters, never to report."""
+        part = delta - self.composition.infinite
+        if not self.composition.parts or part <= 0:
+            return 0.0 if not self.composition.parts else math.inf
+        cut = self.composition.windowed(1e-6 * part)
+        return min(cut.saddle(log_delta=math.log(part))[1], self.ceiling())
 
     def ceiling(self) -> float:
         """Return the largest finite loss that the composition can have, rounded up; possibly infinite."""
         return sum(count * law.most() for law, count in self.composition.parts) * (1 + 1e-12)
+
+
+def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> float:
+    """Return how wide the bracket of ε is, relative to it; of δ, where that is asked, by its slope."""
+    if delta is not None:
+        found = _invert(made, delta)
+        return found.width / max(found.upper, 1e-300)
+    terms = made.delta(epsilon or 0.0)
+    if not 0 < terms.lower < terms.upper:
+        return 0.0 if terms.lower == terms.upper else 1.0
+    return math.log(terms.upper / terms.lower) / max(1.0, made.c * (epsilon or 0.0))
 
 
 def _says(atoms: Atoms) -> bool:
@@ -142,13 +207,55 @@ def _bracket(terms: Terms) -> Bracket:
 
 def _invert(engine: Contour | Grid | Once, delta: float) -> Bracket:
     """Return the ε at which the curve's two sides reach δ, each end where the inequality was seen to hold."""
-    start = engine.near
-    upper = _cross(lambda x: engine.delta(x).upper, delta, start, engine.c)
-    lower = _cross(lambda x: engine.delta(x).lower, delta, start, engine.c)
-    high, low = upper[1], lower[0]
+    near, slope = _newton(engine, delta)
+    low, high = _beside(engine, delta, near, slope) or (
+        _cross(lambda x: engine.delta(x).lower, delta, engine.near, engine.c)[0],
+        _cross(lambda x: engine.delta(x).upper, delta, engine.near, engine.c)[1],
+    )
     terms = engine.delta(high)
     unit = (high - low) / max(terms.upper - terms.lower, 1e-320)
     return Bracket(low, high, {name: part * unit for name, part in terms.budget.items()})
+
+
+def _newton(engine: Contour | Grid | Once, delta: float) -> tuple[float, float]:
+    """Return about where the middle of the bracket reaches δ, and the slope of its logarithm there."""
+
+    def gap(x: float) -> float:
+        terms = engine.delta(x)
+        return math.log(max((terms.lower + terms.upper) / 2, 1e-320) / delta)
+
+    x, slope = engine.near, -engine.c
+    at = gap(x)
+    for _ in range(8):
+        following = max(0.0, x - at / slope)
+        if abs(following - x) <= 4e-16 * x:
+            break
+        found = gap(following)
+        if found != at and (found - at) / (following - x) < 0:
+            slope = (found - at) / (following - x)
+        x, at = following, found
+        if abs(at) < 1e-15:
+            break
+    return x, slope
+
+
+def _beside(engine: Contour | Grid | Once, delta: float, near: float, slope: float) -> tuple[float, float] | None:
+    """Return (low, high) close to `near` with lower(low) ≥ δ and upper(high) ≤ δ; None if they are not close."""
+    terms = engine.delta(near)
+    if not 0 < terms.lower <= terms.upper < 1.5 * terms.lower:
+        return None
+    high = near + max(0.0, math.log(terms.upper / delta) / -slope) * 1.001
+    low = near - max(0.0, math.log(delta / terms.lower) / -slope) * 1.001
+    push = 2e-16 * near + 1e-3 * (high - low)
+    for _ in range(12):
+        above = engine.delta(high).upper > delta
+        below = low > 0 and engine.delta(low).lower < delta
+        if not above and not below:
+            return max(low, 0.0), high
+        high += push if above else 0.0
+        low -= push if below else 0.0
+        push *= 2
+    return None
 
 
 def _cross(value: Callable[[float], float], target: float, start: float, slope: float) -> tuple[float, float]:

@@ -1,0 +1,225 @@
+"""Calibration: the parameter value at which an event just meets a target, always on the certified side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from discreet import events
+from discreet.accounting.composed import EngineProfile, profile
+from discreet.accounting.conversions import check_delta, check_epsilon
+from discreet.errors import InvalidInput, UnsupportedEvent
+from discreet.profiles import Bracket, PrivacyProfile, check_rate
+
+EventOf = Callable[[float], events.Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to hold: (ε, δ), the attacker's advantage, or the true-positive rate at a false-positive rate.
+
+    Exactly one of epsilon (with delta), advantage and true_positive_rate (with false_positive_rate) is given.
+    """
+
+    epsilon: float | None = None
+    delta: float | None = None
+    advantage: float | None = None
+    true_positive_rate: float | None = None
+    false_positive_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [self.epsilon is not None, self.advantage is not None, self.true_positive_rate is not None]
+        if sum(given) != 1:
+            raise InvalidInput("give exactly one target: epsilon with delta, advantage, or true_positive_rate.")
+        if (self.epsilon is None) != (self.delta is None):
+            raise InvalidInput("a target of epsilon needs delta, and delta means nothing without it.")
+        if (self.true_positive_rate is None) != (self.false_positive_rate is None):
+            raise InvalidInput("a target of true_positive_rate needs false_positive_rate, and the other way round.")
+        if self.epsilon is not None and self.delta is not None:
+            check_epsilon(self.epsilon)
+            check_delta(self.delta)
+        for rate in (self.advantage, self.true_positive_rate, self.false_positive_rate):
+            if rate is not None:
+                check_rate(rate)
+        if (
+            self.true_positive_rate is not None
+            and self.false_positive_rate is not None
+            and self.true_positive_rate <= self.false_positive_rate
+        ):
+            raise InvalidInput("true_positive_rate must exceed false_positive_rate: guessing alone attains that.")
+
+    @property
+    def value(self) -> float:
+        """The number to stay at or below."""
+        found = next(x for x in (self.epsilon, self.advantage, self.true_positive_rate) if x is not None)
+        return float(found)
+
+    def of(self, curve: PrivacyProfile) -> Bracket:
+        """Return the quantity that the target bounds."""
+        if self.delta is not None:
+            return curve.epsilon(self.delta)
+        if self.false_positive_rate is not None:
+            return curve.true_positive_rate(self.false_positive_rate)
+        return curve.advantage()
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A parameter value that meets a target, and what it reaches.
+
+    Args:
+        value: Of the parameter.
+        reached: The bracket of what the target bounds, at this value; its upper end is at most the target.
+        event: The event at this value.
+    """
+
+    value: float
+    reached: Bracket
+    event: events.Event
+
+
+def calibrate(
+    event_of: EventOf,
+    target: Target,
+    *,
+    low: float,
+    high: float,
+    rising: bool = False,
+    integral: bool = False,
+    tolerance: float = 1e-10,
+) -> Calibration:
+    """Return the most useful parameter value in [low, high] that meets the target.
+
+    Args:
+        event_of: The event at a parameter value: a noise multiplier, a sample rate, a number of steps …
+        target: What must hold.
+        low: Least value to consider, above 0.
+        high: Largest value to consider.
+        rising: Whether the loss rises with the parameter (steps, sample rate): then the largest value that
+            meets the target is returned. Otherwise (noise) the least.
+        integral: Whether the parameter is a whole number.
+        tolerance: Relative distance from the exact value at which the search ends; ignored if integral.
+
+    Guarantee: the event at the returned value meets the target by the upper end of its bracket.
+    Evidence: proven, docs/proofs/contour.md; the search itself needs no proof.
+    Assumes: event_of describes what will run.
+    Not protected: if the loss is not monotone in the parameter, the value is safe but need not be the best.
+
+    Raises:
+        InvalidInput: no value in the range meets the target, or an argument is out of range.
+        UnsupportedEvent: no engine brackets the event anywhere near.
+    """
+    if not (0 < low <= high < math.inf):
+        raise InvalidInput(f"low and high must satisfy 0 < low <= high < infinity, got {low!r} and {high!r}.")
+    search = _Search(event_of, target, rising=rising, integral=integral)
+    if integral:
+        low, high = float(math.ceil(low)), float(math.floor(high))
+    safe, unsafe = (low, high) if rising else (high, low)
+    start = search.guess(safe, unsafe)
+    found = search.pair(start, safe, unsafe)
+    if found is None:
+        raise InvalidInput(
+            f"no value between {low!r} and {high!r} meets the target: at {safe!r} the value is "
+            f"{search.reached[safe].upper!r}, the target {target.value!r}.",
+            remedy="Give a wider range, or a target that is easier to meet.",
+        )
+    safe, unsafe = found
+    return search.result(safe if safe == unsafe else _narrow(search, safe, unsafe, 0.0 if integral else tolerance))
+
+
+class _Search:
+    """Remembers what was asked; a value that no engine reaches does not meet the target."""
+
+    def __init__(self, event_of: EventOf, target: Target, *, rising: bool, integral: bool) -> None:
+        self.event_of, self.target, self.rising, self.integral = event_of, target, rising, integral
+        self.reached: dict[float, Bracket] = {}
+
+    def guess(self, safe: float, unsafe: float) -> float:
+        """Return about where the target is met, from quick estimates where there are any."""
+        a, b = math.log(safe), math.log(unsafe)
+        for _ in range(40):
+            middle = math.exp((a + b) / 2)
+            curve = profile(self.event_of(self._whole(middle)))
+            rough = curve.rough(self.target.delta) if self.target.delta and isinstance(curve, EngineProfile) else None
+            if rough is None or abs(a - b) < 1e-7:
+                break
+            a, b = ((a + b) / 2, b) if rough <= self.target.value else (a, (a + b) / 2)
+        return self._whole(math.exp((a + b) / 2))
+
+    def _whole(self, value: float) -> float:
+        return float(round(value)) if self.integral else value
+
+    def pair(self, start: float, safe: float, unsafe: float) -> tuple[float, float] | None:
+        """Return a value that meets the target and a close one that does not (or the same one twice, at the end of the range).
+
+        From the start outwards, by steps that grow: far values may cost an engine much.
+        """
+        worse = 1.0 if self.rising else -1.0  # the way in which the loss grows
+        last, step = start, 1e-6
+        meets = self.gap(start) <= 0
+        while True:
+            end = unsafe if meets else safe
+            if last == end:
+                return (last, last) if meets else None
+            following = last * math.exp(worse * step if meets else -worse * step)
+            if self.integral:
+                following = last + max(1.0, abs(round(following - last))) * (1 if following > last else -1)
+            following = min(max(following, min(safe, unsafe)), max(safe, unsafe))
+            if (self.gap(following) <= 0) != meets:
+                return (last, following) if meets else (following, last)
+            last, step = following, min(step * 16, 0.7)
+
+    def gap(self, value: float) -> float:
+        """Return log(reached / target): at most 0 where the target is met."""
+        if value not in self.reached:
+            try:
+                self.reached[value] = self.target.of(profile(self.event_of(value)))
+            except UnsupportedEvent:
+                if not self.reached:
+                    raise
+                self.reached[value] = Bracket(0.0, math.inf)
+        upper = self.reached[value].upper
+        if upper <= self.target.value:
+            return min(0.0, math.log(max(upper, 1e-300) / max(self.target.value, 1e-300)))
+        return max(5e-324, math.log(min(upper, 1e300) / max(self.target.value, 1e-300)))
+
+    def result(self, value: float) -> Calibration:
+        """Return the calibration at a value that was asked."""
+        return Calibration(value, self.reached[value], self.event_of(value))
+
+
+def _narrow(search: _Search, safe: float, unsafe: float, tolerance: float) -> float:
+    """Return a value that meets the target next to one that does not; tolerance 0 is for whole numbers.
+
+    log of the loss is smooth in log of the parameter: a secant finds it in a few steps, and the
+    bracket of the two sides keeps it honest.
+    """
+    at_safe, at_unsafe = search.gap(safe), search.gap(unsafe)
+    for turn in range(200):
+        if abs(safe - unsafe) <= (1 if tolerance == 0 else tolerance * abs(safe)):
+            break
+        a, b = math.log(safe), math.log(unsafe)
+        if at_unsafe < 300 and turn % 3 != 2:
+            guess = math.exp(a + (b - a) * at_safe / (at_safe - at_unsafe))
+            guess *= math.exp((-0.3 if search.rising else 0.3) * tolerance)  # a little to the safe side
+        else:
+            guess = math.exp((a + b) / 2)
+        guess = _inside(guess, safe, unsafe, tolerance)
+        if guess in (safe, unsafe):
+            break
+        found = search.gap(guess)
+        if found <= 0:
+            safe, at_safe = guess, found
+        else:
+            unsafe, at_unsafe = guess, found
+    return safe
+
+
+def _inside(guess: float, safe: float, unsafe: float, tolerance: float) -> float:
+    """Return the guess, strictly between the two sides; whole if it has to be."""
+    low, high = min(safe, unsafe), max(safe, unsafe)
+    if tolerance == 0:
+        return float(min(max(round(guess), low + 1), high - 1)) if high - low > 1 else safe
+    margin = 0.2 * tolerance * low
+    return min(max(guess, low + margin), high - margin) if high - low > 2 * margin else safe
