@@ -68,10 +68,28 @@ def _profile(event: events.Event, tolerance: float) -> PrivacyProfile:
         firm = [tuple((part, count) for part, count in parts if part.status != "loose") for parts, _ in directions]
         below = tuple(solve.Solver.of(parts, tolerance) for parts in firm)
     if "loose" in statuses or len(known) < len(counts):
-        rest = analytic(event)
+        try:
+            rest = analytic(event)
+        except UnsupportedEvent as error:
+            raise _unknown([single for single in counts if single not in known]) from error
     above = solvers if len(known) == len(counts) else ()
     reverses = tuple(reverse for _, reverse in directions)
     return EngineProfile(above, below, reverses, rest, attained="dominating" not in statuses)
+
+
+def _unknown(missing: list[events.Event]) -> UnsupportedEvent:
+    """Return the error for events of which neither a dominating pair nor a Rényi curve is known."""
+    names = sorted({_named(event) for event in missing})
+    return UnsupportedEvent(
+        f"no dominating pair is known for {', '.join(names)}.",
+        remedy="Use a sampling and a relation for which one is: the reference of accounting lists them.",
+    )
+
+
+def _named(event: events.Event) -> str:
+    relation = getattr(event, "relation", None)
+    inner = "" if relation is None else f" of {' and '.join(part.kind for part in events.parts(event))}"
+    return f"{event.kind}{inner}" + ("" if relation is None else f" under {relation.value}")
 
 
 def _one_relation(event: events.Event) -> None:

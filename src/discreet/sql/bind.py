@@ -186,7 +186,7 @@ def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> 
 
 
 def _guarantee(dataset: Dataset, kind: str, event: events.Event, epsilon: float, delta: float) -> Guarantee:
-    profile = accounting.profile(event)
+    profile = accounting.analytic(event)
     assumptions = ["The declared bounds and keys are public knowledge."]
     if not dataset.unit.enforced:
         rows = dataset.unit.max_rows

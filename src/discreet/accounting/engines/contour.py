@@ -148,7 +148,7 @@ class Contour:
             "quadrature and rounding": 2 * scale * (rounding + max(0.0, total) * wrong),
             "window": self.removed,
         }
-        return Terms(min(1.0, max(0.0, lower)), min(1.0, max(0.0, upper) * (1 + 4 * EPS)), budget)
+        return Terms(min(1.0, max(0.0, lower)), min(1.0, max(0.0, upper) * (1 + 4 * EPS) + 5e-324), budget)
 
 
 def contour(

@@ -332,10 +332,34 @@ def grid(
     return _on(composition, even, (c, at), tolerance, relative)
 
 
+def _gathered(law: Law, step: float, tolerance: float) -> tuple[tuple[Atoms, Atoms], float]:
+    """Return the law's atoms above and below, and the offset of its lattice.
+
+    Where a law has most of its mass inside one cell, a point is laid on that mass's own loss: else it would
+    have to go to a neighbour, an error of first order.
+    """
+    offset = law.offset
+    both = gathered(law, step, offset, tolerance)
+    if law.spacing > 0 or not law.pieces:
+        return both, offset
+    for _ in range(2):
+        index = np.rint((both[1].losses - offset) / step).astype(np.int64)
+        first = int(index.min())
+        mass = np.bincount(index - first, both[1].masses)
+        top = int(np.argmax(mass))
+        if float(mass[top]) < 0.1:
+            break
+        held = index - first == top
+        inverse = float(both[1].masses[held] @ np.exp(offset + step * (top + first) - both[1].losses[held]))
+        offset += step * (top + first) - math.log(inverse / float(mass[top]))
+        both = gathered(law, step, offset, tolerance)
+    return both, offset
+
+
 def _on(composition: Composition, step: float, near: tuple[float, float], tolerance: float, relative: float) -> Grid:
     """Return the composition on lattices of this step, tilted for what is asked near (c, ε)."""
     c, at = near
-    gathers = [(gathered(law, step, law.offset, tolerance), law.offset, count) for law, count in composition.parts]
+    gathers = [(*_gathered(law, step, tolerance), count) for law, count in composition.parts]
     sides = []
     for above in (True, False):
         parts = [

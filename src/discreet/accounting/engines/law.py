@@ -23,6 +23,7 @@ from discreet.accounting.engines.pieces import EPS, Piece
 
 Complex = npt.NDArray[np.complex128]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
+SMALL = 40_000  # exponentials that cost less than a product of matrices
 SHORT = 128  # terms of one product of matrices, so that no sum is long
 SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
 BLOCK = 48  # columns of the product that gives all e^{iul} at once
@@ -118,7 +119,10 @@ class Law:
         """Whether a window could help: some piece has an unbounded loss that a coin makes rare."""
         return any(piece.base == "normal" and piece.form != "add" and piece.rate < 1 for piece in self.pieces)
 
-    densest = 0.0  # how close the points of a tabulated law lie, where it stands for a continuous one
+    @property
+    def densest(self) -> float:
+        """How close the points lie, where there are so many that they pass for a continuous law; else 0."""
+        return self.spacing if self.atoms.losses.size >= 50 else 0.0
 
     @cached_property
     def offset(self) -> float:
@@ -197,8 +201,8 @@ class Law:
             moved.append(piece.loss_error(x))
             shaky.append(50 + piece.unsure / EPS + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
             missing += span.left_out * math.exp(span.log_size - log_scale) + 2 * tolerance
-        if self.atoms.losses.size:
-            at, mass = self.atoms.losses, self.atoms.masses
+        if self.atoms.losses.size or not self.pieces:
+            at, mass = (self.atoms.losses, self.atoms.masses) if self.atoms.losses.size else (np.zeros(1), np.ones(1))
             logs.append(np.log(mass))
             losses.append(at)
             moved.append(8 * np.abs(at) + 4)
@@ -228,7 +232,7 @@ class Law:
         """Return about K(c), K'(c) and K''(c) at each c: to look for parameters, not to certify."""
         log_weights, losses = self._scan
         tilt = np.multiply.outer(c, losses)
-        near = np.max(np.abs(tilt), axis=1) < 300
+        near = (np.max(np.abs(tilt), axis=1) < 600) & (np.max(tilt, axis=1) > -1) & (np.max(tilt, axis=1) < 300)
         value, mean, spread = np.empty(c.size), np.empty(c.size), np.empty(c.size)
         if near.any():
             weights = np.exp(log_weights)
@@ -237,7 +241,8 @@ class Law:
             total = small + float(weights.sum())
             first = (grown @ losses + float(weights @ losses)) / total
             second = (grown @ squares + float(weights @ squares)) / total
-            value[near], mean[near] = np.log1p(np.maximum(small - self.infinite, -0.999)), first
+            value[near] = np.where(total < 0.5, np.log(total), np.log1p(np.maximum(small - self.infinite, -0.5)))
+            mean[near] = first
             spread[near] = np.maximum(second - first * first, 1e-30 * second)
         if not near.all():
             exponent = log_weights + tilt[~near]
@@ -262,15 +267,15 @@ class Law:
         if top < 30 and float(np.max(np.abs(tilt))) < 600:
             weights = np.exp(nodes.log_weights)
             grown = np.expm1(tilt)
-            value = 1 - self.infinite + float(weights @ grown)
-            error = (
-                EPS * float(weights @ (np.abs(grown) * nodes.shaky) + c * (weights * np.exp(tilt)) @ nodes.moved)
-                + nodes.missing * math.exp(min(nodes.log_scale, 700.0))
-                + self.slack * float(weights @ np.abs(grown))
-                + 2 * EPS * self.infinite
-            )
-            log = math.log1p(value - 1) if abs(value - 1) > 0.3 else math.log1p(float(weights @ grown) - self.infinite)
-            return log, error / value + 4 * EPS * abs(log)
+            change = float((weights * grown).sum()) - self.infinite
+            if change > -0.5:
+                size = weights * np.abs(grown)
+                error = EPS * float((size * (nodes.shaky + SUMMED) + c * (size + weights) * nodes.moved).sum())
+                error += (
+                    nodes.missing * math.exp(nodes.log_scale) + self.slack * float(size.sum()) + 2 * EPS * self.infinite
+                )
+                log = math.log1p(change)
+                return log, error / (1 + change) + 4 * EPS * abs(log)
         grown = np.exp(nodes.log_weights + tilt - top)
         total = float(grown.sum())
         log = math.log(total) + top
@@ -374,12 +379,17 @@ class TableLaw(Law):
     Args:
         table: The one above.
         beneath: The one below.
-        densest: Distance of neighbouring points, where the tables stand for a continuous law; else 0.
+        distance: Of neighbouring points, where the tables stand for a continuous law; else 0.
     """
 
     table: Atoms = NONE
     beneath: Atoms = NONE
-    densest: float = 0.0
+    distance: float = 0.0
+
+    @property
+    def densest(self) -> float:
+        """See `Law.densest`."""
+        return self.distance
 
     def points(self, *, above: bool) -> Atoms:
         """See `Law.points`."""
@@ -401,7 +411,7 @@ class TableLaw(Law):
 
     def log_moment(self, c: float, tolerance: float) -> tuple[float, float]:  # noqa: ARG002 - a sum
         """Return log M(c) of the law above, and its error."""
-        exponent = np.log(self.table.masses) + c * self.table.losses
+        exponent = np.log(np.maximum(self.table.masses, 1e-320)) + c * self.table.losses
         top = float(exponent.max())
         grown = np.exp(exponent - top)
         total = float(grown.sum())
@@ -415,6 +425,9 @@ def _waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     u = step·(Ja + b): e^{iu·l} - 1 = A·B + A + B with A = e^{i·step·Ja·l} - 1 and B = e^{i·step·b·l} - 1,
     so that all of them cost one matrix product, and small ones keep small errors.
     """
+    if (count + 1) * away.size <= SMALL:
+        direct: Complex = (_turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
+        return direct
     block = min(BLOCK, count + 1)
     rows = -(-(count + 1) // block)
     outer = _turned(np.outer(step * block * np.arange(rows), away))

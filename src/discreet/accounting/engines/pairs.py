@@ -346,7 +346,7 @@ def _allocated(event: events.RandomAllocation, direction: Direction) -> Pair | N
     if event.steps == 1:
         return Pair(GaussianLaw(squared=mu * mu))
     above, below = allocation(mu, event.steps, adding=direction == "add", lost=LOST, step=FINE)
-    return Pair(TableLaw(table=above, beneath=below, densest=FINE))
+    return Pair(TableLaw(table=above, beneath=below, distance=FINE))
 
 
 def _mixture(event: events.Mixture, direction: Direction) -> Pair | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +22,7 @@ from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
 
 RELATIVE = 1e-12  # of δ, for each error term of the contour
+WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
 COARSE = 3e-7  # of ε: what the lattice aims at, unless more is allowed
 
 
@@ -64,8 +65,8 @@ class Solver:
             if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
         try:
-            return _bracket(self._engine(epsilon=epsilon).delta(epsilon))
-        except UnsupportedEvent:
+            return _bracket(next(self._engines(epsilon, None)).delta(epsilon))
+        except StopIteration:
             return self._chernoff(epsilon)
 
     def _chernoff(self, epsilon: float) -> Bracket:
@@ -103,26 +104,32 @@ class Solver:
             return Bracket(more, self.ceiling())
         if self.ceiling() <= least:
             return Bracket(0.0, self.ceiling())
-        engine = self._engine(delta=delta)
-        return _invert(engine, delta)
+        best = Bracket(0.0, self.ceiling())
+        for engine in self._engines(None, delta):
+            found = invert(engine, delta)
+            upper = min(found.upper, best.upper)
+            best = Bracket(min(upper, max(found.lower, best.lower)), upper, found.budget)
+            if best.width <= WIDE * best.upper:
+                return best
+        if not math.isfinite(best.upper) or best.lower == 0.0:
+            raise _out_of_reach()
+        return best
 
-    def _engine(self, *, epsilon: float | None = None, delta: float | None = None) -> Contour | Grid | Once:
+    def _engines(self, epsilon: float | None, delta: float | None) -> Iterator[Contour | Grid | Once]:
+        """Yield what can answer, the quickest first; a later one is asked only if an earlier one's bracket is wide."""
         made: Contour | Grid | Once
         if self._single is not None:
             made = self._once(self._single, epsilon, delta)
             self.held = [made]
-            return made
+            yield made
+            return
         for attempt in (self._contour, self._grid, self._longest):
             try:
                 made = attempt(epsilon, delta)
             except ArithmeticError:
                 continue
             self.held = [made, *self.held[:24]]
-            return made
-        raise UnsupportedEvent(
-            "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
-            remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
-        )
+            yield made
 
     def _contour(self, epsilon: float | None, delta: float | None) -> Contour:
         made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
@@ -188,12 +195,19 @@ class Solver:
 def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> float:
     """Return how wide the bracket of ε is, relative to it; of δ, where that is asked, by its slope."""
     if delta is not None:
-        found = _invert(made, delta)
+        found = invert(made, delta)
         return found.width / max(found.upper, 1e-300)
     terms = made.delta(epsilon or 0.0)
     if not 0 < terms.lower < terms.upper:
         return 0.0 if terms.lower == terms.upper else 1.0
     return math.log(terms.upper / terms.lower) / max(1.0, made.c * (epsilon or 0.0))
+
+
+def _out_of_reach() -> UnsupportedEvent:
+    return UnsupportedEvent(
+        "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
+        remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
+    )
 
 
 def _says(atoms: Atoms) -> bool:
@@ -205,7 +219,7 @@ def _bracket(terms: Terms) -> Bracket:
     return Bracket(terms.lower, terms.upper, terms.budget)
 
 
-def _invert(engine: Contour | Grid | Once, delta: float) -> Bracket:
+def invert(engine: Contour | Grid | Once, delta: float) -> Bracket:
     """Return the ε at which the curve's two sides reach δ, each end where the inequality was seen to hold."""
     near, slope = _newton(engine, delta)
     low, high = _beside(engine, delta, near, slope) or (
@@ -243,6 +257,8 @@ def _beside(engine: Contour | Grid | Once, delta: float, near: float, slope: flo
     """Return (low, high) close to `near` with lower(low) ≥ δ and upper(high) ≤ δ; None if they are not close."""
     terms = engine.delta(near)
     if not 0 < terms.lower <= terms.upper < 1.5 * terms.lower:
+        return None
+    if not terms.lower / (1 + 1e-6) <= delta <= terms.upper * (1 + 1e-6):
         return None
     high = near + max(0.0, math.log(terms.upper / delta) / -slope) * 1.001
     low = near - max(0.0, math.log(delta / terms.lower) / -slope) * 1.001
@@ -286,11 +302,13 @@ def _cross(value: Callable[[float], float], target: float, start: float, slope: 
         high += reach
         at_high, reach = gap(high), 2 * reach + 1e-300
     if at_high > 0:
-        raise UnsupportedEvent("the curve does not fall to this δ within this engine's reach.")
-    for _ in range(60):
+        return low, math.inf
+    for turn in range(120):
         if high - low <= 4e-16 * high:
             break
-        guess = low + (high - low) * at_low / (at_low - at_high) if at_low > at_high else (low + high) / 2
+        guess = (low + high) / 2
+        if turn % 3 != 2 and at_low > at_high:  # a secant, and now and then a bisection: the curve may have corners
+            guess = low + (high - low) * at_low / (at_low - at_high)
         margin = max(1e-3 * (high - low), 2e-16 * high)
         guess = min(max(guess, low + margin), high - margin)
         at = gap(guess)
