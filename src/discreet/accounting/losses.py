@@ -299,7 +299,8 @@ def _paired(event: events.Event, order: float) -> Fraction | None:
     """Return the divergence of the dominating pair, given that it shows nothing outright; None where none is known.
 
     With probability 1 - δ the loss is finite. Its law P' then has P'^α = (1 - δ)^-α · P^α on the same outputs, so
-    that D_α(P'‖Q) is the divergence of the finite part and α/(α - 1)·log(1/(1 - δ)) more.
+    that D_α(P'‖Q) is the divergence of the finite part and α/(α - 1)·log(1/(1 - δ)) more. The δ itself goes to its
+    column; why a filter may add both up: docs/proofs/approximate.md.
     """
     lost = _shown(event)
     if lost is None:
