@@ -108,6 +108,65 @@ class PrivacyProfile(ABC):
             best = min(best, math.tanh(epsilon / 2) + 2 * delta / (1 + math.exp(min(epsilon, 700.0))))
         return Bracket(self.delta(0.0).lower, min(1.0, best * MARGIN))
 
+    def group(self, size: int) -> PrivacyProfile:
+        """Return the curve of `size` units together: what is proved when a family, or a person's copies, change at once."""
+        return GroupProfile(self, size)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupProfile(PrivacyProfile):
+    """Several units at once, from the curve of one.
+
+    Neighbours at distance k are joined by k steps: (ε, δ)-DP for one gives (kε, δ·(1 + e^ε + … + e^{(k-1)ε}))
+    for k, and the best true-positive rate is that of one, applied k times. The lower ends are those of one unit.
+    """
+
+    inner: PrivacyProfile
+    size: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise InvalidInput(f"a group must be a whole number of at least 1, got {self.size!r}.")
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        """The inner method, for so many units."""
+        return f"{self.inner.method}, for {self.size} units together"
+
+    def delta(self, epsilon: float) -> Bracket:
+        """Return a bracket of δ(ε)."""
+        one = epsilon / self.size
+        found = self.inner.delta(one)
+        steps = sum(math.exp(min(700.0, i * one)) for i in range(self.size))
+        return Bracket(self.inner.delta(epsilon).lower, min(1.0, found.upper * steps * MARGIN))
+
+    def epsilon(self, delta: float) -> Bracket:
+        """Return a bracket of ε(δ): the least of a search at which `delta` is met."""
+        lower = self.inner.epsilon(delta).lower
+        if self.delta(0.0).upper <= delta:
+            return Bracket(0.0, 0.0)
+        low, high = 0.0, max(1e-6, self.size * self.inner.epsilon(delta).upper)
+        while math.isfinite(high) and self.delta(high).upper > delta and high < 1e9:
+            low, high = high, 2 * high
+        if not high < 1e9:
+            return Bracket(lower, math.inf)
+        while high - low > 1e-9 * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.delta(middle).upper > delta else (low, middle)
+        return Bracket(min(lower, high), high)
+
+    def true_positive_rate(self, false_positive_rate: float) -> Bracket:
+        """Return the highest rate of any attacker: that of one unit, once for each unit."""
+        check_rate(false_positive_rate)
+        rate = float(false_positive_rate)
+        for _ in range(self.size):
+            rate = self.inner.true_positive_rate(rate).upper
+        return Bracket(self.inner.true_positive_rate(false_positive_rate).lower, rate)
+
+    def advantage(self) -> Bracket:
+        """Return δ(0)."""
+        return self.delta(0.0)
+
 
 def check_rate(rate: float) -> None:
     """Refuse what is no rate."""

@@ -1,5 +1,7 @@
 """Accounting, first floor: from events to proved losses, curves and filters. No data, no randomness."""
 
+from discreet.accounting.calibrate import Calibration, Target, calibrate
+from discreet.accounting.composed import profile
 from discreet.accounting.conversions import (
     rdp_delta,
     rdp_epsilon,
@@ -8,8 +10,6 @@ from discreet.accounting.conversions import (
     zcdp_epsilon,
     zcdp_rho,
 )
-from discreet.accounting.calibrate import Calibration, Target, calibrate
-from discreet.accounting.composed import profile
 from discreet.accounting.curves import analytic
 from discreet.accounting.dpsgd import Sampling, dpsgd
 from discreet.accounting.filters import budget, capacity, statement

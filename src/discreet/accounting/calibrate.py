@@ -116,7 +116,10 @@ def calibrate(
     if integral:
         low, high = float(math.ceil(low)), float(math.floor(high))
     safe, unsafe = (low, high) if rising else (high, low)
-    start = search.guess(safe, unsafe)
+    start, slope = search.guess(safe, unsafe)
+    quick = None if integral else search.newton(start, slope, (low, high), tolerance)
+    if quick is not None:
+        return search.result(quick)
     found = search.pair(start, safe, unsafe)
     if found is None:
         raise InvalidInput(
@@ -135,17 +138,53 @@ class _Search:
         self.event_of, self.target, self.rising, self.integral = event_of, target, rising, integral
         self.reached: dict[float, Bracket] = {}
 
-    def guess(self, safe: float, unsafe: float) -> float:
-        """Return about where the target is met, from quick estimates where there are any."""
+    def guess(self, safe: float, unsafe: float) -> tuple[float, float]:
+        """Return about where the target is met, and the slope of log loss in log value there, from quick estimates."""
         a, b = math.log(safe), math.log(unsafe)
-        for _ in range(40):
-            middle = math.exp((a + b) / 2)
-            curve = profile(self.event_of(self._whole(middle)))
-            rough = curve.rough(self.target.delta) if self.target.delta and isinstance(curve, EngineProfile) else None
-            if rough is None or abs(a - b) < 1e-7:
+        at_a, at_b = self._rough(a), self._rough(b)
+        if at_a is None or at_b is None or not at_a < 0 < at_b:
+            return self._whole(math.exp((a + b) / 2)), 0.0
+        slope = 0.0
+        for turn in range(30):
+            middle = (a + b) / 2 if turn % 3 == 2 else a + (b - a) * at_a / (at_a - at_b)
+            found = self._rough(middle)
+            if found is None:
                 break
-            a, b = ((a + b) / 2, b) if rough <= self.target.value else (a, (a + b) / 2)
-        return self._whole(math.exp((a + b) / 2))
+            slope = (at_b - at_a) / (b - a)
+            if abs(found) < 1e-4:
+                return self._whole(math.exp(middle)), slope
+            a, at_a, b, at_b = (middle, found, b, at_b) if found < 0 else (a, at_a, middle, found)
+        return self._whole(math.exp((a + b) / 2)), slope
+
+    def _rough(self, log_value: float) -> float | None:
+        """Return about log(loss / target), within ±60; None where nothing quick is known."""
+        if self.target.delta is None:
+            return None
+        curve = profile(self.event_of(self._whole(math.exp(log_value))))
+        rough = curve.rough(self.target.delta) if isinstance(curve, EngineProfile) else None
+        if rough is None or self.target.value <= 0:
+            return None
+        return min(60.0, max(-60.0, math.log(max(rough, 1e-30) / self.target.value)))
+
+    def newton(self, value: float, slope: float, ends: tuple[float, float], tolerance: float) -> float | None:
+        """Return a value that meets the target to within the tolerance, from a start that is already close; else None."""
+        if slope == 0.0:
+            return None
+        last: tuple[float, float] | None = None
+        for _ in range(10):
+            if not ends[0] <= value <= ends[1]:
+                return None
+            found = self.gap(value)
+            if -2 * tolerance * abs(slope) <= found <= 0:
+                return value
+            if not abs(found) < 0.5:
+                return None
+            at = math.log(value)
+            if last is not None and abs(found - last[1]) > 1e-11 and at != last[0]:
+                slope = (found - last[1]) / (at - last[0])
+            last = (at, found)
+            value = math.exp(at - (found + tolerance * abs(slope)) / slope)
+        return None
 
     def _whole(self, value: float) -> float:
         return float(round(value)) if self.integral else value

@@ -25,7 +25,7 @@ from discreet.accounting.gaussian import gaussian_curve, gaussian_inverse
 from discreet.accounting.losses import loss, pure, rho
 from discreet.accounting.measures import Measure
 from discreet.errors import UnsupportedEvent
-from discreet.profiles import Bracket, PrivacyProfile, check_rate
+from discreet.profiles import Bracket, GroupProfile, PrivacyProfile, check_rate
 
 ORDERS = (*(1 + k / 8 for k in range(1, 33)), *range(6, 65), 80, 96, 128, 192, 256, 512, 1024)
 
@@ -190,6 +190,11 @@ class GaussianProfile(PrivacyProfile):
         rate = math.erfc(-(quantile + self.mu) / math.sqrt(2)) / 2
         size = 1e-12 * (1 + quantile**2) * (1 + self.mu)
         return Bracket(max(false_positive_rate, rate * (1 - size)), min(1.0, rate * (1 + size)))
+
+    def group(self, size: int) -> PrivacyProfile:
+        """Return the curve of `size` units together: exactly that of `size` times mu."""
+        GroupProfile(self, size)  # refuses what is no size
+        return GaussianProfile(math.nextafter(size * self.mu, math.inf))
 
     def advantage(self) -> Bracket:
         """Return 2Φ(mu / 2) - 1."""

@@ -14,6 +14,7 @@ from discreet.profiles import Bracket, highest
 
 if TYPE_CHECKING:
     from discreet.accounting.engines.bank import Rows
+    from discreet.accounting.engines.contour import Contour
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,27 @@ def _rows(event: events.Event) -> tuple[Rows, ...]:
 
 
 def _read(rows: Rows, delta: float) -> Bracket:
-    from discreet.accounting.engines.solve import invert
-
     row, chernoff = rows.best(delta)
     if not math.isfinite(chernoff):
         return Bracket(0.0, math.inf)
-    found = invert(rows.contour(row, chernoff), delta)
-    return found if found.upper <= chernoff else Bracket(min(found.lower, chernoff), chernoff, {"one moment": chernoff})
+    return _near(rows.contour(row, chernoff), delta, chernoff)
+
+
+def _near(contour: Contour, delta: float, chernoff: float) -> Bracket:
+    """Return the ε where the upper side reaches δ, from below where the lower side is seen to; a few secants."""
+    x, slope = chernoff, -contour.c
+    last: tuple[float, float] | None = None
+    for _ in range(12):
+        terms = contour.delta(x)
+        at = math.log(max(terms.upper, 1e-320) / delta)
+        if -1e-11 <= at <= 0 or (x == 0.0 and at <= 0):
+            low = max(0.0, x + math.log(max(terms.lower, 1e-320) / delta) / -slope * 1.001 - 1e-12 * x)
+            firm = terms.lower > 0 and contour.delta(low).lower >= delta
+            return Bracket(low if firm else 0.0, x, terms.budget)
+        if last is not None and x != last[0] and (at - last[1]) / (x - last[0]) < 0:
+            slope = (at - last[1]) / (x - last[0])
+        last = (x, at)
+        x = min(chernoff, max(0.0, x - (at + 5e-12) / slope))
+        if x == last[0]:
+            break
+    return Bracket(0.0, chernoff, {"one moment": chernoff})

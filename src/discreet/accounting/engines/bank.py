@@ -41,6 +41,7 @@ class Rows:
         errors: Relative errors of their exponentials.
         end: log of the envelope at the last node, shape (rows,).
         removed: P-mass cut off, shape (rows,).
+        beyond: log M(3·c_j) of the same cut, rounded up, shape (rows,).
         infinite: log of the probability of no infinite loss.
         kinds: How many different sums went in, for rounding.
     """
@@ -53,6 +54,7 @@ class Rows:
     errors: Array
     end: Array
     removed: Array
+    beyond: Array
     infinite: float
     kinds: int
 
@@ -67,6 +69,7 @@ class Rows:
             self.errors + other.errors,
             self.end + other.end,
             self.removed + other.removed,
+            self.beyond + other.beyond,
             self.infinite + other.infinite,
             self.kinds + other.kinds,
         )
@@ -82,6 +85,7 @@ class Rows:
             self.errors * count,
             self.end * count,
             self.removed * count,
+            self.beyond * count,
             self.infinite * count,
             self.kinds,
         )
@@ -99,12 +103,7 @@ class Rows:
         return row, max(0.0, float(epsilon[row]) * (1 + 1e-12))
 
     def contour(self, row: int, near: float) -> Contour:
-        """Return the row as a contour; the aliasing from above is bounded by the best row further right."""
-        later = np.arange(CS.size) > row + 1
-        exponents = np.where(
-            later, _KAPPA + self.real - CS * near - 2 * math.pi * (CS - CS[row]) / (CS[row] / 5), np.inf
-        )
-        other = int(np.argmin(exponents)) if later.any() else row
+        """Return the row as a contour; the aliasing from above is bounded at three times its c, for the same cut."""
         c = float(CS[row])
         middle = float(self.real[row] + self.low[row]) / 2
         return Contour(
@@ -119,7 +118,7 @@ class Rows:
             shape=self.shape[row],
             errors=self.errors[row],
             log_end=float(self.end[row]),
-            above=(float(CS[other]), float(self.real[other]) if other != row else math.inf),
+            above=(3 * c, float(self.beyond[row])),
             infinite=self.lost(),
             removed=float(self.removed[row]),
             kinds=self.kinds,
@@ -130,7 +129,7 @@ def nothing() -> Rows:
     """Return the rows of no spending."""
     zero = np.zeros(CS.size)
     flat = np.zeros((CS.size, COUNT + 1))
-    return Rows(zero, zero, zero, zero, flat.astype(np.complex128), flat, zero, zero, 0.0, 0)
+    return Rows(zero, zero, zero, zero, flat.astype(np.complex128), flat, zero, zero, zero, 0.0, 0)
 
 
 @lru_cache(maxsize=1024)
@@ -146,9 +145,9 @@ def rows(event: events.Event, direction: Direction) -> Rows:
             f"{event.kind!r} has no transform, which an odometer needs.", remedy="Account for it with profile()."
         )
     made = [_row(_cut(known.law, float(c)), float(c)) for c in CS]
-    real, low, centre, shape, errors, end, removed = (np.array([row[k] for row in made]) for k in range(7))
+    real, low, centre, shape, errors, end, removed, beyond = (np.array([row[k] for row in made]) for k in range(8))
     infinite = math.log1p(-min(known.law.infinite, 1 - 1e-16))
-    return Rows(real, low, centre, np.abs(centre), shape, errors, end, removed, infinite, 1)
+    return Rows(real, low, centre, np.abs(centre), shape, errors, end, removed, beyond, infinite, 1)
 
 
 def _cut(law: Law, c: float) -> Law:
@@ -161,13 +160,14 @@ def _cut(law: Law, c: float) -> Law:
     return next((cut for cut in cuts if float(cut.cumulants(at)[0][0]) <= 1.1 * bulk), law.windowed(LOSTS[-1]))
 
 
-def _row(law: Law, c: float) -> tuple[float, float, float, Complex, Array, float, float]:
+def _row(law: Law, c: float) -> tuple[float, float, float, Complex, Array, float, float, float]:
     flat = np.zeros(COUNT + 1)
-    nothing_known = (math.inf, math.inf, 0.0, flat.astype(np.complex128), flat, 0.0, 0.0)
+    nothing_known = (math.inf, math.inf, 0.0, flat.astype(np.complex128), flat, 0.0, 0.0, math.inf)
     if float(law.cumulants(np.array([c]))[0][0]) > 500:
         return nothing_known
     try:
-        moments = law.moments(c, c / 5, COUNT, 1e-19)
+        moments = law.moments(c, c / 5, COUNT, 1e-18)
+        beyond = sum(law.log_moment(3 * c, 1e-14))
     except ArithmeticError:
         return nothing_known
     end = law.decay(c, moments.real + moments.real_error).log_bound(np.array([c / 5 * COUNT]))
@@ -179,4 +179,5 @@ def _row(law: Law, c: float) -> tuple[float, float, float, Complex, Array, float
         moments.errors,
         float(end[0]),
         law.removed,
+        beyond,
     )

@@ -77,9 +77,10 @@ class Composition:
                 eps = k1 - 1 / cs - 1 / (1 + cs)
                 variance = k2 + 1 / cs**2 + 1 / (1 + cs) ** 2
                 log = k - cs * np.maximum(eps, 0.0) - np.log(cs) - np.log1p(cs) - 0.5 * np.log(2 * np.pi * variance)
-            reached = eps >= epsilon if epsilon is not None else (log <= log_delta) | ~np.isfinite(log)
-            if epsilon is None:
-                reached &= eps > 0
+            if log_delta is not None:
+                reached = ((log <= log_delta) | ~np.isfinite(log)) & (eps > 0)
+            else:
+                reached = eps >= (epsilon or 0.0)
             if not reached.any():
                 k_at = cs.size - 1
             else:
@@ -113,10 +114,10 @@ class Contour:
     @cached_property
     def _fixed(self) -> tuple[Complex, float, float, float, float]:
         """What does not depend on ε: e^K / (z(1+z)), the sums of its moduli that bound rounding, and the end."""
-        z = self.c + 1j * self.u
-        value = np.exp(self.shape) / (z * (1 + z))
+        z: Complex = self.c + 1j * self.u
+        value: Complex = np.exp(self.shape) / (z * (1 + z))
         value[0] *= 0.5
-        size = np.abs(value)
+        size: Array = np.abs(value)
         # For a turn t ≤ 1/100 of the phase, expm1(e + t) ≤ expm1(e) + 1.01·e^e·t.
         still = float((size * np.expm1(self.errors)).sum()) + 64 * EPS * float(size.sum())
         turning = 1.01 * (6 + self.kinds) * EPS * float((size * np.exp(self.errors) * self.u).sum())
@@ -212,10 +213,10 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
     real = error = phase = phase_size = 0.0
     shape = np.zeros(nodes + 1, dtype=np.complex128)
     errors = np.zeros(nodes + 1)
-    for k, (law, times) in enumerate(cut.parts):
+    for at, (law, times) in enumerate(cut.parts):
         moments = law.moments(c, step, nodes, tolerance)
-        if moments.real + moments.real_error > guesses[k]:
-            decays[k] = (law.decay(c, moments.real + moments.real_error), times)
+        if moments.real + moments.real_error > guesses[at]:
+            decays[at] = (law.decay(c, moments.real + moments.real_error), times)
         real += times * moments.real
         error += times * moments.real_error
         phase += times * moments.centre

@@ -47,9 +47,9 @@ def _sums(atoms: Atoms, count: int) -> Atoms:
     rest = float(masses[1] + masses[2])
     outer = _binomial(count, float(masses[0]), rest)
     found: list[Atoms] = []
-    for k in range(count + 1):  # k of the count fall on the last two
-        inner = _sums(Atoms(losses[1:], masses[1:] / rest), k)
-        found.append(Atoms(inner.losses + (count - k) * losses[0], inner.masses * outer[k]))
+    for both in range(count + 1):  # so many of the count fall on the last two
+        inner = _sums(Atoms(losses[1:], masses[1:] / rest), both)
+        found.append(Atoms(inner.losses + (count - both) * losses[0], inner.masses * outer[both]))
     return Atoms(np.concatenate([part.losses for part in found]), np.concatenate([part.masses for part in found]))
 
 

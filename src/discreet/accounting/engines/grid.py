@@ -20,11 +20,19 @@ from discreet.accounting.engines.contour import Composition, Terms
 from discreet.accounting.engines.law import Law, gathered
 from discreet.accounting.engines.pieces import EPS
 
-LARGEST = 2**23  # points of one transform
+LARGEST = 2**21  # points of one transform
 
 
 class TooFineError(ArithmeticError):
-    """The step that this accuracy needs makes the transform too large."""
+    """A step makes the transform too large.
+
+    Args:
+        step: The step.
+    """
+
+    def __init__(self, step: float = math.inf) -> None:
+        super().__init__("the lattice is too fine")
+        self.step = step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,21 +129,22 @@ class Composed:
         epsilon = epsilon - self.shift if self.above else epsilon + self.shift
         unit = float(self.points[1] - self.points[0])
         first = max(0, math.floor((epsilon - float(self.points[0])) / unit))
-        last = first + 2 + math.ceil(min(720.0 / (self.c * unit), 1e9))  # beyond, a point weighs less than e^-700
+        last = first + 2 + math.ceil(min(48.0 / (self.c * unit), 1e9))  # beyond, all points weigh less than e^-48
         gap = np.maximum(self.points[first:last] - epsilon, 0.0)
         weight = np.exp(-self.c * gap) * -np.expm1(-gap)
         total = float(weight @ self.tilted[first:last])
         norm = math.sqrt(float(weight @ weight))
         exponent = self.scale - self.c * epsilon
-        if exponent > 690:
+        unsure = 8 * EPS * (abs(self.scale) + self.c * abs(epsilon) + 10)
+        if exponent > 690 or unsure > 0.5 or self.scale_error > 0.5:
             return 1.0 if self.above else 0.0
         scale = math.exp(exponent)
-        wrong = math.expm1(min(1.0, 8 * EPS * (abs(self.scale) + self.c * abs(epsilon) + 10)))
+        wrong = math.expm1(unsure)
         # What lies outside of the window, and what the masses' own errors move, weighs at most κ(c) each.
         error = (
-            1e-300
+            math.exp(-48.0)
             + self.rounding * norm
-            + math.exp(log_kappa(self.c)) * (self.outside + math.expm1(min(1.0, self.scale_error)))
+            + math.exp(log_kappa(self.c)) * (self.outside + math.expm1(self.scale_error))
         )
         if self.above:
             return min(1.0, scale * (total + error) * (1 + wrong) + self.infinite)
@@ -189,7 +198,7 @@ def compose(
     low, high, outside = _window(laws, epsilon, tolerance)
     size = 1 << max(4, math.ceil(math.log2((high - low) / step + 2)))
     if size > LARGEST:
-        raise TooFineError
+        raise TooFineError(step)
     start = math.floor((low - offset) / step)
     spectrum = np.ones(size // 2 + 1, dtype=np.complex128)
     entered = 0.0
@@ -326,7 +335,7 @@ def grid(
     if spacing > 0 and all(law.aligned(spacing) for law in laws):
         return _on(composition, spacing, (c, at), tolerance, relative)
     wanted = math.sqrt(relative * max(at, 1e-3 / c) / (repeats * (1 + c)))
-    least = max([_reach(laws, tolerance) / 2**21, *(2 * law.densest for law in laws)])
+    least = max([_reach(laws, tolerance) / 2**19, *(2 * law.densest for law in laws)])
     step = max(least, step or max(wanted, _reach(laws, tolerance) / 2**14))
     even = spacing / math.ceil(spacing / step) if spacing > 0 else step
     return _on(composition, even, (c, at), tolerance, relative)

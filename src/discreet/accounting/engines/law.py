@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from discreet.accounting.engines.atoms import NONE, Array, Atoms
 from discreet.accounting.engines.pieces import EPS, Piece
 
-Complex = npt.NDArray[np.complex128]
+Complex = npt.NDArray[np.complexfloating[Any, Any]]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
 SMALL = 40_000  # exponentials that cost less than a product of matrices
 SHORT = 128  # terms of one product of matrices, so that no sum is long
@@ -207,7 +208,8 @@ class Law:
             losses.append(at)
             moved.append(8 * np.abs(at) + 4)
             shaky.append(8 + 3 * np.abs(np.log(mass)) + 3 * c * np.abs(at))
-        return Nodes(*(np.concatenate(part) for part in (logs, losses, shaky, moved)), missing, log_scale)
+        together = [np.concatenate(part) for part in (logs, losses, shaky, moved)]
+        return Nodes(together[0], together[1], together[2], together[3], missing, log_scale)
 
     @cached_property
     def _scan(self) -> tuple[Array, Array]:
@@ -401,7 +403,7 @@ class TableLaw(Law):
         masses = np.add.reduceat(self.table.masses, starts)
         return np.log(np.maximum(masses, 1e-300)), self.table.losses[starts]
 
-    def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
+    def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:  # noqa: ARG002 - refused
         """Refuse: two laws have no one transform."""
         raise ArithmeticError("a law known by two tables has no contour")
 
@@ -433,10 +435,11 @@ def _waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     outer = _turned(np.outer(step * block * np.arange(rows), away))
     inner = _turned(np.outer(away, step * np.arange(block)))
     heavy = outer * weights
-    result = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
+    result: Complex = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
     for start in range(0, away.size, SHORT):
         result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
-    return result.ravel()[: count + 1]
+    flat: Complex = result.ravel()[: count + 1]
+    return flat
 
 
 def _turned(angle: Array) -> Complex:

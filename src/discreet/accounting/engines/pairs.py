@@ -70,7 +70,7 @@ def classes(event: events.Event) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _pair(event: events.Event, direction: Direction, victim: int) -> Pair | None:  # noqa: C901, PLR0911 - one arm a kind
+def _pair(event: events.Event, direction: Direction, victim: int) -> Pair | None:  # noqa: C901 - one arm a kind
     match event:
         case events.Pure():
             return Pair(_pure(event.epsilon))

@@ -42,13 +42,13 @@ class _Plan(NamedTuple):
 
     low: float
     half: float
-    count: int
+    panels: int
     nodes: int
 
     @property
     def cost(self) -> int:
         """Nodes in all."""
-        return self.count * self.nodes
+        return self.panels * self.nodes
 
 
 class Span(NamedTuple):
@@ -267,7 +267,8 @@ class Piece:
             value = value + self.log_mix(y_high)
             tilt = self.log_mix(y_high) - self._log_least(self.y(-high), self.y(-low), angle)
             turn = turn + self._turn(self.y(-low), angle)
-        return np.where(fine, value + c * np.maximum(tilt, 0.0) + u * turn, np.inf)
+        sup: Array = np.where(fine, value + c * np.maximum(tilt, 0.0) + u * turn, np.inf)
+        return sup
 
     def _turn(self, y: Array, angle: Array) -> Array:
         """Return |arg X| at base loss y + i·angle; it grows with both, for angles below π."""
@@ -281,16 +282,16 @@ class Piece:
         if self.rate == 1.0:
             return y_low + 0.0 * angle
         first, last = self.share(y_low), self.share(y_high)
-        mixed = np.where(
-            (first <= 0.5) & (last >= 0.5), 1.0, np.maximum(4 * first * (1 - first), 4 * last * (1 - last))
-        )
-        return self.log_mix(y_low) + np.log1p(-mixed * np.sin(angle / 2) ** 2) / 2
+        ends = np.maximum(4 * first * (1 - first), 4 * last * (1 - last))
+        most: Array = np.where((first <= 0.5) & (last >= 0.5), 1.0, ends)
+        least: Array = self.log_mix(y_low) + np.log1p(-most * np.sin(angle / 2) ** 2) / 2
+        return least
 
     def log_rare(self, low: Array, high: Array, c: float) -> Array:
         """Return log of a lower bound of the loss density w·e^{cl} / |dl/dx| on the cells [low, high]."""
         if self.base == "normal":
             farthest = np.maximum(np.abs(low), np.abs(high))
-            value = -farthest * farthest / 2 - _LOG_PI + math.log(self.weight)
+            value: Array = -farthest * farthest / 2 - _LOG_PI + math.log(self.weight)
         else:
             value = self.log_base(high)
         steep = self.share(self.y(high))
@@ -301,7 +302,8 @@ class Piece:
         else:
             value = value + (1 + c) * self.log_mix(self.y(low)) - c * self.log_mix(self.y(-low))
             steep = steep + self.share(self.y(-low))
-        return value - np.log(self.slope * steep) - 1e-12 * (1 + np.abs(value))
+        rare: Array = value - np.log(self.slope * steep) - 1e-12 * (1 + np.abs(value))
+        return rare
 
     # ------------------------------------------------------------------------------ quadrature
 
@@ -316,9 +318,9 @@ class Piece:
         xs, weights = [], []
         for plan in plans:
             at, weight = _gauss(plan.nodes)
-            middle = plan.low + plan.half * (2 * np.arange(plan.count) + 1)
+            middle = plan.low + plan.half * (2 * np.arange(plan.panels) + 1)
             xs.append((middle[:, None] + plan.half * at[None, :]).ravel())
-            weights.append(np.tile(plan.half * weight, plan.count))
+            weights.append(np.tile(plan.half * weight, plan.panels))
         return np.concatenate(xs), np.concatenate(weights)
 
     def _plans(self, c: float, u: float, low: float, high: float, log_need: float) -> list[_Plan]:

@@ -21,8 +21,10 @@ from discreet.accounting.engines.pairs import Pair
 from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
 
+CURVE = 1e-8  # relative width of δ at which a neighbour's contour still serves a curve
 RELATIVE = 1e-12  # of δ, for each error term of the contour
 WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
+MANY = 2000  # repetitions beyond which no lattice is fine enough to be worth trying first
 COARSE = 3e-7  # of ε: what the lattice aims at, unless more is allowed
 
 
@@ -86,7 +88,16 @@ class Solver:
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""
-        return [self.delta(epsilon) for epsilon in epsilons]
+        found: dict[float, Bracket] = {}
+        engine: Contour | Grid | Once | None = None
+        for epsilon in sorted(set(epsilons)):
+            terms = None if engine is None else engine.delta(epsilon)
+            if terms is None or not 0 < terms.upper - terms.lower <= CURVE * terms.upper:
+                found[epsilon] = self.delta(epsilon)
+                engine = self.held[0] if self.held else None
+            else:
+                found[epsilon] = _bracket(terms)
+        return [found[epsilon] for epsilon in epsilons]
 
     def epsilon(self, delta: float, least: float = 0.0) -> Bracket:
         """Return a bracket of ε(δ); a cheap one if it cannot exceed `least`."""
@@ -123,7 +134,8 @@ class Solver:
             self.held = [made]
             yield made
             return
-        for attempt in (self._contour, self._grid, self._longest):
+        many = sum(count for _, count in self.composition.parts) > MANY
+        for attempt in (self._longest, self._grid) if many else (self._contour, self._grid, self._longest):
             try:
                 made = attempt(epsilon, delta)
             except ArithmeticError:
@@ -143,17 +155,23 @@ class Solver:
 
     def _grid(self, epsilon: float | None, delta: float | None) -> Grid:
         """Refine the lattice until the bracket is narrow enough, or no finer one fits."""
-        wanted, made = (
-            max(self.tolerance, COARSE),
-            grid(self.composition, epsilon=epsilon, delta=delta, relative=max(self.tolerance, COARSE)),
-        )
+        wanted = max(self.tolerance, COARSE)
+        step: float | None = None
+        made: Grid | None = None
+        while made is None:  # as coarse as it has to be for the whole composition to fit
+            try:
+                made = grid(self.composition, epsilon=epsilon, delta=delta, relative=wanted, step=step)
+            except TooFineError as error:
+                if not error.step < 1.0:
+                    raise
+                step = 4 * error.step
         for _ in range(5):
             width = _relative_width(made, epsilon, delta)
             if width <= wanted:
                 break
-            step = made.step * min(0.5, max(1 / 64, 0.6 * math.sqrt(wanted / width)))
+            finer_step = made.step * min(0.5, max(1 / 64, 0.6 * math.sqrt(wanted / width)))
             try:
-                finer = grid(self.composition, epsilon=epsilon, delta=delta, relative=wanted, step=step)
+                finer = grid(self.composition, epsilon=epsilon, delta=delta, relative=wanted, step=finer_step)
             except TooFineError:
                 break
             if finer.step >= made.step:
@@ -205,7 +223,7 @@ def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> f
 
 def _out_of_reach() -> UnsupportedEvent:
     return UnsupportedEvent(
-        "no engine brackets this event here: its loss has too many scales for a lattice of 2^23 points.",
+        "no engine brackets this event here: its loss has too many scales for a lattice of 2^21 points.",
         remedy="Ask at a larger δ or ε, or for fewer runs; the Rényi orders bound it from above.",
     )
 
@@ -287,27 +305,29 @@ def _cross(value: Callable[[float], float], target: float, start: float, slope: 
     low = high = start
     at_low = at_high = gap(start)
     reach = abs(at_low) / slope + 1e-13 * start
-    for _ in range(200):
-        if at_low >= 0 or low == 0.0:
-            break
+    while at_low < 0 and low > 0.0:
         low = max(0.0, low - reach)
         at_low, reach = gap(low), 2 * reach + 1e-300
     if at_low < 0:
         return 0.0, 0.0
     reach = abs(at_high) / slope + 1e-13 * start
-    for _ in range(200):
-        if at_high <= 0:
-            break
+    while at_high > 0 and high < 1e12:
         low, at_low = high, at_high
         high += reach
         at_high, reach = gap(high), 2 * reach + 1e-300
-    if at_high > 0:
-        return low, math.inf
+    return _between(gap, (low, at_low), (high, at_high)) if at_high <= 0 else (low, math.inf)
+
+
+def _between(
+    gap: Callable[[float], float], left: tuple[float, float], right: tuple[float, float]
+) -> tuple[float, float]:
+    """Narrow a bracket: secants, and now and then a bisection, for the curve may have corners."""
+    (low, at_low), (high, at_high) = left, right
     for turn in range(120):
         if high - low <= 4e-16 * high:
             break
         guess = (low + high) / 2
-        if turn % 3 != 2 and at_low > at_high:  # a secant, and now and then a bisection: the curve may have corners
+        if turn % 3 != 2 and at_low > at_high:
             guess = low + (high - low) * at_low / (at_low - at_high)
         margin = max(1e-3 * (high - low), 2e-16 * high)
         guess = min(max(guess, low + margin), high - margin)
