@@ -133,6 +133,26 @@ def test_plan_and_run(place, capsys):
     assert show["accounts"][0]["spent"]["loss"] == spent
 
 
+def test_the_composed_history_stands_beside_the_filter(place, capsys):
+    """What ran lies between the two ends; the filter is above both; and the label says what the number may be called."""
+    labels = []
+    for command in ([], ["run", place.folder, "--yes", "--only", "people"], ["run", place.folder, "--yes"]):
+        assert run([*map(str, command or ["plan", place.folder])]) == 0
+        code, show = answer(capsys, "ledger", "show", place.folder)
+        assert code == 0
+        check(show, "discreet ledger show")
+        (account,) = show["accounts"]
+        history = account["history"]
+        labels.append(history["label"])
+        assert history["filter"] == pytest.approx(account["spent_epsilon"])
+        assert 0 <= history["epsilon_lower"] <= history["epsilon"] <= history["filter"]
+        assert (history["epsilon"] > 0) == bool(command)
+    assert labels == ["guarantee", "guarantee", "estimate"]
+    place.change("[ledger]", "fixed_beforehand = true\n\n[ledger]")
+    _, show = answer(capsys, "ledger", "show", place.folder)
+    assert show["accounts"][0]["history"] == history | {"label": "promise"}
+
+
 def test_run_one(place, capsys):
     code, done = answer(capsys, "run", place.folder, "--yes", "--only", "ages")
     assert (code, [item["name"] for item in done["releases"]]) == (0, ["ages"])

@@ -113,16 +113,19 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show budgets, what was spent, and on what. With --json every entry in full."""
-    ledger, _ = _open_book(book)
+    ledger, project = _open_book(book)
     names = ledger.populations()
     if population is not None:
         names = [_known(population, names)]
     accounts = [(ledger.account(name), ledger.entries(name)) for name in names]
     if as_json:
+        fixed = project is not None and project.settings.about.get("fixed_beforehand") is True
         show_json(
             {
                 "accounts": [
-                    _account(account) | {"entries": [entry.to_dict() for entry in entries]}
+                    _account(account)
+                    | {"history": _history(account, entries, fixed=fixed)}
+                    | {"entries": [entry.to_dict() for entry in entries]}
                     for account, entries in accounts
                 ]
             }
@@ -130,6 +133,14 @@ def show(
         return
     for account, entries in accounts:
         _show_account(account, entries)
+
+
+def _history(account: Account, entries: list[Entry], *, fixed: bool) -> dict[str, Any]:
+    """Return what was spent so far, by the filter and by the curve of what ran; the curve is worked out here and now."""
+    from discreet.explain import budget
+
+    found = budget.history(account, entries, fixed=fixed)
+    return {name: found[name] for name in ("filter", "epsilon", "epsilon_lower", "label", "method")}
 
 
 def _show_account(account: Account, entries: list[Entry]) -> None:

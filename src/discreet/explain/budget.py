@@ -53,6 +53,7 @@ def finite(value: float) -> float | None:
 def budget(facts: Account, entries: Sequence[Entry], shown: Mapping[int, str]) -> dict[str, Any]:
     """Return the ledger's bar: one part for each charge; `shown` names those that the report holds."""
     charges = [entry for entry in entries if entry.kind == "charge"]
+    costs, capacity = [entry.cost for entry in charges], facts.capacity
     parts = [
         {
             "number": position,
@@ -62,25 +63,24 @@ def budget(facts: Account, entries: Sequence[Entry], shown: Mapping[int, str]) -
             "who": entry.who,
             "analyst": entry.analyst,
             "purpose": entry.purpose,
-            "loss": entry.cost.loss,
-            "delta": entry.cost.delta,
-            "share": share(entry.cost.loss, facts.capacity.loss),
-            "share_delta": share(entry.cost.delta, facts.capacity.delta),
+            "loss": cost.loss,
+            "delta": cost.delta,
+            "share": share(cost.loss, capacity.loss),
+            "share_delta": share(cost.delta, capacity.delta),
             "hash": entry.hash,
         }
-        for position, entry in enumerate(charges, start=1)
+        for position, (entry, cost) in enumerate(zip(charges, costs, strict=True), start=1)
     ]
-    loss = sum(entry.cost.loss for entry in charges)
-    atoms = sum(entry.cost.delta for entry in charges)
+    loss, atoms = sum(cost.loss for cost in costs), sum(cost.delta for cost in costs)
     return {
         "parts": parts,
         "loss": loss,
-        "capacity": facts.capacity.loss,
+        "capacity": capacity.loss,
         "atoms": atoms,
-        "capacity_atoms": facts.capacity.delta,
-        "spent": share(loss, facts.capacity.loss),
-        "left": max(0.0, 1 - share(loss, facts.capacity.loss)),
-        "spent_atoms": share(atoms, facts.capacity.delta),
+        "capacity_atoms": capacity.delta,
+        "spent": share(loss, capacity.loss),
+        "left": max(0.0, 1 - share(loss, capacity.loss)),
+        "spent_atoms": share(atoms, capacity.delta),
         "analysts": _analysts(facts, parts),
     }
 

@@ -116,6 +116,7 @@ SHOWN = frozenset({"title", "sentence", "sql", "notes"})
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
+    cost = entry.cost
     return {
         "sequence": entry.sequence,
         "kind": entry.kind,
@@ -124,8 +125,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "analyst": entry.analyst,
         "purpose": entry.purpose,
         "request": entry.request,
-        "loss": entry.cost.loss,
-        "delta": entry.cost.delta,
+        "loss": cost.loss,
+        "delta": cost.delta,
         "digest": entry.digest,
         "hash": entry.hash,
         "previous": entry.previous,

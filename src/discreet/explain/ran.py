@@ -14,7 +14,11 @@ from discreet.profiles import Bracket, PrivacyProfile
 
 def composed(held: Iterable[events.Event]) -> events.Composed:
     """Return the events as one, equal ones counted together: a ledger of many charges knows few different events."""
-    counts = Counter(held)
+    each = list(held)
+    times = Counter(map(id, each))  # a ledger gives equal events as one object; to hash them all again is slow
+    counts: Counter[events.Event] = Counter()
+    for one in {id(one): one for one in each}.values():
+        counts[one] += times[id(one)]
     return events.Composed(tuple(one if n == 1 else events.Repeated(n, one) for one, n in counts.items()))
 
 
