@@ -78,7 +78,9 @@ AUTODP = (OLD, "autodp", "autodp", "autodp_accounts.py")
 OPAKE = (RUST, "opake-accounting", "opake.accounting", "opake_accounts.py", "sgd gaussian truncated allocation")
 SUBSAMPLED = (NEW, "pld-accounting", "PLD_accounting", "pld_accounting_accounts.py")
 EVERY = "sgd gaussian laplace response truncated replace fixed allocation mixed"
-OURS = Contender("discreet", None, "discreet", "discreet", "discreet_accounts.py", EVERY, {}, "curve")
+OURS = Contender(
+    "discreet", None, "discreet", "discreet", "discreet_accounts.py", EVERY, {}, "curve calibrate odometer"
+)
 CONTENDERS = (
     Contender("dp-accounting PLD 1e-4", *GOOGLE, "sgd gaussian laplace response truncated replace mixed",
               {"of": "pld", "grid": 1e-4}, "curve calibrate odometer"),
@@ -141,7 +143,7 @@ def hetero200():
     )]  # fmt: skip
 
 
-def spends(count=24):
+def spends(count=60):
     """A Gaussian, a Laplace and a subsampled Gaussian in turn, no two alike."""
     makers = (lambda i: part("gaussian", sigma=40 + i), lambda i: part("laplace", scale=60 + i),
               lambda i: sgd(0.01 + 0.0001 * i, 1 + 0.01 * i, 1))  # fmt: skip
@@ -171,8 +173,8 @@ TASKS = (
          asked(1e-5, part("replace", 10_000, **BATCHES)), (10.880781533634,) * 2),
     Task("T9", "delta of 1,000 epsilons up to 12, as T1; the table shows the one at 6",
          asked(1e-5, MIDDLING, question="curve", epsilons=[0.012 * i for i in range(1000)])),
-    Task("T10", "odometer: 24 different spends, epsilon at delta 1e-6 after each; cost of all, last readout",
-         asked(1e-6, *spends(), question="odometer")),
+    Task("T10", "odometer: 60 different spends and the same again, epsilon at delta 1e-6 after each; the readout after 60, the "
+         "cost of one spend and readout when all were met before", asked(1e-6, *spends(), question="odometer")),
     Task("T11", "batches of 500 of 50,000, fixed size, replacement; sigma 2 of its sensitivity, 10,000 steps, delta 1e-5",
          asked(1e-5, part("fixed", 10_000, people=50_000, batch=500, sigma=2.0)), (2.561562659265,) * 2),
     Task("T12a", "DP-SGD, rate 1e-5, sigma 0.3, 1,000,000 steps, delta 1e-12", asked(1e-12, sgd(1e-5, 0.3, 1_000_000)),
@@ -269,8 +271,9 @@ def task_table(task, parties, chosen):
     """Ask all, ours first and last, and print what they said."""
     print(f"\n{task.name}: {task.text}", flush=True)
     able = [party for party in parties if party[0].answers(task.asked)]
-    ours = [party for party in able if party[0] is OURS]
-    said = [(party, single(*answer(party, task.asked, chosen, limit=chosen.limit))) for party in [*able, *ours]]
+    said = [(party, single(*answer(party, task.asked, chosen, limit=chosen.limit))) for party in able]
+    said += [(party, single(*answer(party, task.asked, chosen, limit=chosen.limit)))
+             for party, one in said if party[0] is OURS and "first" not in one]  # fmt: skip
     mine = [one for party, one in said if party[0] is OURS and "problem" not in one]
     cost = statistics.median(one["cpu"] for one in mine) if mine else None
     truth = task.truth or ((mine[0]["lower"], mine[0]["upper"]) if mine else None)
@@ -287,7 +290,7 @@ def task_table(task, parties, chosen):
         errors = [error(one[end], truth, side) for end, side in (("upper", 0), ("lower", 1))]
         ratio = f"{spent / cost:8.2f}x" if cost else "       - "
         print(f"{head} {ends[0]:17} {ends[1]:17} {errors[0]:>11}  {errors[1]:>11} {spent * 1e3:9.4g} {ratio}"
-              f"{verdict(contender, one, truth)}", flush=True)  # fmt: skip
+              f"{verdict(contender, one, truth)}{remark(one)}", flush=True)  # fmt: skip
     if truth is None:
         print("the truth is not known: ours gave no answer, and there is no other")
     able_names = {party[0].name for party in able}
@@ -315,6 +318,14 @@ def error(value, truth, side):
         return "-"
     value, truth = (one[MIDDLE] if isinstance(one, list) else one for one in (value, truth[side]))
     return f"{value - truth:+.2e}"
+
+
+def remark(one):
+    """Return what a number does not show: how far apart the ends of a curve are, what new mechanisms cost."""
+    upper, lower = one["upper"], one["lower"]
+    if isinstance(upper, list) and isinstance(lower, list):
+        return f"  widest {max((a - b) / a for a, b in zip(upper, lower, strict=True) if a > 0):.1e} of its upper end"
+    return f"  at first {one['first'] * 1e3:.4g} ms each" if "first" in one else ""
 
 
 def verdict(contender, one, truth):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from meter import account
+from meter import account, spent_in_turn
 
 from discreet import events
-from discreet.accounting import profile
+from discreet.accounting import Odometer, Target, calibrate, profile
 from discreet.events import Relation
 
 MECHANISMS = {
@@ -36,10 +36,28 @@ def epsilon(task):
 
 
 def curve(task):
-    ours = profile(composed(task))
-    found = [ours.delta(epsilon) for epsilon in task["epsilons"]]
+    found = profile(composed(task)).curve(task["epsilons"])
     return [one.upper for one in found], [one.lower for one in found]
 
 
+def noise(task):
+    """Return the least sigma on the certified side: an upper end, with no lower one."""
+    (part,) = task["parts"]
+    target = Target(epsilon=task["epsilon"], delta=task["delta"])
+    return calibrate(
+        lambda sigma: composed({"parts": [part | {"sigma": sigma}]}), target, low=0.2, high=100.0
+    ).value, None
+
+
+def odometer(task):
+    events_of = [MECHANISMS[part["kind"]](part) for part in task["parts"]]
+
+    def readout(state):
+        found = state.epsilon(task["delta"])
+        return found.upper, found.lower
+
+    return spent_in_turn(Odometer.start(), events_of, Odometer.spend, readout)
+
+
 if __name__ == "__main__":
-    account({"epsilon": epsilon, "curve": curve})
+    account({"epsilon": epsilon, "curve": curve, "calibrate": noise, "odometer": odometer})

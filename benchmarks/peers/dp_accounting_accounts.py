@@ -1,7 +1,9 @@
 """Google's dp-accounting: privacy loss distributions on a grid, and Rényi orders.
 
-Its optimistic distributions are its only lower bound. No task counts releases of randomised response: version 0.6.0
-takes any number of them for one.
+Its optimistic distributions are its only lower bound. Randomised response is composed one by one, because version 0.6.0 takes any
+number of them for one. It is private under replacement of one answer by another, where the Laplace mechanism is refused:
+an accountant for each relation, put together by hand, answers for both. REPLACE_SPECIAL would take all at once, but there
+the other answer is replaced by a uniform one: a weaker guarantee.
 """
 
 from __future__ import annotations
@@ -12,14 +14,13 @@ import dp_accounting as dp
 from dp_accounting.pld import privacy_loss_distribution as pld
 from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
 from dp_accounting.rdp.rdp_privacy_accountant import RdpAccountant
-from meter import account, task
+from meter import account, spent_in_turn, task
 
 OPTIONS = task()["options"]
 RELATIONS = {
     "replace": dp.NeighboringRelation.REPLACE_ONE,
     "fixed": dp.NeighboringRelation.REPLACE_ONE,
-    # Refused under add/remove; the other parts of such a task are the same under this relation.
-    "response": dp.NeighboringRelation.REPLACE_SPECIAL,
+    "response": dp.NeighboringRelation.REPLACE_ONE,
 }
 EVENTS = {
     "sgd": lambda p: dp.PoissonSampledDpEvent(p["rate"], dp.GaussianDpEvent(p["sigma"])),
@@ -34,19 +35,31 @@ EVENTS = {
 }
 
 
-def accountant(task):
-    stated = [RELATIONS[part["kind"]] for part in task["parts"] if part["kind"] in RELATIONS]
-    relation = stated[0] if stated else dp.NeighboringRelation.ADD_OR_REMOVE_ONE
+def relation(part):
+    return RELATIONS.get(part["kind"], dp.NeighboringRelation.ADD_OR_REMOVE_ONE)
+
+
+def accountant(relation):
     if OPTIONS["of"] == "rdp":
         return RdpAccountant(neighboring_relation=relation)
     return PLDAccountant(relation, OPTIONS["grid"])
 
 
 def spent(task):
-    found = accountant(task)
+    """Return an accountant of all parts; what was spent under a second relation is added inside it."""
+    found = {each: accountant(each) for each in dict.fromkeys(map(relation, task["parts"]))}
     for part in task["parts"]:
-        found.compose(EVENTS[part["kind"]](part), part["count"])
-    return found
+        of = found[relation(part)]
+        one_by_one = part["kind"] == "response"
+        for _ in range(part["count"] if one_by_one else 1):
+            of.compose(EVENTS[part["kind"]](part), 1 if one_by_one else part["count"])
+    total, *others = found.values()
+    for other in others:
+        if OPTIONS["of"] == "rdp":
+            total._rdp = total._rdp + other._rdp  # noqa: SLF001 - there is no other way to add
+        else:
+            total._pld = total._pld.compose(other._pld)  # noqa: SLF001
+    return total
 
 
 def optimistic(task):
@@ -78,18 +91,18 @@ def curve(task):
 def calibrate(task):
     (part,) = task["parts"]
     return dp.calibrate_dp_mechanism(
-        lambda: accountant(task),
+        lambda: accountant(relation(part)),
         lambda sigma: dp.SelfComposedDpEvent(EVENTS[part["kind"]](part | {"sigma": sigma}), part["count"]),
         task["epsilon"], task["delta"], tol=1e-6,
     ), None  # fmt: skip
 
 
 def odometer(task):
-    found = accountant(task)
-    for part in task["parts"]:
-        found.compose(EVENTS[part["kind"]](part), part["count"])
-        readout = found.get_epsilon(task["delta"])
-    return readout, None
+    events = [EVENTS[part["kind"]](part) for part in task["parts"]]
+    return spent_in_turn(
+        accountant(relation(task["parts"][0])), events,
+        lambda state, event: state.compose(event), lambda state: (state.get_epsilon(task["delta"]), None),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -89,8 +89,26 @@ def _late(_number, _frame):
 
 def _once(work, asked):
     begun = time.process_time()
-    upper, lower = work(asked)
-    return {"upper": upper, "lower": lower, "cpu": time.process_time() - begun}
+    upper, lower, *measured = work(asked)
+    return {"upper": upper, "lower": lower, "cpu": time.process_time() - begun, **(measured[0] if measured else {})}
+
+
+def spent_in_turn(state, spends, spend, readout):
+    """Spend all, each followed by a readout, and then all again.
+
+    Returns:
+        The readout after the first round, and what it cost on average to spend and read, in both rounds: the first
+        one meets every mechanism for the first time.
+    """
+    costs, ends = [], []
+    for _ in range(2):
+        begun = time.process_time()
+        for one in spends:
+            state = spend(state, one)
+            read = readout(state)
+        costs.append((time.process_time() - begun) / len(spends))
+        ends.append(read)
+    return *ends[0], {"first": costs[0], "cpu": costs[1]}
 
 
 def _repeated(work, asked):
@@ -99,13 +117,13 @@ def _repeated(work, asked):
     Later ones ask for noise that differs by parts in 1e12, so that no cache has the answer.
     """
     first, again, asked_before = _once(work, asked), [], 0
-    if first["cpu"] > asked["limit"] / 3:  # no time to ask again
+    if first["cpu"] > asked["limit"] / 3 or "first" in first:  # no time to ask again; or it measured by itself
         return first
     calls = 1
     while len(again) < REPETITIONS and sum(again) * calls < SLOW:
         begun = time.process_time()
         for i in range(asked_before, asked_before + calls):
-            work(asked | {"parts": _nudged(asked["parts"], 1 + (i + 1) * 1e-12)})
+            work(_nudged(asked, 1 + (i + 1) * 1e-12))
         spent = (time.process_time() - begun) / calls
         asked_before += calls
         if calls == 1 and spent < TICKS_ENOUGH:  # the clock is too coarse for one call: ask many at a time
@@ -115,8 +133,10 @@ def _repeated(work, asked):
     return first | {"cpu": statistics.median(again)}
 
 
-def _nudged(parts, by):
-    return [{key: value * by if key in NOISES else value for key, value in part.items()} for part in parts]
+def _nudged(asked, by):
+    """Return the question about another noise; where the noise is what is asked, for another ε."""
+    parts = [{key: value * by if key in NOISES else value for key, value in part.items()} for part in asked["parts"]]
+    return asked | {"parts": parts} | ({"epsilon": asked["epsilon"] * by} if "epsilon" in asked else {})
 
 
 def _cpu():

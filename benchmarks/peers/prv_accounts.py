@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import prv_accountant as prv
-from meter import account, task
+from meter import account, spent_in_turn, task
 
 ERROR = task()["options"]["error"]
 MECHANISMS = {
@@ -28,9 +28,9 @@ def epsilon(task):
 
 def odometer(task):
     """It has none: everything again at each readout."""
-    for i in range(len(task["parts"])):
-        readout = epsilon(task | {"parts": task["parts"][: i + 1]})
-    return readout
+    return spent_in_turn(
+        [], task["parts"], lambda state, part: [*state, part], lambda state: epsilon(task | {"parts": state})
+    )
 
 
 if __name__ == "__main__":
