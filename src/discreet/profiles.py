@@ -135,25 +135,27 @@ class GroupProfile(PrivacyProfile):
 
     def delta(self, epsilon: float) -> Bracket:
         """Return a bracket of δ(ε)."""
+        return Bracket(self.inner.delta(epsilon).lower, self._upper(epsilon))
+
+    def _upper(self, epsilon: float) -> float:
         one = epsilon / self.size
-        found = self.inner.delta(one)
         steps = sum(math.exp(min(700.0, i * one)) for i in range(self.size))
-        return Bracket(self.inner.delta(epsilon).lower, min(1.0, found.upper * steps * MARGIN))
+        return min(1.0, self.inner.delta(one).upper * steps * MARGIN)
 
     def epsilon(self, delta: float) -> Bracket:
         """Return a bracket of ε(δ): the least of a search at which `delta` is met."""
-        lower = self.inner.epsilon(delta).lower
-        if self.delta(0.0).upper <= delta:
+        single = self.inner.epsilon(delta)
+        if self._upper(0.0) <= delta:
             return Bracket(0.0, 0.0)
-        low, high = 0.0, max(1e-6, self.size * self.inner.epsilon(delta).upper)
-        while math.isfinite(high) and self.delta(high).upper > delta and high < 1e9:
-            low, high = high, 2 * high
+        low, high = 0.0, max(1e-6, self.size * single.upper)
+        while math.isfinite(high) and self._upper(high) > delta and high < 1e9:
+            low, high = high, 1.5 * high
         if not high < 1e9:
-            return Bracket(lower, math.inf)
-        while high - low > 1e-9 * high:
+            return Bracket(single.lower, math.inf)
+        while high - low > 1e-6 * high:
             middle = (low + high) / 2
-            low, high = (middle, high) if self.delta(middle).upper > delta else (low, middle)
-        return Bracket(min(lower, high), high)
+            low, high = (middle, high) if self._upper(middle) > delta else (low, middle)
+        return Bracket(min(single.lower, high), high)
 
     def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest rate of any attacker: that of one unit, once for each unit."""

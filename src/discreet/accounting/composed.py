@@ -52,7 +52,7 @@ def _profile(event: events.Event, tolerance: float) -> PrivacyProfile:
     closed = exact(event)
     if closed is not None:
         return closed
-    _one_relation(event)
+    one_relation(event)
     counts = singles(event)
     if not counts:
         return ApproximateProfile(0.0)
@@ -91,8 +91,12 @@ def _named(event: events.Event) -> str:
     return f"{event.kind}{inner}" + ("" if relation is None else f" under {relation.value}")
 
 
-def _one_relation(event: events.Event) -> None:
-    """Refuse a composition whose sampled parts are bounded under different relations: no sum of them protects anybody."""
+def one_relation(event: events.Event) -> events.Relation | None:
+    """Return the relation that the sampled parts of an event are bounded under; None if nothing is sampled.
+
+    Raises:
+        UnsupportedEvent: there are several: no sum of them protects anybody.
+    """
     found = _relations(event)
     if len(found) > 1:
         names = " and ".join(sorted(relation.value for relation in found))
@@ -100,6 +104,7 @@ def _one_relation(event: events.Event) -> None:
             f"parts of this event are bounded under different relations: {names}.",
             remedy="Describe all parts under one relation; there is no silent conversion.",
         )
+    return next(iter(found), None)
 
 
 def _relations(event: events.Event) -> set[events.Relation]:

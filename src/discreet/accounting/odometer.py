@@ -8,8 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from discreet import events
+from discreet.accounting.composed import one_relation
 from discreet.accounting.conversions import check_delta
 from discreet.accounting.curves import singles
+from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket, highest
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Odometer:
     """
 
     rows: tuple[Rows, ...]
+    relation: events.Relation | None = None
     holds_for = "parameters fixed beforehand"
 
     @classmethod
@@ -45,9 +48,17 @@ class Odometer:
         """Return the odometer after one more event.
 
         Raises:
-            UnsupportedEvent: the event has no dominating pair, or none with a transform.
+            UnsupportedEvent: the event has no dominating pair, or none with a transform, or is bounded under
+                another relation than what was spent before.
         """
-        return Odometer(tuple(a.plus(b) for a, b in zip(self.rows, _rows(event), strict=True)))
+        relation = one_relation(event)
+        if relation is not None and self.relation is not None and relation is not self.relation:
+            raise UnsupportedEvent(
+                f"this event is bounded under {relation.value}, what was spent before under {self.relation.value}.",
+                remedy="Describe all of it under one relation; there is no silent conversion.",
+            )
+        rows = tuple(a.plus(b) for a, b in zip(self.rows, _rows(event), strict=True))
+        return Odometer(rows, self.relation or relation)
 
     def epsilon(self, delta: float) -> Bracket:
         """Return a bracket of ε(δ) of everything spent."""
@@ -74,10 +85,22 @@ def _rows(event: events.Event) -> tuple[Rows, ...]:
 
 
 def _read(rows: Rows, delta: float) -> Bracket:
+    if rows.kinds == 0:
+        return Bracket(0.0, 0.0)
     row, chernoff = rows.best(delta)
     if not math.isfinite(chernoff):
         return Bracket(0.0, math.inf)
-    return _near(rows.contour(row, chernoff), delta, chernoff)
+    best = _near(rows.contour(row, chernoff), delta, chernoff)
+    for way in (-1, 1):  # the best contour lies beside the row that one moment likes best
+        at = row + way
+        while 0 <= at < len(rows.real) and math.isfinite(rows.real[at]):
+            found = _near(rows.contour(at, best.upper), delta, best.upper)
+            if not found.upper < best.upper * (1 - 1e-9):
+                break
+            best, at = Bracket(max(best.lower, found.lower), found.upper, found.budget), at + way
+        if at != row + way:
+            break  # better on this side: the other need not be asked
+    return best
 
 
 def _near(contour: Contour, delta: float, chernoff: float) -> Bracket:

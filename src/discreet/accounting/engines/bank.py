@@ -92,7 +92,7 @@ class Rows:
 
     def lost(self) -> float:
         """Return the P-mass at an infinite loss."""
-        return -math.expm1(self.infinite)
+        return abs(math.expm1(self.infinite))
 
     def best(self, delta: float) -> tuple[int, float]:
         """Return the row whose Chernoff bound is best at this δ, and its ε, rounded up."""

@@ -47,7 +47,7 @@ class Composition:
     @cached_property
     def infinite(self) -> float:
         """P-mass at an infinite loss, to a few ulps."""
-        return -math.expm1(sum(count * math.log1p(-law.infinite) for law, count in self.parts))
+        return abs(math.expm1(sum(count * math.log1p(-law.infinite) for law, count in self.parts)))
 
     @property
     def removed(self) -> float:

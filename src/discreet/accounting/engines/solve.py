@@ -67,23 +67,29 @@ class Solver:
             if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
         try:
-            return _bracket(next(self._engines(epsilon, None)).delta(epsilon))
+            found = _bracket(next(self._engines(epsilon, None)).delta(epsilon))
         except StopIteration:
             return self._chernoff(epsilon)
+        if found.width < 0.5:
+            return found
+        known = self._chernoff(epsilon)
+        return known if known.upper < found.upper else found
 
     def _chernoff(self, epsilon: float) -> Bracket:
         """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
         infinite = self.composition.infinite
         cs = np.geomspace(0.1, 100.0, 31)
         k = self.composition.cumulants(cs)[0]
-        c = float(cs[int(np.argmin(k - cs * epsilon))])
-        try:
-            total = sum(times * sum(law.log_moment(c, 1e-12)) for law, times in self.composition.parts)
-        except ArithmeticError:
-            return Bracket(infinite * (1 - 1e-12), 1.0, {"nothing known": 1.0})
-        upper = (
-            infinite + self.composition.removed + math.exp(min(0.0, log_kappa(c) + total - c * epsilon)) * (1 + 1e-12)
-        )
+        best, tried = 0.0, 0
+        for c in cs[np.argsort(k - cs * epsilon)].tolist():
+            try:
+                total = sum(times * sum(law.log_moment(c, 1e-12)) for law, times in self.composition.parts)
+            except ArithmeticError:
+                continue
+            best, tried = min(best, log_kappa(c) + total - c * epsilon), tried + 1
+            if tried == 6 or best < -690.0:
+                break
+        upper = infinite + self.composition.removed + math.exp(best) * (1 + 1e-12) + 5e-324
         return Bracket(infinite * (1 - 1e-12), min(1.0, upper), {"one moment": min(1.0, upper)})
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
