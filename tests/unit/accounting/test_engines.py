@@ -86,9 +86,10 @@ def test_an_odometer_starts_at_nothing_and_refuses_what_has_no_transform():
     with pytest.raises(UnsupportedEvent):
         Odometer.start().spend(events.ZCDP(0.1))
     assert Odometer.start().spend(events.Approximate(0.5, 1e-8)).epsilon(1e-6).upper >= 0.49
+    replaced = events.PoissonSampled(0.01, events.Relation.REPLACE_ONE, events.Gaussian(1.0))
+    meter = Odometer.start().spend(events.PoissonSampled(0.01, ADD, events.Gaussian(1.0)))
     with pytest.raises(UnsupportedEvent, match="bounded under"):
-        replaced = events.PoissonSampled(0.01, events.Relation.REPLACE_ONE, events.Gaussian(1.0))
-        Odometer.start().spend(events.PoissonSampled(0.01, ADD, events.Gaussian(1.0))).spend(replaced)
+        meter.spend(replaced)
 
 
 def test_rates_of_sampled_noise_against_its_closed_form():
