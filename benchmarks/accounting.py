@@ -195,6 +195,7 @@ def main():
     parser.add_argument(
         "--limit", type=int, default=60, help="CPU seconds of one contender for one task, imports included"
     )
+    parser.add_argument("--repeat", type=float, default=5.0, help="CPU seconds for which an answer is repeated")
     parser.add_argument("--memory", type=float, default=8.0, help="address space of a contender, GB")
     parser.add_argument(
         "--settings", type=int, default=0, metavar="N", help="ask N random settings instead of the tasks"
@@ -207,7 +208,7 @@ def main():
         if unknown := set(given) - {one.name for one in known}:
             parser.error(f"no such {kind}: {', '.join(sorted(unknown))}")
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; one thread each, "
-          f"{chosen.limit} CPU s and {chosen.memory:g} GB at most")  # fmt: skip
+          f"{chosen.limit} CPU s and {chosen.memory:g} GB at most, repeated for {chosen.repeat:g} s")  # fmt: skip
     if chosen.settings:
         peers = [name for name in peers if name in FAST]
     parties = ready([OURS, *(peer for peer in CONTENDERS if peer.name in peers)])
@@ -245,7 +246,12 @@ def answer(party, asked, chosen, *, limit):
     """Return the lines that a contender printed, read, and what went wrong after them if anything did."""
     contender, python, _ = party
     print(f"  asking {contender.name}", file=sys.stderr, flush=True)
-    task = asked | {"options": contender.options, "memory": int(chosen.memory * 1e9), "limit": limit}
+    task = asked | {
+        "options": contender.options,
+        "memory": int(chosen.memory * 1e9),
+        "limit": limit,
+        "repeat": chosen.repeat,
+    }
     with tempfile.TemporaryDirectory() as folder:
         question, out, errors = (Path(folder) / name for name in ("question.json", "answers", "errors"))
         question.write_text(json.dumps(task))

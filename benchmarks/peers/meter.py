@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-SLOW, REPETITIONS = 5.0, 5  # an answer is not repeated beyond so many CPU seconds, or so often
+REPETITIONS = 5
 TICKS_ENOUGH = 0.05  # CPU seconds that the clock tells well
 NOISES = ("sigma", "scale", "response")  # the parameters that set a mechanism's noise
 
@@ -114,13 +114,15 @@ def spent_in_turn(state, spends, spend, readout):
 def _repeated(work, asked):
     """Return the first answer, with the median cost of later ones: the first may load and compile.
 
-    Later ones ask for noise that differs by parts in 1e12, so that no cache has the answer.
+    Later ones ask for noise that differs by parts in 1e12, so that no cache has the answer. They end after `repeat`
+    CPU seconds; an answer slower than that is asked once.
     """
     first, again, asked_before = _once(work, asked), [], 0
-    if first["cpu"] > asked["limit"] / 3 or "first" in first:  # no time to ask again; or it measured by itself
+    enough = min(asked["repeat"], asked["limit"] / 3)
+    if first["cpu"] > enough or "first" in first:  # no time to ask again; or it measured by itself
         return first
     calls = 1
-    while len(again) < REPETITIONS and sum(again) * calls < SLOW:
+    while len(again) < REPETITIONS and sum(again) * calls < enough:
         begun = time.process_time()
         for i in range(asked_before, asked_before + calls):
             work(_nudged(asked, 1 + (i + 1) * 1e-12))
