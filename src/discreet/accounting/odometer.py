@@ -100,7 +100,7 @@ def _read(rows: Rows, delta: float) -> Bracket:
             best, at = Bracket(max(best.lower, found.lower), found.upper, found.budget), at + way
         if at != row + way:
             break  # better on this side: the other need not be asked
-    return best
+    return best if rows.firm else Bracket(0.0, best.upper, best.budget)
 
 
 def _near(contour: Contour, delta: float, chernoff: float) -> Bracket:

@@ -44,6 +44,7 @@ class Rows:
         beyond: log M(3·c_j) of the same cut, rounded up, shape (rows,).
         infinite: log of the probability of no infinite loss.
         kinds: How many different sums went in, for rounding.
+        firm: Whether no pair was loose: else there is no lower end.
     """
 
     real: Array
@@ -57,6 +58,7 @@ class Rows:
     beyond: Array
     infinite: float
     kinds: int
+    firm: bool
 
     def plus(self, other: Rows) -> Rows:
         """Return the sum."""
@@ -72,6 +74,7 @@ class Rows:
             self.beyond + other.beyond,
             self.infinite + other.infinite,
             self.kinds + other.kinds,
+            self.firm and other.firm,
         )
 
     def times(self, count: int) -> Rows:
@@ -88,6 +91,7 @@ class Rows:
             self.beyond * count,
             self.infinite * count,
             self.kinds,
+            self.firm,
         )
 
     def lost(self) -> float:
@@ -129,7 +133,7 @@ def nothing() -> Rows:
     """Return the rows of no spending."""
     zero = np.zeros(CS.size)
     flat = np.zeros((CS.size, COUNT + 1))
-    return Rows(zero, zero, zero, zero, flat.astype(np.complex128), flat, zero, zero, zero, 0.0, 0)
+    return Rows(zero, zero, zero, zero, flat.astype(np.complex128), flat, zero, zero, zero, 0.0, 0, firm=True)
 
 
 @lru_cache(maxsize=1024)
@@ -147,7 +151,9 @@ def rows(event: events.Event, direction: Direction) -> Rows:
     made = [_row(_cut(known.law, float(c)), float(c)) for c in CS]
     real, low, centre, shape, errors, end, removed, beyond = (np.array([row[k] for row in made]) for k in range(8))
     infinite = math.log1p(-min(known.law.infinite, 1 - 1e-16))
-    return Rows(real, low, centre, np.abs(centre), shape, errors, end, removed, beyond, infinite, 1)
+    return Rows(
+        real, low, centre, np.abs(centre), shape, errors, end, removed, beyond, infinite, 1, known.status != "loose"
+    )
 
 
 def _cut(law: Law, c: float) -> Law:

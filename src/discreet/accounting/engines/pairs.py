@@ -211,7 +211,8 @@ def _discrete_gaussian(event: events.DiscreteGaussian) -> Pair | None:
         return None
     x = np.arange(-reach, reach + 1)
     weights = np.exp(-x * x / (2 * variance))
-    left = 4 * math.exp(-reach * reach / (2 * variance)) / max(1e-3, -math.expm1(-reach / variance))
+    left = 1e-290 + 4 * math.exp(-reach * reach / (2 * variance)) / max(1e-3, -math.expm1(-reach / variance))
+    x, weights = x[weights > 0], weights[weights > 0]  # what underflows is far below the tail's bound
     losses = (1 - 2 * x) / (2 * variance)
     return Pair(
         Law(atoms=Atoms(losses, weights / weights.sum()), slack=1e-13, tail=left),

@@ -66,14 +66,12 @@ class Solver:
             terms = engine.delta(epsilon)
             if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
-        try:
-            found = _bracket(next(self._engines(epsilon, None)).delta(epsilon))
-        except StopIteration:
-            return self._chernoff(epsilon)
-        if found.width < 0.5:
-            return found
-        known = self._chernoff(epsilon)
-        return known if known.upper < found.upper else found
+        best: Bracket | None = None
+        for engine in self._engines(epsilon, None):
+            best = _both(best, _bracket(engine.delta(epsilon)))
+            if best.width <= WIDE * best.upper:
+                return best
+        return _both(best, self._chernoff(epsilon))
 
     def _chernoff(self, epsilon: float) -> Bracket:
         """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
@@ -225,6 +223,14 @@ def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> f
     if not 0 < terms.lower < terms.upper:
         return 0.0 if terms.lower == terms.upper else 1.0
     return math.log(terms.upper / terms.lower) / max(1.0, made.c * (epsilon or 0.0))
+
+
+def _both(one: Bracket | None, other: Bracket) -> Bracket:
+    """Return what two brackets of one number say together."""
+    if one is None:
+        return other
+    narrow = one if one.width <= other.width else other
+    return Bracket(max(one.lower, other.lower), max(min(one.upper, other.upper), narrow.lower), narrow.budget)
 
 
 def _out_of_reach() -> UnsupportedEvent:
