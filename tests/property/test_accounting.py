@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
@@ -114,27 +115,76 @@ def test_statements_grow_with_what_was_spent(less, more, delta, measure):
     assert statement(measure, Cost(less), delta=delta) <= statement(measure, Cost(more), delta=delta) * (1 + 1e-6)
 
 
+EPSILONS = (0.0, 0.25, 0.5, 1.0, 2.0)
+RATES = (0.0, 0.001, 0.01, 0.5, 1.0)
+ULPS = 1 + 1e-14  # what the sums below can lose to rounding
+
+
+def hold_together(curve, delta):
+    """Assert that no two brackets of one curve contradict each other, whatever their widths.
+
+    What is known from below at one point may nowhere exceed what is known from above: along the curve, which falls and
+    is convex in e^ε, and there and back between ε and δ. Return the brackets of δ.
+    """
+    deltas = [curve.delta(epsilon) for epsilon in EPSILONS]
+    assert all(0 <= one.lower <= one.upper <= 1 for one in deltas)
+    for near, far in pairwise(deltas):
+        assert far.lower <= near.upper
+    for k in range(1, len(EPSILONS) - 1):
+        low, mid, high = (math.exp(EPSILONS[k + step]) for step in (-1, 0, 1))
+        share = (mid - low) / (high - low)
+        assert deltas[k].lower <= ((1 - share) * deltas[k - 1].upper + share * deltas[k + 1].upper) * ULPS
+    epsilon = curve.epsilon(delta)
+    assert 0 <= epsilon.lower <= epsilon.upper
+    if epsilon.upper < 600:
+        assert curve.delta(epsilon.upper).lower <= delta
+    if 0 < epsilon.lower < 600:
+        assert curve.delta(epsilon.lower).upper >= delta
+    for at, there in zip(EPSILONS, deltas, strict=True):
+        assert there.lower <= delta or at <= epsilon.upper
+        assert there.upper >= delta or at >= epsilon.lower
+    if 1e-15 < deltas[2].upper < 0.4:
+        assert curve.epsilon(deltas[2].upper).lower <= EPSILONS[2]
+    if 1e-15 < deltas[2].lower < 0.4:
+        assert curve.epsilon(deltas[2].lower).upper >= EPSILONS[2]
+    return deltas
+
+
+def hold_together_with_attackers(curve, delta):
+    """Assert the same of the rates of attackers, which are concave, and of each with the curve that bounds them."""
+    deltas = hold_together(curve, delta)
+    rates = [curve.true_positive_rate(rate) for rate in RATES]
+    advantage = curve.advantage()
+    assert all(0 <= one.lower <= one.upper <= 1 for one in (*rates, advantage))
+    for less, more in pairwise(rates):
+        assert less.lower <= more.upper
+    for k in range(1, len(RATES) - 1):
+        share = (RATES[k] - RATES[k - 1]) / (RATES[k + 1] - RATES[k - 1])
+        assert rates[k].upper * ULPS >= (1 - share) * rates[k - 1].lower + share * rates[k + 1].lower
+    for rate, found in zip(RATES, rates, strict=True):
+        assert rate <= found.upper
+        assert found.lower - rate <= advantage.upper * ULPS
+        for epsilon, at in zip(EPSILONS, deltas, strict=True):
+            assert found.lower <= (math.exp(epsilon) * rate + at.upper) * ULPS
+    assert deltas[0].lower <= advantage.upper
+    assert advantage.lower <= deltas[0].upper * ULPS
+
+
 @given(trees, deltas)
-@settings(deadline=None, max_examples=25, phases=QUICK)
+@settings(deadline=None, max_examples=20, phases=QUICK)
 def test_profiles_without_an_engine_are_curves(event, delta):
+    """The upper ends by themselves form a curve too: the searches that they end with are that good."""
     curve = analytic_of(event)
     if curve is None:
         return
-    epsilon = curve.epsilon(delta)
-    assert 0 <= epsilon.lower <= epsilon.upper
-    if math.isfinite(epsilon.upper) and epsilon.upper < 600:
-        back = curve.delta(epsilon.upper)
-        assert back.lower <= delta
-        assert back.upper <= delta * (1 + 1e-5)
-    half, one = curve.delta(0.5), curve.delta(1.0)
-    assert half.upper >= one.lower
-    assert half.upper >= one.upper * (1 - 1e-5)
-    fprs = (0.0, 0.001, 0.01, 0.5, 1.0)
-    rates = [curve.true_positive_rate(rate) for rate in fprs]
-    assert [rate.upper for rate in rates] == sorted(rate.upper for rate in rates)
-    assert all(fpr <= rate.lower <= rate.upper for rate, fpr in zip(rates, fprs, strict=True))
-    # Both ends are bounds of one curve, whose lower end can be that of fewer parts.
-    assert curve.true_positive_rate(0.01).lower - 0.01 <= curve.advantage().upper + 1e-9
+    hold_together_with_attackers(curve, delta)
+    epsilon = curve.epsilon(delta).upper
+    if epsilon < 600:
+        assert curve.delta(epsilon).upper <= delta * (1 + 1e-5)  # two searches, the one for the inverse of the other
+    ends = [curve.delta(at).upper for at in EPSILONS]
+    assert all(far <= near * (1 + 1e-9) for near, far in pairwise(ends))
+    rates = [curve.true_positive_rate(rate).upper for rate in RATES]
+    assert rates == sorted(rates)
 
 
 def analytic_of(event):
@@ -156,6 +206,36 @@ small = st.one_of(
         st.builds(e.Gaussian, st.floats(0.5, 9.0)),
     ),
 )
+
+
+quick = st.one_of(
+    st.floats(0.05, 2.0).map(e.Pure),
+    st.builds(e.Approximate, st.floats(0.05, 2.0), st.floats(1e-12, 1e-3)),
+    st.builds(
+        e.PoissonSampled,
+        st.floats(0.05, 0.5),
+        st.just(e.Relation.ADD_REMOVE),
+        st.builds(e.Gaussian, st.floats(1.0, 9.0)),
+    ),
+)
+
+
+@given(quick, st.integers(10, 30), st.floats(1e-9, 1e-2))
+@settings(deadline=None, max_examples=5, phases=QUICK)
+def test_profiles_of_the_engines_are_curves(event, count, delta):
+    curve = profile(e.Repeated(count, event))
+    if isinstance(event, e.PoissonSampled):  # each rate of an attacker would ask for the curve at dozens of points
+        hold_together(curve, delta)
+    else:
+        hold_together_with_attackers(curve, delta)
+    # Where the brackets are narrow, what they bound is a curve nearly to the last digit.
+    found = curve.epsilon(delta)
+    if 0 < found.upper < 600:
+        assert found.lower > 0
+        back = curve.delta(found.upper)
+        assert back.lower <= delta <= curve.delta(found.lower).upper
+        slack = 1 + 2 * (found.width * 1.01 + back.width / delta) + 1e-9
+        assert delta / slack <= back.upper <= delta * slack
 
 
 @given(small, st.integers(1, 30), st.floats(1e-9, 1e-2))
