@@ -30,7 +30,7 @@ def curve(event: events.Event, delta: float) -> Ran:
         UnsupportedEvent: nothing is known about the event.
     """
     try:
-        inner = accounting.profile(event)
+        inner = accounting.profile(event, tolerance=1e-3)
         at = inner.epsilon(delta)
     except UnsupportedEvent as error:
         rough = analytic(event)
