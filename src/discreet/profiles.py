@@ -138,9 +138,14 @@ class GroupProfile(PrivacyProfile):
         return Bracket(self.inner.delta(epsilon).lower, self._upper(epsilon))
 
     def _upper(self, epsilon: float) -> float:
+        """δ(ε/k)·(1 + e^{ε/k} + … + e^{(k-1)ε/k}), by logarithms: the powers need not fit a float."""
         one = epsilon / self.size
-        steps = sum(math.exp(min(700.0, i * one)) for i in range(self.size))
-        return min(1.0, self.inner.delta(one).upper * steps * MARGIN)
+        found = self.inner.delta(one).upper
+        if found <= 0:
+            return 0.0
+        top = (self.size - 1) * one
+        steps = top + math.log(sum(math.exp(i * one - top) for i in range(self.size)))
+        return min(1.0, math.exp(min(1.0, math.log(found) + steps + 1e-12 + 4e-15 * steps)) * MARGIN)
 
     def epsilon(self, delta: float) -> Bracket:
         """Return a bracket of ε(δ): the least of a search at which `delta` is met."""

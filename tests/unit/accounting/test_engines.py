@@ -126,6 +126,9 @@ def test_groups_cost_at_least_what_one_does_and_a_gaussian_group_exactly():
     found = profile(events.Gaussian(2.0)).group(3).epsilon(1e-5)
     assert found.lower <= exact.upper
     assert exact.lower <= found.upper <= exact.upper * (1 + 1e-9)
+    # Powers of e that no float holds still count: one step of 2,000 makes 6,000 for three.
+    steep = profile(events.PoissonSampled(0.5, ADD, events.Gaussian(1 / 36))).group(3).delta(6000.0)
+    assert steep.upper >= 0.00707
     with pytest.raises(InvalidInput):
         curve.group(0)
 

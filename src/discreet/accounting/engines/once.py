@@ -32,7 +32,7 @@ class Once:
 
     def delta(self, epsilon: float) -> Terms:
         """Return bounds of δ(ε) = p∞ + E[(1 - e^{ε-L})₊]. Proof: docs/proofs/grid.md."""
-        law, missing, shift = self.law.spelled(), 0.0, 16 * EPS * self.largest
+        law, missing, shift = self.law.spelled(), 0.0, 16 * EPS * (self.largest + epsilon)
         above, below = self.law.points(above=True), self.law.points(above=False)
         upper = above.infinite + _beyond(above.losses, above.masses, epsilon - shift)
         lower = below.infinite + _beyond(below.losses, below.masses, epsilon + shift)
