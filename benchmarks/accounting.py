@@ -174,7 +174,8 @@ TASKS = (
     Task("T9", "delta of 1,000 epsilons up to 12, as T1; the table shows the one at 6",
          asked(1e-5, MIDDLING, question="curve", epsilons=[0.012 * i for i in range(1000)])),
     Task("T10", "odometer: 60 different spends and the same again, epsilon at delta 1e-6 after each; the readout after 60, the "
-         "cost of one spend and readout when all were met before", asked(1e-6, *spends(), question="odometer")),
+         "cost of one spend and readout when all were met before", asked(1e-6, *spends(), question="odometer"),
+         (0.5293807379628852, 0.5293807380244158)),  # the bracket that our own profile gives
     Task("T11", "batches of 500 of 50,000, fixed size, replacement; sigma 2 of its sensitivity, 10,000 steps, delta 1e-5",
          asked(1e-5, part("fixed", 10_000, people=50_000, batch=500, sigma=2.0)), (2.561562659265,) * 2),
     Task("T12a", "DP-SGD, rate 1e-5, sigma 0.3, 1,000,000 steps, delta 1e-12", asked(1e-12, sgd(1e-5, 0.3, 1_000_000)),
