@@ -24,6 +24,7 @@ from discreet.profiles import Bracket
 CURVE = 1e-8  # relative width of δ at which a neighbour's contour still serves a curve
 RELATIVE = 1e-12  # of δ, for each error term of the contour
 WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
+FAINT = 1e-30  # a δ so small that no other engine is asked to narrow it
 MANY = 2000  # repetitions beyond which no lattice is fine enough to be worth trying first
 COARSE = 3e-7  # of ε: what the lattice aims at, unless more is allowed
 
@@ -66,10 +67,16 @@ class Solver:
             terms = engine.delta(epsilon)
             if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
                 return _bracket(terms)
+        far = self._chernoff(epsilon) if epsilon > self._farthest else None
+        if far is not None and far.upper <= FAINT:
+            return far
         best: Bracket | None = None
         for engine in self._engines(epsilon, None):
+            first = best is None
             best = _both(best, _bracket(engine.delta(epsilon)))
-            if best.width <= WIDE * best.upper:
+            if best.width > WIDE * best.upper and first:
+                best = _both(best, self._chernoff(epsilon))
+            if best.width <= max(FAINT, WIDE * best.upper):
                 return best
         return _both(best, self._chernoff(epsilon))
 
@@ -89,6 +96,11 @@ class Solver:
                 break
         upper = infinite + self.composition.removed + math.exp(best) * (1 + 1e-12) + 5e-324
         return Bracket(infinite * (1 - 1e-12), min(1.0, upper), {"one moment": min(1.0, upper)})
+
+    @cached_property
+    def _farthest(self) -> float:
+        """About the ε beyond which δ is fainter than anybody asks for."""
+        return 2 * self.composition.saddle(log_delta=math.log(FAINT))[1] if self.composition.infinite == 0 else math.inf
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""
