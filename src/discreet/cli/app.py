@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -36,6 +35,8 @@ app.add_typer(ledger.app, name="ledger")
 
 def _version(shown: bool) -> None:
     if shown:
+        from importlib.metadata import version  # slow to load, and seldom asked for
+
         say(f"discreet {version('discreet')}")
         raise typer.Exit
 

@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -47,6 +46,8 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check versions, extras, randomness, the SQL engine, and a project's file, tables and ledger. Reads no row."""
+    from importlib.metadata import version  # slow to load: other commands start without it
+
     checks = [Check("python", "ok", sys.version.split()[0]), Check("discreet", "ok", version("discreet"))]
     checks += [_randomness(), _disk()]
     for extra, packages in EXTRAS.items():
@@ -69,6 +70,8 @@ def _word(check: Check) -> str:
 
 
 def _package(extra: str, package: str) -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
     name = f"extra {extra}: {package}"
     try:
         importlib.import_module(package)
