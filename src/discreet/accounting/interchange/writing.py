@@ -47,7 +47,7 @@ def to_dp_accounting(event: events.Event, *, relation: Relation, noise_per: Nois
 class _Writing:
     """The library whose events are built, and the conventions they are written under."""
 
-    library: Any
+    theirs: Any
     relation: Relation
     noise_per: NoisePer
 
@@ -56,11 +56,11 @@ class _Writing:
         match event:
             case events.Composed():
                 parts = [self.tree(part) for part in event.events]
-                return self.library.ComposedDpEvent(parts) if parts else self.library.NoOpDpEvent()
+                return self.theirs.ComposedDpEvent(parts) if parts else self.theirs.NoOpDpEvent()
             case events.Repeated():
-                return self.library.SelfComposedDpEvent(self.tree(event.event), event.count)
+                return self.theirs.SelfComposedDpEvent(self.tree(event.event), event.count)
             case events.PoissonSampled():
-                return self.library.PoissonSampledDpEvent(event.sample_rate, self.tree(event.event))
+                return self.theirs.PoissonSampledDpEvent(event.sample_rate, self.tree(event.event))
             case events.CyclicPoissonSampled():  # each unit takes part in at most so many of its steps
                 turns = -(-event.steps // event.bands)
                 return self.tree(
@@ -69,33 +69,33 @@ class _Writing:
             case events.FixedSizeSampled():
                 return self._fixed(event)
             case events.PoissonSelection(mean=mean) if mean >= 1:
-                return self.library.RepeatAndSelectDpEvent(self.tree(event.event), mean, math.inf)
+                return self.theirs.RepeatAndSelectDpEvent(self.tree(event.event), mean, math.inf)
             case events.PrivateSelection(shape=shape) if shape >= 0:
-                return self.library.RepeatAndSelectDpEvent(self.tree(event.event), event.mean, shape)
+                return self.theirs.RepeatAndSelectDpEvent(self.tree(event.event), event.mean, shape)
         return self._single(event)
 
     def _single(self, event: events.Event) -> Any:
         share = share_of(self.relation, self.noise_per)
         match event:
             case events.Gaussian():
-                return self.library.GaussianDpEvent(event.noise_multiplier * share)
+                return self.theirs.GaussianDpEvent(event.noise_multiplier * share)
             case events.Laplace():
-                return self.library.LaplaceDpEvent(event.noise_multiplier * share)
+                return self.theirs.LaplaceDpEvent(event.noise_multiplier * share)
             case events.DiscreteLaplace() if event.sensitivity.denominator == 1 and event.sensitivity % share == 0:
                 rate = float(1 / event.scale)
                 rate = rate if Fraction(rate) * event.scale >= 1 else math.nextafter(rate, math.inf)
-                return self.library.DiscreteLaplaceDpEvent(rate, int(event.sensitivity) // share)
+                return self.theirs.DiscreteLaplaceDpEvent(rate, int(event.sensitivity) // share)
             case events.RandomizedResponse() if event.epsilon < 700:
                 noise = event.categories / (event.categories + math.expm1(event.epsilon)) * (1 - MARGIN)
-                return self.library.RandomizedResponseDpEvent(noise, event.categories)
+                return self.theirs.RandomizedResponseDpEvent(noise, event.categories)
             case events.ZCDP():
-                return self.library.ZCDpEvent(event.rho)
+                return self.theirs.ZCDpEvent(event.rho)
             case events.TruncatedPoissonSampled(event=events.Gaussian(noise_multiplier=noise)):
-                return self.library.TruncatedSubsampledGaussianDpEvent(
+                return self.theirs.TruncatedSubsampledGaussianDpEvent(
                     event.population_size, event.sample_rate, event.max_batch_size, noise * share
                 )
             case events.NonPrivate():
-                return self.library.NonPrivateDpEvent()
+                return self.theirs.NonPrivateDpEvent()
         raise UnsupportedEvent(
             f"{event.kind!r} with these parameters has no counterpart in dp-accounting.",
             remedy="Keep it as discreet's own JSON: discreet.events.to_json.",
@@ -108,6 +108,6 @@ class _Writing:
                 "sensitivity; written per norm, it would state too little.",
                 remedy='Write it with noise_per="sensitivity".',
             )
-        return self.library.SampledWithoutReplacementDpEvent(
+        return self.theirs.SampledWithoutReplacementDpEvent(
             event.population_size, event.sample_size, self.tree(event.event)
         )
