@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from discreet import accounting, errors, events, explain, ledger, mechanisms, profiles, project, sql
+    from discreet import accounting, audit, errors, events, explain, ledger, mechanisms, profiles, project, sql
     from discreet.dataset import Dataset
     from discreet.domains import Column, Domain
     from discreet.errors import (
@@ -77,6 +77,7 @@ __all__ = [
     "UnsupportedEvent",
     "UnsupportedQuery",
     "accounting",
+    "audit",
     "errors",
     "events",
     "explain",

@@ -6,7 +6,19 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "scipy", "pandas", "polars", "pyarrow", "duckdb", "sqlglot", "matplotlib", "jinja2", "psycopg")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "duckdb",
+    "sqlglot",
+    "matplotlib",
+    "jinja2",
+    "psycopg",
+)
 
 
 def modules_after(code, *, cwd=None):

@@ -1,0 +1,1 @@
+"""Audit: tries to break guarantees, and measures what an attacker gains."""
