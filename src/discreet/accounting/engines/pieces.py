@@ -148,7 +148,7 @@ class Piece:
         if self.base != "normal" or self.form == "add":
             return self
         low, high = (self.start or 0.0), 60.0 + self.size
-        for _ in range(60):
+        while high - low > 1e-4 * (1 + abs(high)):  # any end that loses less will do
             middle = (low + high) / 2
             low, high = (middle, high) if self._beyond(middle) > lost else (low, middle)
         return replace(self, end=high)

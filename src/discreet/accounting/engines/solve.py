@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +22,7 @@ from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
 
 CURVE = 1e-8  # relative width of δ at which a neighbour's contour still serves a curve
+TOGETHER = 32  # values of ε that a contour is asked for at once
 RELATIVE = 1e-12  # of δ, for each error term of the contour
 WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
 FAINT = 1e-30  # a δ so small that no other engine is asked to narrow it
@@ -105,14 +106,20 @@ class Solver:
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""
         found: dict[float, Bracket] = {}
-        engine: Contour | Grid | Once | None = None
-        for epsilon in sorted(set(epsilons)):
-            terms = None if engine is None else engine.delta(epsilon)
-            if terms is None or not 0 < terms.upper - terms.lower <= CURVE * terms.upper:
-                found[epsilon] = self.delta(epsilon)
-                engine = self.held[0] if self.held else None
-            else:
-                found[epsilon] = _bracket(terms)
+        waiting = sorted(set(epsilons), reverse=True)
+        while waiting:
+            epsilon = waiting.pop()
+            found[epsilon] = self.delta(epsilon)
+            served = True
+            while served and waiting and self.held:
+                following = waiting[: -TOGETHER - 1 : -1]
+                engine = self.held[0]
+                for epsilon, terms in zip(following, _deltas(engine, following), strict=True):
+                    served = 0 < terms.upper - terms.lower <= CURVE * terms.upper
+                    if not served:
+                        break
+                    found[epsilon] = _bracket(terms)
+                    waiting.pop()
         return [found[epsilon] for epsilon in epsilons]
 
     def epsilon(self, delta: float, least: float = 0.0) -> Bracket:
@@ -224,6 +231,11 @@ class Solver:
     def ceiling(self) -> float:
         """Return the largest finite loss that the composition can have, rounded up; possibly infinite."""
         return sum(count * law.most() for law, count in self.composition.parts) * (1 + 1e-12)
+
+
+def _deltas(engine: Contour | Grid | Once, epsilons: Sequence[float]) -> Iterable[Terms]:
+    """Return δ at each ε: all at once where that is quicker, else one by one as they are wanted."""
+    return engine.deltas(epsilons) if isinstance(engine, Contour) else map(engine.delta, epsilons)
 
 
 def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> float:
