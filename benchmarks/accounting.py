@@ -108,7 +108,16 @@ CONTENDERS = (
     Contender("fourier-accountant", OLD, "fourier-accountant", "fourier_accountant", "fourier_accounts.py",
               "sgd replace", sided=False),
 )  # fmt: skip
-FAST = ("dp-accounting PLD 1e-4", "dp-accounting RDP", "opacus RDP")  # enough for thousands of settings
+FAST = (
+    "dp-accounting PLD 1e-4",
+    "dp-accounting RDP",
+    "opacus RDP",
+    "opacus PRV 0.01",
+    "prv-accountant 0.1",
+    "opake 1e-4",
+    "dp-accelerator",
+    "autodp RDP",
+)  # enough for thousands of settings; a claim of an upper end each
 
 # ------------------------------------------------------------------------------------------------ tasks
 
@@ -388,6 +397,12 @@ def settings_table(parties, chosen):
         cost = f"; median {statistics.median(one['cpu'] for one in good) * 1e3:.3g} ms, most {max(one['cpu'] for one in good):.3g} s" if good else ""  # fmt: skip
         print(f"{party[0].name:25} {len(good)} answers, {late} took too long, {len(settings) - len(good) - late} failed{cost}"
               f"{'' if problem is None else f'; it ended with {problem}'}", flush=True)  # fmt: skip
+        if party[0] is OURS and good:
+            print(f"    {times(good)}; relative width of the bracket: {widths(good)}", flush=True)
+            for cost, setting in slowest(lines, settings):
+                (one,) = setting["parts"]
+                print(f"    slow: number {setting['number']}, {cost:.3g} s: rate {one['rate']:.4g}, sigma {one['sigma']:.4g}, "
+                      f"{one['count']:,} steps, delta {setting['delta']:.3g}")  # fmt: skip
         for text in sorted({line["problem"] for line in lines if "problem" in line} - {"TimeoutError: "})[:3]:
             print(f"    such as {text}")
     ours = said.pop(OURS.name, [])
@@ -404,6 +419,23 @@ def settings_table(parties, chosen):
             print(f"  number {setting['number']}: rate {one['rate']:.6g}, sigma {one['sigma']:.6g}, {one['count']:,} steps, delta "
                   f"{setting['delta']:.3g}: theirs {theirs['upper']:.9g}, ours {mine['lower']:.9g} to {mine['upper']:.9g}: "
                   f"short by {gap:.3g}")  # fmt: skip
+
+
+def times(good):
+    costs = sorted(one["cpu"] for one in good)
+    at = ", ".join(f"{share:.0%} in {costs[min(len(costs) - 1, int(share * len(costs)))] * 1e3:.3g} ms" for share in (0.9, 0.99))  # fmt: skip
+    return f"{at}, {sum(cost > 1 for cost in costs)} over 1 s"
+
+
+def widths(good):
+    found = sorted((one["upper"] - one["lower"]) / one["upper"] for one in good if one["upper"] > 0)
+    return (f"median {statistics.median(found):.1e}, {sum(x <= 1e-9 for x in found)} of {len(found)} within 1e-9, "
+            f"{sum(x <= 1e-6 for x in found)} within 1e-6, widest {found[-1]:.1e}")  # fmt: skip
+
+
+def slowest(lines, settings, count=5):
+    asked = [(line["cpu"], setting) for line, setting in zip(lines, settings, strict=False) if "problem" not in line]
+    return sorted(asked, key=lambda one: one[0], reverse=True)[:count]
 
 
 if __name__ == "__main__":
