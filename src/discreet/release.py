@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from discreet import events
 from discreet.errors import DataFailure, InvalidInput, missing_extra
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RECORD, VALUE = "release.json", "value.parquet"
+
+
+class Internal:
+    """Marks what was computed from raw data outside of the door: no release may hold it.
+
+    An audit looks at scores of real records, so what it finds is private itself. Whoever wants to publish
+    it asks for it through a `Dataset`, which charges for it.
+    """
+
+    __slots__ = ()
+
+    note: ClassVar[str] = "internal: computed from raw data outside the door"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +65,14 @@ class Release:
     facts: Mapping[str, Any]
     provenance: Mapping[str, Any]
     entry: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if any(map(_holds_internal, (self.value, self.accuracy, self.facts, self.provenance))):
+            raise InvalidInput(
+                f"the release {str(self.name)!r} holds what was computed from raw data outside of the door.",
+                state="Nothing was written.",
+                remedy="Leave it out, and keep it internal. To publish such a number, ask for it through a Dataset.",
+            )
 
     def __repr__(self) -> str:
         return f"Release({self.name!r}, {self.value.num_rows} rows, {self.guarantee})"
@@ -257,6 +277,15 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
+
+
+def _holds_internal(value: Any) -> bool:
+    """Return whether plain data holds something internal anywhere."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_internal, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_internal, value))
+    return isinstance(value, Internal)
 
 
 def _population(place: Path) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from discreet import events
 from discreet.errors import DataFailure, InvalidInput
 from discreet.profiles import Guarantee
-from discreet.release import RECORD, VALUE, Release, Shelf, check_name
+from discreet.release import RECORD, VALUE, Internal, Release, Shelf, check_name
 from discreet.units import PrivacyUnit
 
 REQUEST = "ab" * 16
@@ -126,3 +126,23 @@ def test_names_that_could_leave_the_shelf_are_refused(name):
 
 def test_repr_shows_no_value():
     assert repr(release()) == "Release('n', 2 rows, ε = 1, δ = 1e-06 per id (add_remove))"
+
+
+class Found(Internal):
+    """Stands for an audit's finding."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": Found()},
+        {"value": [1, Found()]},
+        {"value": {"a": {"b": (0, Found())}}},
+        {"accuracy": {"n": Found()}},
+        {"facts": {"keys": [{"x": Found()}]}},
+        {"provenance": {"audit": Found()}},
+    ],
+)
+def test_what_is_internal_cannot_be_in_a_release(changes):
+    with pytest.raises(InvalidInput, match="computed from raw data outside of the door"):
+        release(**changes)
