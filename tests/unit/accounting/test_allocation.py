@@ -10,7 +10,9 @@ from scipy import integrate
 from scipy.special import ndtr
 
 from discreet.accounting.engines import allocation as engine
-from discreet.accounting.engines.allocation import Block, Side, allocation
+from discreet.accounting.engines import blocks
+from discreet.accounting.engines.allocation import allocation
+from discreet.accounting.engines.blocks import Block, Side
 from discreet.errors import InvalidInput, UnsupportedEvent
 
 LOST = 1e-14
@@ -161,7 +163,7 @@ def convolved(x, y):
 def test_rounding_in_convolutions_stays_on_its_side(side, spread):
     rng = np.random.default_rng()
     x, y = (np.exp(-spread * rng.random((1 if side.above else 2, 48))) for _ in range(2))
-    found = engine._convolved(Block(3, x), Block(5, y), side)
+    found = blocks.convolved(Block(3, x), Block(5, y), side)
     assert found.start == 8
     mass = convolved(exactly(x[0]), exactly(y[0]))
     if side.above:
@@ -181,7 +183,7 @@ def test_the_tilt_makes_a_far_tail_relatively_accurate():
     x = np.exp(-0.5 * ((k - 100) / 25) ** 2)[None, :]
     exact = convolved(exactly(x[0]), exactly(x[0]))
     for side, at in ((SIDES[1], 420), (SIDES[3], 20)):  # ten and seven deviations out
-        found = engine._convolved(Block(0, x), Block(0, x), side).rows[0, at]
+        found = blocks.convolved(Block(0, x), Block(0, x), side).rows[0, at]
         assert exact[at] <= Fraction(float(found)) <= exact[at] * Fraction(1 + 1e-5)
 
 
@@ -190,7 +192,7 @@ def test_the_tilt_makes_a_far_tail_relatively_accurate():
 def test_a_coarser_level_keeps_the_convex_order(side, start):
     rng = np.random.default_rng()
     rows = rng.random((1 if side.above else 2, 21))
-    fine, coarse = Block(start, rows), engine._coarser(Block(start, rows), side)
+    fine, coarse = Block(start, rows), blocks.coarser(Block(start, rows), side)
 
     def call(block, spacing, strike):
         total = 0.0
