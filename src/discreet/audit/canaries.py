@@ -1,0 +1,272 @@
+"""Canaries: records made for an audit, each put into the training data or left out by a fair coin.
+
+The coins come from the operating system and are fixed, by a hash that can be shown before the training, until the
+scores are in. They are the whole of the design: whoever trains, in whatever framework, asks `Flip.included` which
+canaries go in, scores all of them by the model, and hands the scores to `Flip.audit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from discreet.audit.membership.roc import MemberRoc, Roc, curve
+from discreet.audit.membership.signals import finite
+from discreet.audit.statistics.rates import binomial_upper_tail, check_whole
+from discreet.errors import InvalidInput
+from discreet.mechanisms import Rng
+
+VERSION = 1
+UNFAIR = 1e-4  # coins whose counts a fair one shows more seldom than this are refused
+SALT = 32  # bytes: the commitment to a handful of coins must not be guessed
+
+OURS = "drawn by discreet from the operating system's randomness"
+THEIRS = "given from outside"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flip:
+    """Which canaries go into the training data: one fair coin for each. Made by `flip`, or by `Flip.given`.
+
+    Args:
+        included: Whether each canary is to be trained on.
+        salt: Random bytes that keep the commitment from being guessed.
+        source: Where the coins came from, in words.
+        real: Whether they decide over real records; then every curve of their scores is internal.
+
+    Assumes: nobody who chooses the scores' formula has seen the coins, and the trainer uses them for nothing but
+        including and leaving out.
+    """
+
+    included: NDArray[np.bool_]
+    salt: bytes
+    source: str
+    real: bool = False
+
+    @classmethod
+    def given(cls, included: ArrayLike) -> Flip:
+        """Return coins that somebody else threw, in the order of the canaries, if they can be fair ones.
+
+        Raises:
+            InvalidInput: there are not two of them, they are not all true or false, one side is missing, or there are
+                more or fewer of a side, or more or fewer changes from one to the next, than fair coins show once in
+                ten thousand times.
+
+        Not protected: a test sees what is grossly wrong, and no more. Coins of 52 %, or a list of which exactly
+            half was drawn, pass it, and the bounds of an audit are not proved for them.
+        """
+        coins = _coins(included)
+        heads = int(coins.sum())
+        changes = int((coins[1:] != coins[:-1]).sum())
+        check_fair("of the canaries are included", heads, coins.size)
+        check_fair("coins differ from the one before", changes, coins.size - 1)
+        return cls(coins, Rng().bytes(SALT), THEIRS)
+
+    @property
+    def commitment(self) -> str:
+        """The hash that fixes the coins without showing them: publish or log it before the training."""
+        return _commitment(self.included, self.salt)
+
+    def roc(self, scores: ArrayLike, *, confidence: float = 0.95) -> Roc:
+        """Return the curve of the canaries' scores; internal if they are real records."""
+        found = self.checked(scores)
+        kind = MemberRoc if self.real else Roc
+        return curve(kind, found[self.included], found[~self.included], confidence=confidence)
+
+    def checked(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return the scores as an array, one for each canary.
+
+        Raises:
+            InvalidInput: there are more or fewer, one is not finite, or all canaries were on one side.
+        """
+        found = finite("scores", scores, 1)
+        if found.size != self.included.size:
+            raise InvalidInput(
+                f"{self.included.size} coins need as many scores, got {found.size}.",
+                remedy="Score every canary, those that were left out too, in the order of the coins.",
+            )
+        if self.included.all() or not self.included.any():
+            raise InvalidInput(
+                f"all {found.size} canaries are on one side.", remedy="Throw coins for more canaries: audit.flip."
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return coins, salt and commitment as plain data. Keep it from whoever makes the scores."""
+        return {
+            "v": VERSION,
+            "commitment": self.commitment,
+            "source": self.source,
+            "real": self.real,
+            "salt": self.salt.hex(),
+            "included": "".join("1" if coin else "0" for coin in self.included.tolist()),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Flip:
+        """Read coins that `to_dict` wrote.
+
+        Raises:
+            InvalidInput: they are not whole, or not those that were committed to.
+        """
+        try:
+            version, text, commitment = data["v"], data["included"], data["commitment"]
+            salt, source, real = bytes.fromhex(data["salt"]), str(data["source"]), bool(data["real"])
+            coins = np.array([{"0": False, "1": True}[mark] for mark in text], dtype=np.bool_)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput("these are no recorded coins.", remedy="Read what Flip.write has written.") from None
+        if version != VERSION:
+            raise InvalidInput(f"coins of version {version!r} are not known.", remedy="Upgrade discreet.")
+        if not isinstance(commitment, str) or not hmac.compare_digest(_commitment(coins, salt), commitment):
+            raise InvalidInput(
+                f"the {coins.size} coins are not those of their commitment.",
+                remedy="Use the file as it was written before the training.",
+            )
+        return cls(_coins(coins), salt, source, real)
+
+    def write(self, path: Path) -> None:
+        """Write the coins into a new file that only its owner can read.
+
+        Raises:
+            InvalidInput: the file is there already, or cannot be written.
+        """
+        write_private(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Flip:
+        """Read coins that `write` wrote.
+
+        Raises:
+            InvalidInput: the file cannot be read, or does not hold the coins that were committed to.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_bytes()))
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}.", remedy="Name another file.") from None
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput(f"{path} is no valid JSON.", remedy="Name a file that Flip.write wrote.") from None
+
+
+def flip(count: int) -> Flip:
+    """Throw one fair coin for each of `count` canaries.
+
+    Raises:
+        InvalidInput: count is not a whole number of at least 2.
+    """
+    check_whole("count", count, least=2)
+    rng = Rng()
+    bits = np.unpackbits(np.frombuffer(rng.bytes((count + 7) // 8), dtype=np.uint8))[:count]
+    return Flip(_frozen(bits.astype(np.bool_)), rng.bytes(SALT), OURS)
+
+
+def directions(count: int, dimension: int) -> NDArray[np.float64]:
+    """Return `count` gradients of norm 1 and random direction: canaries for whoever sees every step.
+
+    The canary enters a batch's sum in place of a record's clipped gradient, times the clipping norm. In far more
+    dimensions than there are canaries they hardly disturb each other.
+    """
+    check_whole("count", count, least=1)
+    check_whole("dimension", dimension, least=1)
+    uniform = (Rng().words(2 * count * dimension) >> np.uint64(11)).astype(np.float64).reshape(2, count, dimension)
+    radius = np.sqrt(-2 * np.log((uniform[0] + 0.5) * 2.0**-53))
+    normal = radius * np.cos(2 * np.pi * uniform[1] * 2.0**-53)  # Box and Muller: no noise, only directions
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    found: NDArray[np.float64] = normal / np.where(length > 0, length, 1.0)
+    return found
+
+
+def step_scores(sums: Iterable[ArrayLike], canaries: ArrayLike) -> NDArray[np.float64]:
+    """Return each canary's score from the noisy sums of all steps: Σ over steps of ⟨noisy sum, canary⟩.
+
+    Args:
+        sums: The noisy sum of gradients of each step, in any order; they are read one by one.
+        canaries: A row for each canary: its gradient, or any vector that points along it.
+
+    Raises:
+        InvalidInput: a number is not finite, there is no step, or the dimensions differ.
+    """
+    rows = np.asarray(canaries, dtype=np.float64)
+    if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
+        raise InvalidInput(
+            f"canaries must be rows of finite numbers, got an array of shape {rows.shape}.",
+            remedy="Give one row of as many numbers as the model has parameters for each canary.",
+        )
+    total, steps = np.zeros(rows.shape[1]), 0
+    for step in sums:
+        noisy = np.asarray(step, dtype=np.float64)
+        if noisy.shape != total.shape or not np.isfinite(noisy).all():
+            raise InvalidInput(
+                f"step {steps} must have {total.size} finite numbers, got an array of shape {noisy.shape}.",
+                remedy="Give the noisy sum of each step, flattened like the canaries.",
+            )
+        total, steps = total + noisy, steps + 1
+    if not steps:
+        raise InvalidInput("there is no step to score by.", remedy="Record the noisy sum of every step.")
+    found: NDArray[np.float64] = rows @ total
+    return found
+
+
+def check_fair(what: str, count: int, of: int) -> None:
+    """Refuse a count that fair coins show with a chance of less than 1 in 10,000.
+
+    Raises:
+        InvalidInput: says how many there were.
+    """
+    rarer = max(count, of - count)
+    if 2 * float(binomial_upper_tail(rarer, of, 0.5)) < UNFAIR:
+        raise InvalidInput(
+            f"{count} of {of} {what}: fair coins are as far from half with a chance below {UNFAIR:g}.",
+            remedy="Throw a fair coin for each canary, independently: audit.flip does. No bound holds for others.",
+        )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read.
+
+    Raises:
+        InvalidInput: the file is there already, or cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InvalidInput(f"{path} exists already.", remedy="Name a new file: what was recorded stays.") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _coins(included: ArrayLike) -> NDArray[np.bool_]:
+    coins = np.asarray(included)
+    if coins.ndim != 1 or coins.size < 2 or not (coins.dtype == np.bool_ or _bits(coins)):
+        raise InvalidInput(
+            f"coins are one row of at least 2 times true or false, got {coins.dtype} of shape {coins.shape}.",
+            remedy="Give one truth value for each canary.",
+        )
+    return _frozen(coins.astype(np.bool_))
+
+
+def _bits(coins: NDArray[Any]) -> bool:
+    return bool(np.issubdtype(coins.dtype, np.integer) and np.isin(coins, (0, 1)).all())
+
+
+def _frozen(coins: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    coins = coins.copy()
+    coins.flags.writeable = False
+    return coins
+
+
+def _commitment(coins: NDArray[np.bool_], salt: bytes) -> str:
+    text = b"discreet canaries 1\n%d\n" % coins.size
+    return hashlib.sha256(text + salt + np.packbits(coins).tobytes()).hexdigest()
