@@ -18,8 +18,9 @@ from discreet import events
 from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Array
 from discreet.accounting.engines.contour import Contour
-from discreet.accounting.engines.law import Complex, Law, TableLaw
+from discreet.accounting.engines.law import Law, TableLaw
 from discreet.accounting.engines.pairs import Direction, directed, pair
+from discreet.accounting.engines.waves import Complex
 from discreet.errors import UnsupportedEvent
 
 CS = 0.08 * 1.45 ** np.arange(30)

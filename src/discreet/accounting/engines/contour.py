@@ -18,8 +18,10 @@ import numpy as np
 
 from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Array
-from discreet.accounting.engines.law import Complex, Decay, Law
+from discreet.accounting.engines.decay import Decay
+from discreet.accounting.engines.law import Law
 from discreet.accounting.engines.pieces import EPS
+from discreet.accounting.engines.waves import Complex
 
 MOST = 12_000  # nodes of one contour; beyond it the lattice is faster, where it serves
 FARTHEST = 100_000  # nodes of one contour where nothing else serves

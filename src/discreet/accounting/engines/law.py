@@ -14,20 +14,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from discreet.accounting.engines.atoms import NONE, Array, Atoms
+from discreet.accounting.engines.decay import Decay
 from discreet.accounting.engines.pieces import EPS, Piece
-
-Complex = npt.NDArray[np.complexfloating[Any, Any]]
-FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
-SMALL = 40_000  # exponentials that cost less than a product of matrices
-SHORT = 128  # terms of one product of matrices, so that no sum is long
-SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
-BLOCK = 48  # columns of the product that gives all e^{iul} at once
+from discreet.accounting.engines.waves import FAINT, SUMMED, Complex, log1p, waves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +55,6 @@ class Moments:
         spread: The tilted variance.
         shape: log(1 + D(u)) for each u, shape (n,).
         errors: The error of each exp(shape), relative, shape (n,).
-        shift: A bound of the error of phases per unit of u.
     """
 
     real: float
@@ -74,27 +66,24 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decay:
-    """A bound of |M(c+iu) / M(c)| for all u beyond a point: 1 - Σ m·(1 - S(u·b/2)), a mixture of uniforms."""
+class Line:
+    """M on a line c + iu: M(c+iu) = exp(real + iu·centre)·(1 + wave[k]).
 
-    lengths: Array
-    masses: Array
-    curvature: float = 0.0
+    Args:
+        real: log M(c).
+        real_error: Its error.
+        centre: The tilted mean l₀.
+        spread: The tilted variance.
+        wave: D(u) for each u, shape (n,).
+        errors: The error of each, shape (n,).
+    """
 
-    def log_bound(self, u: Array) -> Array:
-        """Return log of the bound at each u, shape (k,)."""
-        if self.curvature:
-            return -self.curvature * u * u / 2
-        if self.masses.size == 0:
-            return np.zeros_like(u)
-        loss = (1 - _sinc_sup(np.outer(u, self.lengths) / 2)) @ self.masses
-        return np.log1p(-np.clip(loss * (1 - 1e-9), 0.0, 1 - 1e-15))
-
-
-def _sinc_sup(v: Array) -> Array:
-    """Return the largest |sin t / t| over t ≥ v, rounded up."""
-    near = np.where(v < 1e-4, 1 - v * v / 6 + v**4 / 120, np.sin(np.maximum(v, 1e-4)) / np.maximum(v, 1e-4))
-    return np.where(v < 2.57, np.maximum(near, 0.2173) + 1e-15, np.minimum(0.2173, 1 / np.maximum(v, 2.57)))
+    real: float
+    real_error: float
+    centre: float
+    spread: float
+    wave: Complex
+    errors: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +189,7 @@ class Law:
             logs.append(log_weight)
             losses.append(loss)
             moved.append(piece.loss_error(x))
-            shaky.append(50 + piece.unsure / EPS + 3 * np.abs(log_weight) + 3 * c * np.abs(loss) + 2 * x * x)
+            shaky.append(piece.shaky(x) + 3 * np.abs(log_weight) + 3 * c * np.abs(loss))
             missing += span.left_out * math.exp(span.log_size - log_scale) + 2 * tolerance
         if self.atoms.losses.size or not self.pieces:
             at, mass = (self.atoms.losses, self.atoms.masses) if self.atoms.losses.size else (np.zeros(1), np.ones(1))
@@ -286,6 +275,13 @@ class Law:
 
     def moments(self, c: float, step: float, count: int, tolerance: float) -> Moments:
         """Return log M on c + i·step·k for k = 0..count."""
+        line = self.line(c, step, count, tolerance)
+        shape, modulus = log1p(line.wave)
+        relative = (line.errors + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
+        return Moments(line.real, line.real_error, line.centre, line.spread, shape, relative)
+
+    def line(self, c: float, step: float, count: int, tolerance: float) -> Line:
+        """Return M on c + i·step·k for k = 0..count, relative to M(c)."""
         nodes = self.nodes(c, step * count, tolerance)
         real, real_error = self._real(nodes, c)
         weights = np.exp(nodes.log_weights + c * nodes.losses - real)
@@ -293,7 +289,7 @@ class Law:
         centre = float(weights @ nodes.losses) / total
         away = nodes.losses - centre
         spread = float(weights @ (away * away)) / total
-        wave = _waves(weights, away, step, count)
+        wave = waves(weights, away, step, count)
         u = step * np.arange(count + 1)
         size = np.abs(away)
         rounding = (
@@ -311,9 +307,7 @@ class Law:
             u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real), 0.0
         )
         error += real_error * np.abs(wave)
-        shape, modulus = _log1p(wave)
-        relative = (error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)) / modulus + 6 * EPS * np.abs(shape)
-        return Moments(real, real_error, centre, spread, shape, relative)
+        return Line(real, real_error, centre, spread, wave, error)
 
     def decay(self, c: float, log_moment: float) -> Decay:
         """Return the envelope of |M(c+iu)/M(c)|, by the layer-cake lemma, if log M(c) is at most `log_moment`."""
@@ -419,43 +413,6 @@ class TableLaw(Law):
         total = float(grown.sum())
         error = EPS * float(grown @ (8 + 3 * np.abs(exponent) + 3 * c * np.abs(self.table.losses))) / total
         return math.log(total) + top, error + 1e-14
-
-
-def _waves(weights: Array, away: Array, step: float, count: int) -> Complex:
-    """Return Σ W·(e^{iu·away} - 1) for u = 0, step, …, count·step.
-
-    u = step·(Ja + b): e^{iu·l} - 1 = A·B + A + B with A = e^{i·step·Ja·l} - 1 and B = e^{i·step·b·l} - 1,
-    so that all of them cost one matrix product, and small ones keep small errors.
-    """
-    if (count + 1) * away.size <= SMALL:
-        direct: Complex = (_turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
-        return direct
-    block = min(BLOCK, count + 1)
-    rows = -(-(count + 1) // block)
-    outer = _turned(np.outer(step * block * np.arange(rows), away))
-    inner = _turned(np.outer(away, step * np.arange(block)))
-    heavy = outer * weights
-    result: Complex = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
-    for start in range(0, away.size, SHORT):
-        result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
-    flat: Complex = result.ravel()[: count + 1]
-    return flat
-
-
-def _turned(angle: Array) -> Complex:
-    """Return e^{i·angle} - 1 without cancellation."""
-    half = np.sin(angle / 2)
-    return -2 * half * half + 1j * np.sin(angle)
-
-
-def _log1p(d: Complex) -> tuple[Complex, Array]:
-    """Return log(1 + d) and |1 + d|; numpy's own complex log1p loses digits."""
-    a, b = d.real, d.imag
-    square = 2 * a + a * a + b * b
-    with np.errstate(divide="ignore", invalid="ignore"):
-        near = np.log1p(np.maximum(square, -0.75)) / 2
-    modulus = np.maximum(np.hypot(1 + a, b), FAINT)
-    return np.where(square < -0.75, np.log(modulus), near) + 1j * np.arctan2(b, 1 + a), modulus
 
 
 def gathered(law: Law, step: float, offset: float, tolerance: float) -> tuple[Atoms, Atoms]:

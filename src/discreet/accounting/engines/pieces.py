@@ -141,6 +141,10 @@ class Piece:
             error = error + 6 * np.abs(self.log_mix(self.y(-x))) + self.share(self.y(-x)) * moved
         return error
 
+    def shaky(self, x: Array) -> Array:
+        """Return a bound of the relative error of a density at x, but for its logarithm's rounding, in units of EPS."""
+        return 50 + self.unsure / EPS + 2 * x * x
+
     # -------------------------------------------------------------------------- where it lies
 
     def windowed(self, lost: float) -> Piece:

@@ -1,0 +1,54 @@
+"""Waves: sums of e^{iul} - 1 for many u at once, and complex functions that keep the digits of small numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from discreet.accounting.engines.atoms import Array
+
+Complex = npt.NDArray[np.complexfloating[Any, Any]]
+FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
+SMALL = 40_000  # exponentials that cost less than a product of matrices
+SHORT = 128  # terms of one product of matrices, so that no sum is long
+SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
+BLOCK = 48  # columns of the product that gives all e^{iul} at once
+
+
+def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
+    """Return Σ W·(e^{iu·away} - 1) for u = 0, step, …, count·step.
+
+    u = step·(Ja + b): e^{iu·l} - 1 = A·B + A + B with A = e^{i·step·Ja·l} - 1 and B = e^{i·step·b·l} - 1,
+    so that all of them cost one matrix product, and small ones keep small errors.
+    """
+    if (count + 1) * away.size <= SMALL:
+        direct: Complex = (turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
+        return direct
+    block = min(BLOCK, count + 1)
+    rows = -(-(count + 1) // block)
+    outer = turned(np.outer(step * block * np.arange(rows), away))
+    inner = turned(np.outer(away, step * np.arange(block)))
+    heavy = outer * weights
+    result: Complex = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
+    for start in range(0, away.size, SHORT):
+        result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
+    flat: Complex = result.ravel()[: count + 1]
+    return flat
+
+
+def turned(angle: Array) -> Complex:
+    """Return e^{i·angle} - 1 without cancellation."""
+    half = np.sin(angle / 2)
+    return -2 * half * half + 1j * np.sin(angle)
+
+
+def log1p(d: Complex) -> tuple[Complex, Array]:
+    """Return log(1 + d) and |1 + d|; numpy's own complex log1p loses digits."""
+    a, b = d.real, d.imag
+    square = 2 * a + a * a + b * b
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = np.log1p(np.maximum(square, -0.75)) / 2
+    modulus = np.maximum(np.hypot(1 + a, b), FAINT)
+    return np.where(square < -0.75, np.log(modulus), near) + 1j * np.arctan2(b, 1 + a), modulus
