@@ -9,13 +9,16 @@ from discreet.profiles import Bracket
 
 _NEAR = 3e-5  # relative distance of the points of support
 _FARTHEST = 690.0
+_ROUGHLY, _CLOSELY = 1e-9, 1e-10  # widths of δ, relative, that will do to look for α, and at the end
+
+Curve = Callable[[float, float], Bracket]
 
 
-def best_rate(forth: Callable[[float], Bracket], back: Callable[[float], Bracket], rate: float) -> Bracket:
+def best_rate(forth: Curve, back: Curve, rate: float) -> Bracket:
     """Return min over α > 0 of g(α) = H_α(P‖Q) + α·rate: the power of the best test of that level.
 
     Args:
-        forth: δ(ε) of (P, Q), ε ≥ 0.
+        forth: δ(ε) of (P, Q), ε ≥ 0, and how wide it may be, relative, where something is at hand already.
         back: δ(ε) of (Q, P): H_α(P‖Q) = 1 - α + α·H_{1/α}(Q‖P) for α < 1.
         rate: The level, in (0, 1).
 
@@ -24,18 +27,18 @@ def best_rate(forth: Callable[[float], Bracket], back: Callable[[float], Bracket
     beyond them bounds it there. Proof: docs/proofs/contour.md.
     """
 
-    def g(log_alpha: float) -> Bracket:
+    def g(log_alpha: float, within: float = _CLOSELY) -> Bracket:
         alpha = math.exp(log_alpha)
         if log_alpha >= 0:
-            found = forth(log_alpha)
+            found = forth(log_alpha, within)
             return Bracket(found.lower + alpha * rate, found.upper + alpha * rate)
-        found = back(-log_alpha)
+        found = back(-log_alpha, within)
         return Bracket(
             1 - alpha + alpha * found.lower + alpha * rate,
             (1 - alpha + alpha * found.upper + alpha * rate) * (1 + 1e-15),
         )
 
-    best = _least(lambda x: g(x).upper)
+    best = _least(lambda x: g(x, _ROUGHLY).upper)
     middle = g(best)
     upper = min(1.0, middle.upper * (1 + 1e-15))
     near = _NEAR

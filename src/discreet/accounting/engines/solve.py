@@ -22,6 +22,7 @@ from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
 
 CURVE = 1e-8  # relative width of δ at which a neighbour's contour still serves a curve
+HELD, ASKED = 64, 3  # engines that are kept for other questions; how many are asked before a new one is made
 TOGETHER = 32  # values of ε that a contour is asked for at once
 RELATIVE = 1e-12  # of δ, for each error term of the contour
 WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
@@ -60,13 +61,15 @@ class Solver:
             laws.append((GaussianLaw(squared=float(squared)), 1))
         return cls(Composition(tuple(laws)), tolerance)
 
-    def delta(self, epsilon: float) -> Bracket:
-        """Return a bracket of δ(ε)."""
+    def delta(self, epsilon: float, within: float = 1e-10) -> Bracket:
+        """Return a bracket of δ(ε); one that is at hand, if its width is at most `within` of its upper end."""
         if not self.composition.parts:
             return Bracket(0.0, 0.0)
-        for engine in self.held:
-            terms = engine.delta(epsilon)
-            if 0 < terms.upper - terms.lower <= 1e-10 * terms.upper:
+        for engine in sorted(self.held, key=lambda held: abs(held.near - epsilon))[:ASKED]:
+            terms, home = engine.delta(epsilon), engine.delta(engine.near)
+            # Rounding may keep the width above `within` everywhere: a new one would be no better than this one at home.
+            enough = max(within, min(CURVE, 2 * (1 - home.lower / home.upper))) if home.upper > 0 else within
+            if 0 < terms.upper - terms.lower <= enough * terms.upper:
                 return _bracket(terms)
         far = self._chernoff(epsilon) if epsilon > self._farthest else None
         if far is not None and far.upper <= FAINT:
@@ -163,7 +166,7 @@ class Solver:
                 made = attempt(epsilon, delta)
             except ArithmeticError:
                 continue
-            self.held = [made, *self.held[:24]]
+            self.held = [made, *self.held[: HELD - 1]]
             yield made
 
     def _contour(self, epsilon: float | None, delta: float | None) -> Contour:
