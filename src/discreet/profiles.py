@@ -90,13 +90,20 @@ class PrivacyProfile(ABC):
         Every point (ε, δ(ε)) bounds it by min(e^ε·a + δ, 1 - e^-ε·(1 - δ - a)); the least over a
         grid of ε is a bound too. From below, guessing alone attains a.
         """
-        a = false_positive_rate
-        check_rate(a)
+        check_rate(false_positive_rate)
+        return Bracket(float(false_positive_rate), self.concave_rate(float(false_positive_rate)))
+
+    def concave_rate(self, false_positive_rate: float) -> float:
+        """Return the least of the bounds of `pairs()`: above the true rate, and concave in the false-positive rate."""
         best = 1.0
-        for epsilon, delta in _points(self):
+        for epsilon, delta in self.pairs():
             odds = math.exp(min(epsilon, 700.0))
-            best = min(best, odds * a + delta, 1 - max(0.0, 1 - delta - a) / odds)
-        return Bracket(float(a), min(1.0, max(best, a) * MARGIN))
+            best = min(best, odds * false_positive_rate + delta, 1 - max(0.0, 1 - delta - false_positive_rate) / odds)
+        return min(1.0, max(best, false_positive_rate) * MARGIN)
+
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        """Return the (ε, δ(ε)) that the general bounds are made of."""
+        return _points(self)
 
     def advantage(self) -> Bracket:
         """Return the highest difference of true- and false-positive rate of any attacker.
@@ -104,9 +111,52 @@ class PrivacyProfile(ABC):
         At most (e^ε - 1 + 2δ) / (e^ε + 1) for every (ε, δ); the value δ(0) is the case ε = 0.
         """
         best = 1.0
-        for epsilon, delta in _points(self):
+        for epsilon, delta in self.pairs():
             best = min(best, math.tanh(epsilon / 2) + 2 * delta / (1 + math.exp(min(epsilon, 700.0))))
         return Bracket(self.delta(0.0).lower, min(1.0, best * MARGIN))
+
+    def accuracy(self, prior: float) -> Bracket:
+        """Return the highest share of right answers of any attacker who says of each person "in" or "out".
+
+        `prior` is the share of people who are in. 1 minus it is the Bayes error. With m the rarer of the two
+        shares it is 1 - m·(1 - δ(log((1 - m)/m))), and 1 - m for one who never looks.
+        """
+        check_share("prior", prior)
+        rare = min(prior, 1 - prior)
+        if rare == 0:
+            return Bracket(1.0, 1.0)
+        odds = max(0.0, math.log1p(-rare) - math.log(rare))
+        near = 1e-15 * (1 + odds)  # what rounding can move the logarithm by
+        high, low = self.delta(max(0.0, odds - near)).upper, self.delta(odds + near).lower
+        return Bracket(min(1.0, 1 - rare * (1 - low)) / MARGIN, min(1.0, (1 - rare * (1 - high)) * MARGIN))
+
+    def precision(self, prior: float, false_positive_rate: float) -> Bracket:
+        """Return the highest share of an attacker's accusations that are right, by Bayes' rule from the best rate.
+
+        It holds for every attacker who accuses at least this share, above 0, of those who are not in: the ratio
+        of the two rates only falls from there. `prior` is the share of people who are in.
+        """
+        check_share("prior", prior)
+        check_rate(false_positive_rate)
+        if false_positive_rate == 0:
+            raise InvalidInput(
+                "false_positive_rate must lie above 0 where accusations are counted, got 0.",
+                remedy="With a δ above 0 all of them may be right at a rate of 0, however few they are.",
+            )
+        found = self.true_positive_rate(false_positive_rate)
+        wrong = (1 - prior) * false_positive_rate
+        ends = [share * prior / (share * prior + wrong) for share in (found.lower, found.upper)]
+        return Bracket(ends[0] / MARGIN, min(1.0, ends[1] * MARGIN), found.budget)
+
+    def reconstruction(self, baseline: float) -> Bracket:
+        """Return the highest chance of any attacker to guess something of a person's record, all or part of it.
+
+        `baseline` is the chance of guessing it if the person's record had been left out (or replaced, under that
+        relation), by one who knows everything else: the best true-positive rate at that false-positive rate.
+        """
+        check_share("baseline", baseline)
+        found = self.true_positive_rate(baseline)
+        return Bracket(float(baseline), found.upper, found.budget)
 
     def group(self, size: int) -> PrivacyProfile:
         """Return the curve of `size` units together: what is proved when a family, or a person's copies, change at once."""
@@ -118,7 +168,8 @@ class GroupProfile(PrivacyProfile):
     """Several units at once, from the curve of one.
 
     Neighbours at distance k are joined by k steps: (ε, δ)-DP for one gives (kε, δ·(1 + e^ε + … + e^{(k-1)ε}))
-    for k, and the best true-positive rate is that of one, applied k times. The lower ends are those of one unit.
+    for k, and the best true-positive rate is that of one, applied k times; for a large δ(ε) the second is the better
+    bound of it, too. The lower ends are those of one unit.
     """
 
     inner: PrivacyProfile
@@ -135,7 +186,36 @@ class GroupProfile(PrivacyProfile):
 
     def delta(self, epsilon: float) -> Bracket:
         """Return a bracket of δ(ε)."""
-        return Bracket(self.inner.delta(epsilon).lower, self._upper(epsilon))
+        upper = self._upper(epsilon)
+        if upper > 0.05 and epsilon < 20:  # elsewhere the rates add little, and cost an engine much
+            upper = min(upper, self._gap(math.exp(epsilon)))
+        return Bracket(min(self.inner.delta(epsilon).lower, upper), upper)
+
+    def _gap(self, odds: float) -> float:
+        """Return the largest T(a) - odds·a, rounded up; T, one unit's concave rate applied once for each, is concave."""
+
+        def gap(rate: float) -> float:
+            return self._steps(rate) - odds * rate
+
+        low, high, ratio = 0.0, 1.0, (math.sqrt(5) - 1) / 2
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        at_a, at_b = gap(a), gap(b)
+        while high - low > 1e-7:
+            if at_a >= at_b:
+                high, b, at_b = b, a, at_a
+                a = high - ratio * (high - low)
+                at_a = gap(a)
+            else:
+                low, a, at_a = a, b, at_b
+                b = low + ratio * (high - low)
+                at_b = gap(b)
+        # T rises, so no point between the ends has more. What rounding can hide from points 2e-8 apart comes on top.
+        return min(1.0, max(0.0, self._steps(high) - odds * low) + 2e-7 * self.size)
+
+    def _steps(self, rate: float) -> float:
+        for _ in range(self.size):
+            rate = self.inner.concave_rate(rate)
+        return rate
 
     def _upper(self, epsilon: float) -> float:
         """δ(ε/k)·(1 + e^{ε/k} + … + e^{(k-1)ε/k}), by logarithms: the powers need not fit a float."""
@@ -177,8 +257,13 @@ class GroupProfile(PrivacyProfile):
 
 def check_rate(rate: float) -> None:
     """Refuse what is no rate."""
-    if not 0 <= rate <= 1:
-        raise InvalidInput(f"false_positive_rate must lie in [0, 1], got {rate!r}.")
+    check_share("false_positive_rate", rate)
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse what is no share of a whole."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise InvalidInput(f"{name} must lie in [0, 1], got {share!r}.")
 
 
 @lru_cache(maxsize=64)
@@ -191,13 +276,25 @@ def _points(profile: PrivacyProfile) -> tuple[tuple[float, float], ...]:
 def posterior(epsilon: float, prior: float) -> float:
     """Return the highest belief in a person's membership after the release, from this prior, rounded up.
 
-    Holds exactly for pure ε; for (ε, δ) it holds except with a probability of the order of δ.
+    Holds for every outcome at δ = 0. At δ > 0 some outcomes may pass it: `excess` says by how much on average.
     """
-    if not 0 <= prior <= 1:
-        raise InvalidInput(f"prior must lie in [0, 1], got {prior!r}.")
+    check_share("prior", prior)
     if prior in (0.0, 1.0):
         return prior
     return min(1.0, prior / (prior + (1 - prior) * math.exp(-epsilon)) * MARGIN)
+
+
+def excess(epsilon: float, delta: float, prior: float) -> float:
+    """Return by how much beliefs pass `posterior(epsilon, prior)`, on average over all outcomes, at most; rounded up.
+
+    It is prior·(1 - posterior)·δ. Hence, for a person who is in, a belief goes more than half of the way from
+    the posterior to certainty with a probability of at most 2δ.
+    """
+    check_share("prior", prior)
+    if prior in (0.0, 1.0):
+        return 0.0
+    low = math.exp(-epsilon)
+    return prior * (1 - prior) * low / (prior + (1 - prior) * low) * delta * MARGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from discreet import events
 from discreet.accounting.composed import EngineProfile, profile
 from discreet.accounting.conversions import check_delta, check_epsilon
 from discreet.errors import InvalidInput, UnsupportedEvent
-from discreet.profiles import Bracket, PrivacyProfile, check_rate
+from discreet.profiles import MARGIN, Bracket, PrivacyProfile, check_share, posterior
 
 EventOf = Callable[[float], events.Event]
 
 
+BESIDE = {
+    "epsilon": ("delta",),
+    "advantage": (),
+    "true_positive_rate": ("false_positive_rate",),
+    "posterior": ("prior", "delta"),
+    "accuracy": ("prior",),
+    "precision": ("prior", "false_positive_rate"),
+    "reconstruction": ("baseline",),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to hold: (ε, δ), the attacker's advantage, or the true-positive rate at a false-positive rate.
+    """What is to hold: exactly one of the bounds below, with what belongs to it.
 
-    Exactly one of epsilon (with delta), advantage and true_positive_rate (with false_positive_rate) is given.
+    Args:
+        epsilon: The most that ε may be, at `delta`.
+        advantage: The attacker's largest difference of true- and false-positive rate.
+        true_positive_rate: The share of members that any attacker finds, at `false_positive_rate`.
+        posterior: The belief in somebody's membership that follows from ε at `delta`, from `prior`.
+        accuracy: The share of an attacker's answers "in" or "out" that are right, where a share `prior` is in.
+        precision: The share of an attacker's accusations that are right, from `prior`, at `false_positive_rate`.
+        reconstruction: The chance to guess something of a person's record, where it is `baseline` without the record.
     """
 
     epsilon: float | None = None
@@ -27,41 +45,79 @@ class Target:
     advantage: float | None = None
     true_positive_rate: float | None = None
     false_positive_rate: float | None = None
+    posterior: float | None = None
+    accuracy: float | None = None
+    precision: float | None = None
+    reconstruction: float | None = None
+    prior: float | None = None
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
-        given = [self.epsilon is not None, self.advantage is not None, self.true_positive_rate is not None]
-        if sum(given) != 1:
-            raise InvalidInput("give exactly one target: epsilon with delta, advantage, or true_positive_rate.")
-        if (self.epsilon is None) != (self.delta is None):
-            raise InvalidInput("a target of epsilon needs delta, and delta means nothing without it.")
-        if (self.true_positive_rate is None) != (self.false_positive_rate is None):
-            raise InvalidInput("a target of true_positive_rate needs false_positive_rate, and the other way round.")
-        if self.epsilon is not None and self.delta is not None:
+        given = {field.name for field in fields(self) if getattr(self, field.name) is not None}
+        if len(given & set(BESIDE)) != 1:
+            raise InvalidInput(f"give exactly one target of {', '.join(BESIDE)}.")
+        if given != {self.kind, *BESIDE[self.kind]}:
+            needed = " and ".join(BESIDE[self.kind]) or "nothing"
+            beside = " and ".join(sorted(given - {self.kind})) or "nothing"
+            raise InvalidInput(f"a target of {self.kind} needs {needed} beside it, got {beside}.")
+        for name in sorted(given - {"epsilon", "delta"}):
+            check_share(name, getattr(self, name))
+        if self.epsilon is not None:
             check_epsilon(self.epsilon)
+        if self.delta is not None:
             check_delta(self.delta)
-        for rate in (self.advantage, self.true_positive_rate, self.false_positive_rate):
-            if rate is not None:
-                check_rate(rate)
-        if (
-            self.true_positive_rate is not None
-            and self.false_positive_rate is not None
-            and self.true_positive_rate <= self.false_positive_rate
-        ):
-            raise InvalidInput("true_positive_rate must exceed false_positive_rate: guessing alone attains that.")
+        if self.kind not in {"epsilon", "advantage"} and not self.guess < self.value:
+            raise InvalidInput(
+                f"a target of {self.kind} must exceed {self.guess!r}, got {self.value!r}: guessing alone attains that.",
+                remedy="Name a target above it.",
+            )
+
+    @property
+    def kind(self) -> str:
+        """Which of the bounds it is."""
+        return next(name for name in BESIDE if getattr(self, name) is not None)
 
     @property
     def value(self) -> float:
         """The number to stay at or below."""
-        found = next(x for x in (self.epsilon, self.advantage, self.true_positive_rate) if x is not None)
-        return float(found)
+        return self._given(self.kind)
+
+    @property
+    def guess(self) -> float:
+        """What somebody reaches who never looks at the release."""
+        beside = {"true_positive_rate": "false_positive_rate", "reconstruction": "baseline"}.get(self.kind, "prior")
+        share = 0.0 if self.kind in {"epsilon", "advantage"} else self._given(beside)
+        return max(share, 1 - share) if self.kind == "accuracy" else share
 
     def of(self, curve: PrivacyProfile) -> Bracket:
         """Return the quantity that the target bounds."""
-        if self.delta is not None:
-            return curve.epsilon(self.delta)
-        if self.false_positive_rate is not None:
-            return curve.true_positive_rate(self.false_positive_rate)
+        match self.kind:
+            case "epsilon":
+                return curve.epsilon(self._given("delta"))
+            case "true_positive_rate":
+                return curve.true_positive_rate(self._given("false_positive_rate"))
+            case "posterior":
+                found = curve.epsilon(self._given("delta"))
+                prior = self._given("prior")
+                return Bracket(posterior(found.lower, prior), posterior(found.upper, prior))
+            case "accuracy":
+                return curve.accuracy(self._given("prior"))
+            case "precision":
+                return curve.precision(self._given("prior"), self._given("false_positive_rate"))
+            case "reconstruction":
+                return curve.reconstruction(self._given("baseline"))
         return curve.advantage()
+
+    def searched(self) -> Target:
+        """Return the target to search for: a posterior is met where an ε is, which is quick to look for."""
+        if self.kind != "posterior":
+            return self
+        most, prior = self.value / MARGIN**2, self._given("prior")  # below 1, and posterior() rounds up
+        odds = math.log(most) - math.log1p(-most) - math.log(prior) + math.log1p(-prior)
+        return Target(epsilon=max(0.0, odds), delta=self.delta)
+
+    def _given(self, name: str) -> float:
+        return float(getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +168,24 @@ def calibrate(
     """
     if not (0 < low <= high < math.inf):
         raise InvalidInput(f"low and high must satisfy 0 < low <= high < infinity, got {low!r} and {high!r}.")
-    search = _Search(event_of, target, rising=rising, integral=integral)
+    search = _Search(event_of, target.searched(), rising=rising, integral=integral)
     if integral:
         low, high = float(math.ceil(low)), float(math.floor(high))
     safe, unsafe = (low, high) if rising else (high, low)
     start, slope = search.guess(safe, unsafe)
     quick = None if integral else search.newton(start, slope, (low, high), tolerance)
     if quick is not None:
-        return search.result(quick)
+        return search.result(quick, target)
     found = search.pair(start, safe, unsafe)
     if found is None:
         raise InvalidInput(
             f"no value between {low!r} and {high!r} meets the target: at {safe!r} the value is "
-            f"{search.reached[safe].upper!r}, the target {target.value!r}.",
+            f"{search.reached[safe].upper!r}, the target {search.target.value!r}.",
             remedy="Give a wider range, or a target that is easier to meet.",
         )
     safe, unsafe = found
-    return search.result(safe if safe == unsafe else _narrow(search, safe, unsafe, 0.0 if integral else tolerance))
+    best = safe if safe == unsafe else _narrow(search, safe, unsafe, 0.0 if integral else tolerance)
+    return search.result(best, target)
 
 
 class _Search:
@@ -223,9 +280,10 @@ class _Search:
             return min(0.0, math.log(max(upper, 1e-300) / max(self.target.value, 1e-300)))
         return max(5e-324, math.log(min(upper, 1e300) / max(self.target.value, 1e-300)))
 
-    def result(self, value: float) -> Calibration:
+    def result(self, value: float, target: Target) -> Calibration:
         """Return the calibration at a value that was asked."""
-        return Calibration(value, self.reached[value], self.event_of(value))
+        event = self.event_of(value)
+        return Calibration(value, self.reached[value] if target is self.target else target.of(profile(event)), event)
 
 
 def _narrow(search: _Search, safe: float, unsafe: float, tolerance: float) -> float:

@@ -156,6 +156,10 @@ class ApproximateProfile(PrivacyProfile):
         # Near 1 the logarithm magnifies the rounding of `part`.
         return _around(self.epsilon0 + math.log1p(-part), self.epsilon0 + 1 / (1 - part), most=self.epsilon0)
 
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        """Return the one pair that says all."""
+        return ((self.epsilon0, self.delta0),)
+
     def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest rate of any attacker: exact, where the grid of the general bound is coarse."""
         check_rate(false_positive_rate)
