@@ -13,6 +13,7 @@ from typing import Any
 
 from discreet.audit.claims import Claim
 from discreet.audit.statistics.bound import LowerBound, check_alpha, show_confidence, show_down
+from discreet.audit.statistics.one_run import CurveTest
 from discreet.audit.statistics.paired import Point
 from discreet.errors import InvalidInput
 from discreet.profiles import show_up
@@ -56,6 +57,7 @@ class Finding(Internal):
         trials: How many independent trials it rests on.
         bounds: What was certified, each with its ceiling. Empty only if the design is invalid.
         point: An event's rates, where the audit has them: they can refute what no single ε describes.
+        curve: A test of the claim's whole curve by one run, where the audit made one.
         notes: What a reader must know, in sentences.
     """
 
@@ -67,6 +69,7 @@ class Finding(Internal):
     bounds: tuple[LowerBound, ...]
     point: Point | None = None
     notes: tuple[str, ...] = ()
+    curve: CurveTest | None = None
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
@@ -79,11 +82,13 @@ class Finding(Internal):
                 "a finding needs a lower bound, which has a ceiling: a null result says nothing without it.",
                 remedy="Build it by Finding.judge from at least one LowerBound.",
             )
-        if self.verdict is not _verdict(self.claim, self.bounds, self.point):
+        if self.curve is not None and self.curve.profile is not self.claim.profile:
+            raise InvalidInput("the test of a curve is about another curve than the claim's.")
+        if self.verdict is not _verdict(self.claim, self.bounds, self.point, self.curve):
             raise InvalidInput(
                 f"the bounds do not support the verdict {self.verdict.value!r}.", remedy="Build it by Finding.judge."
             )
-        parts = [bound.alpha for bound in self.bounds] + ([self.point.alpha] if self.point else [])
+        parts = [part.alpha for part in (*self.bounds, self.point, self.curve) if part is not None]
         if self.alpha < max(parts):
             raise InvalidInput(
                 f"the finding's alpha, {self.alpha:g}, is below that of one of its parts, {max(parts):g}."
@@ -102,8 +107,9 @@ class Finding(Internal):
         trials: int,
         point: Point | None = None,
         notes: Sequence[str] = (),
+        curve: CurveTest | None = None,
     ) -> Finding:
-        """Return the finding with the verdict that bounds and point support.
+        """Return the finding with the verdict that bounds, point and test of the curve support.
 
         Experimental bounds are shown and refute nothing. `alpha` is the chance that any of the parts is false; parts
         that rest on one box of rates share it.
@@ -112,8 +118,8 @@ class Finding(Internal):
             InvalidInput: there is no bound.
         """
         held = tuple(bounds)
-        verdict = _verdict(claim, held, point)
-        return cls(claim, verdict, estimator, float(alpha), trials, held, point, tuple(notes))
+        verdict = _verdict(claim, held, point, curve)
+        return cls(claim, verdict, estimator, float(alpha), trials, held, point, tuple(notes), curve)
 
     @classmethod
     def invalid_design(
@@ -139,6 +145,10 @@ class Finding(Internal):
                 f"{show_down(self.point.true_positive_rate, 4)} true ones; the claim allows "
                 f"{show_up(self.claim.most(self.point.false_positive_rate))}"
             )
+        if self.curve is not None:
+            lines.append(
+                f"the claim's whole curve {'is' if self.curve.rejected else 'is not'} refuted: {self.curve.estimator}"
+            )
         lines.append(f"{self.estimator}; confidence {show_confidence(self.alpha)}; {self.trials:,} trials")
         return "\n".join([*lines, *self.notes, self.note])
 
@@ -154,19 +164,28 @@ class Finding(Internal):
             "trials": self.trials,
             "bounds": [bound.to_dict() for bound in self.bounds],
             "point": None if self.point is None else self.point.to_dict(),
+            "curve": None if self.curve is None else self.curve.to_dict(),
             "certified": self.certified,
             "notes": list(self.notes),
         }
 
 
-def _verdict(claim: Claim, bounds: tuple[LowerBound, ...], point: Point | None) -> Verdict:
+def _verdict(claim: Claim, bounds: tuple[LowerBound, ...], point: Point | None, curve: CurveTest | None) -> Verdict:
     """Return what the evidence says; only certified bounds count."""
     proved = [bound for bound in bounds if bound.certified]
-    if any(_beyond(claim, bound, bound.value) for bound in proved) or _outside(claim, point):
+    refuted = [
+        any(_beyond(claim, bound, bound.value) for bound in proved),
+        point is not None and _outside(claim, point),
+        curve is not None and curve.rejected,
+    ]
+    if any(refuted):
         return Verdict.REFUTED
-    if any(_beyond(claim, bound, bound.ceiling) for bound in proved) or _outside(claim, point and point.ceiling):
-        return Verdict.CONSISTENT
-    return Verdict.UNDERPOWERED
+    possible = [
+        any(_beyond(claim, bound, bound.ceiling) for bound in proved),
+        point is not None and _outside(claim, point.ceiling),
+        curve is not None and curve.could_reject,
+    ]
+    return Verdict.CONSISTENT if any(possible) else Verdict.UNDERPOWERED
 
 
 def _beyond(claim: Claim, bound: LowerBound, value: float) -> bool:
@@ -176,8 +195,5 @@ def _beyond(claim: Claim, bound: LowerBound, value: float) -> bool:
     return claim.mu is not None and value > claim.mu
 
 
-def _outside(claim: Claim, point: Point | None) -> bool:
-    if point is None:
-        return False
-    rates = {"false_positive_rate": point.false_positive_rate, "true_positive_rate": point.true_positive_rate}
-    return claim.refuted_by(**rates)
+def _outside(claim: Claim, point: Point) -> bool:
+    return claim.refuted_by(false_positive_rate=point.false_positive_rate, true_positive_rate=point.true_positive_rate)

@@ -4,31 +4,24 @@ An event S of the output says "the target was in". Its two rates are bounded by 
 each. Where the mechanism keeps its promise, no event can have a true-positive rate above what the trade-off curve
 allows at its false-positive rate; so the box refutes whatever it lies wholly outside of.
 
-The event must not be chosen by the trials that certify it. `explicit` takes one fixed beforehand, `split` lets half
-of the trials choose, `multisplit` repeats that and takes the median, `bonferroni` pays for all candidates.
+The event must not be chosen by the trials that certify it: `discreet.audit.statistics.thresholds` has ways to choose.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Any
 
 from discreet.audit.statistics.bound import LowerBound, check_alpha, check_delta
 from discreet.audit.statistics.rates import (
-    Floats,
     check_whole,
     clopper_pearson_lower,
     clopper_pearson_rest,
     clopper_pearson_upper,
 )
 from discreet.errors import InvalidInput
-from discreet.mechanisms import Rng
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +90,6 @@ class Point:
             "alpha": self.alpha,
             "counts": asdict(self.counts),
         }
-
-
-class Certify(Protocol):
-    """Makes a lower bound from counts: `mu_bound`, or `epsilon_bound` with its delta bound by `functools.partial`."""
-
-    def __call__(self, counts: Counts, *, alpha: float) -> LowerBound:
-        """Return the bound."""
-        ...
 
 
 def point(counts: Counts, *, alpha: float) -> Point:
@@ -179,129 +164,6 @@ def mu_ceiling(members: int, others: int, *, alpha: float) -> float:
     return _mu(point(Counts(members, members, 0, others), alpha=alpha))
 
 
-def at_threshold(inside: ArrayLike, outside: ArrayLike, threshold: float) -> Counts:
-    """Return the counts of the event "score >= threshold", which must have been fixed beforehand."""
-    members, others = check_scores(inside, outside)
-    if not math.isfinite(threshold):
-        raise InvalidInput(f"threshold must be a finite number, got {threshold!r}.")
-    return _counts(members, others, threshold)
-
-
-def explicit(inside: ArrayLike, outside: ArrayLike, threshold: float, *, alpha: float, certify: Certify) -> LowerBound:
-    """Return the bound of the event "score >= threshold", fixed beforehand.
-
-    Args:
-        inside: Scores of trials with the target; higher says "in".
-        outside: Scores of trials without it.
-        threshold: Chosen without looking at these scores.
-        alpha: The chance of a false bound.
-        certify: `mu_bound`, or `functools.partial(epsilon_bound, delta=…)`.
-    """
-    return certify(at_threshold(inside, outside, threshold), alpha=alpha)
-
-
-def split(
-    inside: ArrayLike, outside: ArrayLike, *, alpha: float, certify: Certify, rng: Rng | None = None
-) -> LowerBound:
-    """Return the bound of the threshold that a random half of the trials chose, certified by the other half.
-
-    The arguments are those of `explicit`; `rng` draws the halves.
-
-    Guarantee: as `epsilon_bound` and `mu_bound`: given the choosing half, the threshold is fixed.
-    Evidence: proven, docs/proofs/paired_audit.md.
-    Assumes: independent trials.
-    """
-    members, others = check_scores(inside, outside, least=2)
-    return _split(members, others, alpha, certify, rng or Rng())
-
-
-def multisplit(
-    inside: ArrayLike, outside: ArrayLike, *, splits: int, alpha: float, certify: Certify, rng: Rng | None = None
-) -> LowerBound:
-    """Return the (lower) median of the bounds of several random splits, each at alpha / 2.
-
-    Guarantee: for the median to be false half of the bounds must be, which by Markov's inequality has a chance of at
-        most alpha.
-    Evidence: proven, docs/proofs/paired_audit.md.
-    Assumes: independent trials.
-    """
-    members, others = check_scores(inside, outside, least=2)
-    check_whole("splits", splits, least=1)
-    rng = rng or Rng()
-    found = sorted(
-        (_split(members, others, check_alpha(alpha) / 2, certify, rng) for _ in range(splits)),
-        key=lambda one: one.value,
-    )
-    median = found[(splits - 1) // 2]
-    return LowerBound(
-        quantity=median.quantity,
-        value=median.value,
-        ceiling=median.ceiling,
-        alpha=float(alpha),
-        trials=members.size + others.size,
-        estimator=f"median of {splits} random splits of paired scores",
-        delta=median.delta,
-    )
-
-
-def bonferroni(
-    inside: ArrayLike, outside: ArrayLike, thresholds: Sequence[float], *, alpha: float, certify: Certify
-) -> LowerBound:
-    """Return the best bound of several thresholds fixed beforehand, each at alpha / their number.
-
-    Guarantee: as `epsilon_bound` and `mu_bound`: the chances of all candidates add up to alpha.
-    Evidence: proven, docs/proofs/paired_audit.md.
-    Assumes: independent trials; thresholds chosen without looking at these scores.
-    """
-    members, others = check_scores(inside, outside)
-    levels = np.unique(np.asarray(thresholds, dtype=np.float64))
-    if levels.size == 0 or not np.all(np.isfinite(levels)):
-        raise InvalidInput("thresholds must be finite numbers, at least one.")
-    each = check_alpha(alpha) / levels.size
-    best = max((certify(_counts(members, others, level), alpha=each) for level in levels), key=lambda one: one.value)
-    return LowerBound(
-        quantity=best.quantity,
-        value=best.value,
-        ceiling=best.ceiling,
-        alpha=float(alpha),
-        trials=members.size + others.size,
-        estimator=f"best of {levels.size} thresholds of paired scores, each at alpha / {levels.size}",
-        delta=best.delta,
-    )
-
-
-def check_scores(inside: ArrayLike, outside: ArrayLike, *, least: int = 1) -> tuple[Floats, Floats]:
-    """Return both arrays of scores, if an audit can be made of them.
-
-    Raises:
-        InvalidInput: one is no row of finite numbers, has fewer than `least`, or all scores are the same.
-    """
-    arrays = []
-    for name, value in (("inside", inside), ("outside", outside)):
-        try:
-            array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InvalidInput(f"the scores {name} must be numbers.") from None
-        if array.ndim != 1 or array.size < least:
-            raise InvalidInput(
-                f"the scores {name} must be one row of at least {least} numbers, got the shape {array.shape}."
-            )
-        if not np.all(np.isfinite(array)):
-            raise InvalidInput(
-                f"{np.count_nonzero(~np.isfinite(array))} of {array.size} scores {name} are not finite.",
-                remedy="Decide beforehand which score a failed run gets, and give it that.",
-            )
-        arrays.append(array)
-    if np.unique(np.concatenate([array[:1] for array in arrays])).size == 1 and all(
-        np.all(array == arrays[0][0]) for array in arrays
-    ):
-        raise InvalidInput(
-            f"all {arrays[0].size + arrays[1].size} scores are the same: they cannot tell anything apart.",
-            remedy="Look at what makes the scores: an attack that does not run looks like this.",
-        )
-    return arrays[0], arrays[1]
-
-
 def _epsilon(found: Point, delta: float) -> float:
     """Return max(ln((TPR - δ) / FPR), ln((TNR - δ) / FNR), 0), rounded down."""
     best = 0.0
@@ -328,53 +190,3 @@ def _mu(found: Point) -> float:
 def _quantile(rate: float, rest: float) -> float:
     """Return Φ⁻¹(rate), from whichever of rate and 1 - rate is small."""
     return NormalDist().inv_cdf(rate) if rate <= 0.5 else -NormalDist().inv_cdf(rest)
-
-
-def _counts(members: Floats, others: Floats, threshold: float) -> Counts:
-    return Counts(
-        true_positives=int(np.count_nonzero(members >= threshold)),
-        members=members.size,
-        false_positives=int(np.count_nonzero(others >= threshold)),
-        others=others.size,
-    )
-
-
-def _split(members: Floats, others: Floats, alpha: float, certify: Certify, rng: Rng) -> LowerBound:
-    """Choose on one half the threshold whose bound is best there, and certify it on the other."""
-    first, second = _halves(members, rng), _halves(others, rng)
-    chosen = _best_threshold(first[0], second[0], alpha, certify)
-    bound = certify(_counts(first[1], second[1], chosen), alpha=alpha)
-    return LowerBound(
-        quantity=bound.quantity,
-        value=bound.value,
-        ceiling=bound.ceiling,
-        alpha=bound.alpha,
-        trials=bound.trials,
-        estimator="paired scores, half choose the threshold, half certify",
-        delta=bound.delta,
-    )
-
-
-def _halves(scores: Floats, rng: Rng) -> tuple[Floats, Floats]:
-    """Split at random: scores that come sorted would otherwise make halves that are not independent."""
-    order = np.argsort(rng.words(scores.size), kind="stable")
-    half = scores.size // 2
-    return scores[order[:half]], scores[order[half:]]
-
-
-def _best_threshold(members: Floats, others: Floats, alpha: float, certify: Certify) -> float:
-    """Return the candidate with the best bound; candidates are scores, thinned where there are very many."""
-    levels = np.unique(np.concatenate([members, others]))
-    if levels.size > _CANDIDATES:
-        places = np.unique(np.concatenate([_spread(levels.size), levels.size - 1 - _spread(levels.size)]))
-        levels = levels[places]
-    bounds = [certify(_counts(members, others, level), alpha=alpha).value for level in levels]
-    return float(levels[int(np.argmax(bounds))])
-
-
-_CANDIDATES = 200  # any threshold is valid; more of them only choose a little better
-
-
-def _spread(size: int) -> np.ndarray:
-    """Return places from one end, dense there and sparse towards the middle."""
-    return np.unique(np.geomspace(1, size, _CANDIDATES // 2).astype(np.int64) - 1)

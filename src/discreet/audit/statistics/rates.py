@@ -85,6 +85,14 @@ def binomial_lower_tail(successes: ArrayLike, trials: ArrayLike, rate: ArrayLike
     return tail
 
 
+def log_binomial(successes: int, trials: int, rate: float) -> float:
+    """Return log P[Bin(trials, rate) = successes] for a rate in (0, 1), rounded down."""
+    k, n = float(successes), float(trials)
+    terms = (float(_log_choose(n, np.array(k))), k * math.log(rate), (n - k) * math.log1p(-rate))
+    # Each gammaln is good to 1e-15 of its own size, at most n·log(n).
+    return sum(terms) - 1e-14 * (1 + n * math.log(n + 1)) - 1e-15 * sum(map(abs, terms))
+
+
 def hypergeometric_upper_tail(hits: int, population: int, marked: int, draws: int) -> float:
     """Return P[at least `hits` of `draws` are marked], drawing without replacement from `population`; rounded up."""
     for name, value in (("hits", hits), ("population", population), ("marked", marked), ("draws", draws)):
@@ -105,6 +113,12 @@ def hypergeometric_upper_tail(hits: int, population: int, marked: int, draws: in
     size = 1e-14 * (1 + population * math.log(population + 1))
     top = float(logs.max())
     return min(1.0, math.exp(top + math.log(float(np.exp(logs - top).sum())) + size))
+
+
+def hypergeometric_lower_tail(hits: int, population: int, marked: int, draws: int) -> float:
+    """Return P[at most `hits` of `draws` are marked], drawing without replacement from `population`; rounded up."""
+    check_whole("hits", hits)
+    return hypergeometric_upper_tail(max(0, draws - hits), population, population - marked, draws)
 
 
 def dkw_radius(trials: int, *, alpha: float) -> float:
