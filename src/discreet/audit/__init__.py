@@ -6,6 +6,18 @@ first estimate, not with this package.
 
 from discreet.audit.claims import Claim
 from discreet.audit.statistics.bound import LowerBound
+from discreet.audit.tester import MechanismAudit, Pair, answer_pairs, mechanism, one_by_one, record_pairs
 from discreet.audit.verdict import Finding, Verdict
 
-__all__ = ["Claim", "Finding", "LowerBound", "Verdict"]
+__all__ = [
+    "Claim",
+    "Finding",
+    "LowerBound",
+    "MechanismAudit",
+    "Pair",
+    "Verdict",
+    "answer_pairs",
+    "mechanism",
+    "one_by_one",
+    "record_pairs",
+]
