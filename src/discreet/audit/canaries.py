@@ -10,27 +10,50 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from discreet.audit.claims import Claim
 from discreet.audit.membership.roc import MemberRoc, Roc, curve
 from discreet.audit.membership.signals import finite
-from discreet.audit.statistics.rates import binomial_upper_tail, check_whole
+from discreet.audit.statistics import betting, one_run
+from discreet.audit.statistics.bound import check_alpha, check_delta
+from discreet.audit.statistics.coins import check_coins
+from discreet.audit.statistics.rates import check_whole
+from discreet.audit.verdict import Finding
 from discreet.errors import InvalidInput
 from discreet.mechanisms import Rng
+from discreet.profiles import show_delta
 
 VERSION = 1
-UNFAIR = 1e-4  # coins whose counts a fair one shows more seldom than this are refused
 SALT = 32  # bytes: the commitment to a handful of coins must not be guessed
 
 OURS = "drawn by discreet from the operating system's randomness"
 THEIRS = "given from outside"
+
+
+class Estimator(str, Enum):
+    """How the scores of one run become a bound.
+
+    betting: bets on canary after canary from the highest score down; tries every threshold and pays for none.
+    guesses: guesses that the highest scores were included, for several numbers of guesses; pays for their number.
+    curve: the same guesses against the claim's whole trade-off curve: the strongest for Gaussian noise.
+    """
+
+    BETTING = "betting"
+    GUESSES = "guesses"
+    CURVE = "curve"
+
+
+_BOUNDS = {Estimator.BETTING: betting.epsilon_bound, Estimator.GUESSES: one_run.epsilon_bound}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,24 +80,102 @@ class Flip:
         """Return coins that somebody else threw, in the order of the canaries, if they can be fair ones.
 
         Raises:
-            InvalidInput: there are not two of them, they are not all true or false, one side is missing, or there are
-                more or fewer of a side, or more or fewer changes from one to the next, than fair coins show once in
-                ten thousand times.
+            InvalidInput: they are not all true or false, one side is missing, or there are more or fewer of a side,
+                or more or fewer that equal the one before, than fair coins show once in a million times.
 
         Not protected: a test sees what is grossly wrong, and no more. Coins of 52 %, or a list of which exactly
             half was drawn, pass it, and the bounds of an audit are not proved for them.
         """
-        coins = _coins(included)
-        heads = int(coins.sum())
-        changes = int((coins[1:] != coins[:-1]).sum())
-        check_fair("of the canaries are included", heads, coins.size)
-        check_fair("coins differ from the one before", changes, coins.size - 1)
-        return cls(coins, Rng().bytes(SALT), THEIRS)
+        return cls(_frozen(check_coins(included)), Rng().bytes(SALT), THEIRS)
 
     @property
     def commitment(self) -> str:
         """The hash that fixes the coins without showing them: publish or log it before the training."""
         return _commitment(self.included, self.salt)
+
+    def audit(
+        self,
+        scores: ArrayLike,
+        *,
+        claim: Claim,
+        delta: float | None = None,
+        alpha: float = 0.05,
+        estimator: Estimator = Estimator.BETTING,
+    ) -> Finding:
+        """Hold the canaries' scores, all of one training, against a claim.
+
+        Args:
+            scores: One for each canary in the order of the coins, higher says "was included"; computed from what the
+                training gave out and the canary, never from its coin.
+            claim: What is to be broken.
+            delta: The δ at which ε is bounded; by default 0, which the claim must then promise an ε at.
+            alpha: The chance of a false alarm.
+            estimator: How scores become a bound.
+
+        Raises:
+            InvalidInput: scores and coins do not fit together, a score is not finite, all scores or all coins are
+                the same, the claim promises no ε at this δ, or this δ leaves the estimator nothing to bet with.
+
+        Guarantee: if the claim holds when one canary is included or left out, it is refuted with a chance of at most
+            alpha.
+        Evidence: proven, docs/proofs/betting.md and docs/proofs/one_run.md.
+        Assumes: fair coins, independent of each other and of all else; scores that do not depend on them but
+            through the training's output.
+        Not protected: whatever these canaries do not see. A finding that refutes nothing proves nothing.
+        """
+        found, kind = self.checked(scores), Estimator(estimator)
+        at = self._delta(claim, delta, alpha, kind)
+        if kind is Estimator.CURVE:
+            return self._curve(found, claim, alpha)
+        bound = _BOUNDS[kind](found, self.included, delta=at, alpha=alpha)
+        return Finding.judge(
+            claim, [bound], estimator=bound.estimator, alpha=alpha, trials=bound.trials, notes=self._notes()
+        )
+
+    def _delta(self, claim: Claim, delta: float | None, alpha: float, estimator: Estimator) -> float:
+        """Return the δ at which to bound ε.
+
+        Raises:
+            InvalidInput: the claim promises nothing there, or betting has nothing left.
+        """
+        at = check_delta(0.0 if delta is None else delta)
+        if estimator is Estimator.CURVE:
+            return at
+        if not math.isfinite(claim.epsilon(at)):
+            raise InvalidInput(
+                f"{claim} promises no ε at δ = {show_delta(at)}, so that no bound there can refute it.",
+                remedy="Name the δ at which it promises one, or test its whole curve (estimator 'curve').",
+            )
+        spent = self.included.size * at / 2
+        if estimator is Estimator.BETTING and spent >= check_alpha(alpha):
+            raise InvalidInput(
+                f"betting on {self.included.size} canaries at δ = {show_delta(at)} costs {spent:.3g} of the "
+                f"{alpha:g} that may go wrong, and leaves nothing.",
+                remedy="Choose a smaller δ, fewer canaries, or the estimator 'guesses'.",
+            )
+        return at
+
+    def _curve(self, scores: NDArray[np.float64], claim: Claim, alpha: float) -> Finding:
+        """Test the claim's whole curve, and bound μ, each at half of alpha."""
+        each = check_alpha(alpha) / 2
+        test = one_run.curve_test(scores, self.included, claim.profile, alpha=each)
+        bound = one_run.mu_bound(scores, self.included, alpha=each)
+        return Finding.judge(
+            claim,
+            [bound],
+            curve=test,
+            estimator=test.estimator,
+            alpha=alpha,
+            trials=test.trials,
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        kind = "real records" if self.real else "canaries"
+        inside = int(self.included.sum())
+        return [
+            f"{inside:,} of {self.included.size:,} {kind} included by coins {self.source}; commitment {self.commitment}"
+        ]
 
     def roc(self, scores: ArrayLike, *, confidence: float = 0.95) -> Roc:
         """Return the curve of the canaries' scores; internal if they are real records."""
@@ -131,7 +232,7 @@ class Flip:
                 f"the {coins.size} coins are not those of their commitment.",
                 remedy="Use the file as it was written before the training.",
             )
-        return cls(_coins(coins), salt, source, real)
+        return cls(_frozen(coins), salt, source, real)
 
     def write(self, path: Path) -> None:
         """Write the coins into a new file that only its owner can read.
@@ -217,20 +318,6 @@ def step_scores(sums: Iterable[ArrayLike], canaries: ArrayLike) -> NDArray[np.fl
     return found
 
 
-def check_fair(what: str, count: int, of: int) -> None:
-    """Refuse a count that fair coins show with a chance of less than 1 in 10,000.
-
-    Raises:
-        InvalidInput: says how many there were.
-    """
-    rarer = max(count, of - count)
-    if 2 * float(binomial_upper_tail(rarer, of, 0.5)) < UNFAIR:
-        raise InvalidInput(
-            f"{count} of {of} {what}: fair coins are as far from half with a chance below {UNFAIR:g}.",
-            remedy="Throw a fair coin for each canary, independently: audit.flip does. No bound holds for others.",
-        )
-
-
 def write_private(path: Path, text: str) -> None:
     """Write a new file that only its owner can read.
 
@@ -245,20 +332,6 @@ def write_private(path: Path, text: str) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def _coins(included: ArrayLike) -> NDArray[np.bool_]:
-    coins = np.asarray(included)
-    if coins.ndim != 1 or coins.size < 2 or not (coins.dtype == np.bool_ or _bits(coins)):
-        raise InvalidInput(
-            f"coins are one row of at least 2 times true or false, got {coins.dtype} of shape {coins.shape}.",
-            remedy="Give one truth value for each canary.",
-        )
-    return _frozen(coins.astype(np.bool_))
-
-
-def _bits(coins: NDArray[Any]) -> bool:
-    return bool(np.issubdtype(coins.dtype, np.integer) and np.isin(coins, (0, 1)).all())
 
 
 def _frozen(coins: NDArray[np.bool_]) -> NDArray[np.bool_]:
