@@ -19,6 +19,7 @@ from discreet.testing.conformance import (
 from discreet.testing.fit import Cells, Fit, gof, two_sample
 from discreet.testing.laws import keep_law, noise_law, selection_law
 from discreet.testing.ledger import ScratchLedger, with_fixed_randomness
+from discreet.testing.private import check_private
 from discreet.testing.rng import FixedRng
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "check_key_selection",
     "check_loss",
     "check_noise",
+    "check_private",
     "check_randomized_response",
     "check_selection",
     "check_sensitivity",

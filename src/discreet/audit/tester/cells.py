@@ -29,7 +29,7 @@ class Value:
 
     def words(self, threshold: float, *, above: bool) -> str:
         """Return the tail."""
-        return f"{self.number.name} is at {'least' if above else 'most'} {threshold:.17g}"
+        return f"{self.number.name} is at {'least' if above else 'most'} {threshold!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +109,7 @@ class Plane:
 
 def plane(first: Table, second: Table) -> Plane:
     """Fit 2^7 cells with equal shares of all training outputs."""
-    points = np.concatenate([first.numbers[:, :2], second.numbers[:, :2]])
+    points = np.concatenate([first.wide(2), second.wide(2)])
     points = np.nan_to_num(points, nan=0.0)
     cuts = np.zeros(2**_DEPTH - 1)
     place = np.zeros(len(points), dtype=np.int64)
@@ -123,7 +123,7 @@ def plane(first: Table, second: Table) -> Plane:
 
 
 def _place(table: Table, cuts: Floats) -> Any:
-    points = np.nan_to_num(np.column_stack([table.number(0), table.number(1)]), nan=0.0)
+    points = np.nan_to_num(table.wide(2), nan=0.0)
     place = np.zeros(table.size, dtype=np.int64)
     for level in range(_DEPTH):
         place = 2 * place + 1 + (points[:, level % 2] > cuts[place])

@@ -42,16 +42,14 @@ class Classifier:
 
 
 def logistic(first: Table, second: Table) -> Classifier:
-    """Fit a logistic regression; a part that is no number counts as 0."""
+    """Fit a logistic regression."""
     try:
-        from sklearn.impute import SimpleImputer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     except ImportError:
         raise missing_extra("audit", "scikit-learn") from None
-    fill = SimpleImputer(strategy="constant", fill_value=0.0)
-    return _fitted("a logistic regression", make_pipeline(fill, StandardScaler(), LogisticRegression()), first, second)
+    return _fitted("a logistic regression", make_pipeline(StandardScaler(), LogisticRegression()), first, second)
 
 
 def boosted(first: Table, second: Table) -> Classifier:
@@ -83,6 +81,8 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def _design(table: Table, parts: int) -> Floats:
-    known = [number.of(table) for number in together(parts)]
-    found: Floats = np.column_stack([table.wide(parts), *known, table.lengths]).clip(-_LARGEST, _LARGEST)
+    """Return the parts, what is known of them together, and which of all that is no number and stands as 0."""
+    known = np.column_stack([table.wide(parts), *(number.of(table) for number in together(parts)), table.lengths])
+    unknown = np.isnan(known)
+    found: Floats = np.column_stack([np.where(unknown, 0.0, known).clip(-_LARGEST, _LARGEST), unknown])
     return found

@@ -152,25 +152,27 @@ def _common_step(gaps: Floats) -> float | None:
 
 
 def labels(table: Table) -> Iterator[Label]:
-    """Yield the features without an order that outputs like these have."""
-    yield Label("the whole output", lambda t: t.whole, _shown_whole)
+    """Yield the features without an order that outputs like these have, the plainest first."""
     yield Label("the type and structure of the output", lambda t: t.shape, lambda t, i: shape_of(t.outputs[i]))
     parts = table.parts
     if parts > 1:
         pattern = "the pattern of zeros, NaN, infinities and missing parts"
         yield Label(pattern, lambda t: _pattern(t, parts), _like)
+    for part in range(min(parts, _RANKED)):
+        yield _finest_bit(part, parts)
+        yield _low_bits(part, parts)
     if 1 < parts <= _RANKED:
         yield Label("the order of the parts by size", lambda t: _ranking(t, parts), _like)
         for part in range(parts):
             yield _equal_to(part, parts)
-    for part in range(min(parts, _RANKED)):
-        yield _finest_bit(part, parts)
-        yield _low_bits(part, parts)
+    yield Label("the whole output", lambda t: t.whole, _shown_whole)
 
 
 def _equal_to(part: int, parts: int) -> Label:
     return Label(
-        f"the exact value of {_part_name(part, parts)}", lambda t: t.part(part), lambda t, i: repr(t.number(part)[i])
+        f"the exact value of {_part_name(part, parts)}",
+        lambda t: t.part(part),
+        lambda t, i: repr(float(t.number(part)[i])),
     )
 
 
@@ -231,6 +233,14 @@ def _like(table: Table, row: int) -> str:
 
 
 def _shown_whole(table: Table, row: int) -> str:
-    output = table.outputs[row]
-    text = repr(output.tolist() if isinstance(output, np.ndarray | np.generic) else output)
+    text = repr(_plain(table.outputs[row]))
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _plain(output: Any) -> Any:
+    """Return an output without numpy's types, which would only be noise in a sentence."""
+    if isinstance(output, np.ndarray | np.generic):
+        return output.tolist()
+    if isinstance(output, tuple | list):
+        return type(output)(_plain(one) for one in output)
+    return output

@@ -81,12 +81,12 @@ class Table:
     @property
     def size(self) -> int:
         """How many outputs there are."""
-        return len(self.whole)
+        return int(self.lengths.size)
 
     @property
     def parts(self) -> int:
         """How many parts are looked at."""
-        return self.numbers.shape[1]
+        return int(self.numbers.shape[1])
 
     def wide(self, parts: int) -> Floats:
         """Return so many parts of each output as numbers, whatever the other outputs have."""

@@ -11,7 +11,6 @@ from discreet.audit.tester.events import Event
 from discreet.audit.tester.outputs import read
 from discreet.audit.tester.pairs import Pair
 from discreet.audit.verdict import Finding, Verdict
-from discreet.profiles import show_up
 from discreet.release import Internal
 
 
@@ -147,11 +146,7 @@ class MechanismAudit(Internal):
         if self.delta:
             lines.append(f"at the claimed ε, δ ≥ {show_down(self.delta)}")
         worst = max(self.cells, key=lambda cell: cell.point.true_positive_rate - cell.allowed)
-        lines.append(
-            f"closest to the claim: pair {worst.pair!r}, {worst.event}: at least "
-            f"{show_down(worst.point.true_positive_rate, 4)} of the outputs on the {worst.side}, at most "
-            f"{show_up(worst.point.false_positive_rate)} on the other, where the claim allows {show_up(worst.allowed)}"
-        )
+        lines.append(f"that event: pair {worst.pair!r}, {worst.event}; it speaks for the {worst.side}")
         if self.counterexample is not None:
             lines.append(str(self.counterexample))
         return "\n".join(lines)
