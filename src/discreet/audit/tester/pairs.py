@@ -35,7 +35,7 @@ class Pair:
         if not isinstance(self.name, str) or not self.name:
             raise InvalidInput(f"a pair needs a name, got {self.name!r}.", remedy="Say what is particular about it.")
         if self.relation is not None:
-            object.__setattr__(self, "relation", Relation(self.relation))
+            object.__setattr__(self, "relation", _relation(self.relation))
 
 
 def answer_pairs(size: int, *, around: float = 0, step: float = 1) -> Iterator[Pair]:
@@ -94,7 +94,7 @@ def record_pairs(
         raise InvalidInput(f"bounds must be finite, the lower below the upper, got {lower!r} and {upper!r}.")
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
         raise InvalidInput(f"rows must be a whole number of at least 1, got {rows!r}.")
-    relation = Relation(relation)
+    relation = _relation(relation)
     if relation is Relation.ZERO_OUT:
         raise InvalidInput(
             "a list of numbers has no blank, so these pairs are not made for zero_out.",
@@ -144,3 +144,11 @@ def _replaced(lower: float, upper: float, rows: int, odd: dict[str, float]) -> I
     }
     for name, (others, old, new) in cases.items():
         yield Pair(name, [*others, new], [*others, old], Relation.REPLACE_ONE)
+
+
+def _relation(value: object) -> Relation:
+    try:
+        return Relation(value)
+    except ValueError:
+        names = ", ".join(item.value for item in Relation)
+        raise InvalidInput(f"relation must be one of {names}, got {value!r}.") from None
