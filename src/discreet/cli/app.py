@@ -1,7 +1,7 @@
 """The program `discreet`: its commands, and what becomes of an error.
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 budget exceeded. No traceback is ever shown: its frames
-and messages could hold private values.
+Exit codes: 0 done, 1 failure, 2 usage, 3 budget exceeded, 4 a claim is refuted, 130 interrupted. No traceback is
+ever shown: its frames and messages could hold private values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from discreet.cli import accounting, doctor, init, ledger, projects, queries
+from discreet.cli import accounting, audit, doctor, init, ledger, projects, queries
 from discreet.cli.interrupts import watched
 from discreet.cli.output import Stopped, fail, help_if_alone, say
 from discreet.errors import BudgetExceeded, DiscreetError
@@ -31,6 +31,7 @@ app = typer.Typer(
 for group in (init, projects, queries, accounting, doctor):
     group.add_to(app)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(shown: bool) -> None:

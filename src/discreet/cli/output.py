@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from discreet.sql import Forecast
 
 USAGE = 2  # the exit code of a wrong use of the command line
+REFUTED = 4  # of an audit that refuted the claim it was given
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
