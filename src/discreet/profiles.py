@@ -144,9 +144,8 @@ class PrivacyProfile(ABC):
                 remedy="With a δ above 0 all of them may be right at a rate of 0, however few they are.",
             )
         found = self.true_positive_rate(false_positive_rate)
-        wrong = (1 - prior) * false_positive_rate
-        ends = [share * prior / (share * prior + wrong) for share in (found.lower, found.upper)]
-        return Bracket(ends[0] / MARGIN, min(1.0, ends[1] * MARGIN), found.budget)
+        lower = right(prior, found.lower, false_positive_rate) / MARGIN**2
+        return Bracket(lower, right(prior, found.upper, false_positive_rate), found.budget)
 
     def reconstruction(self, baseline: float) -> Bracket:
         """Return the highest chance of any attacker to guess something of a person's record, all or part of it.
@@ -295,6 +294,12 @@ def excess(epsilon: float, delta: float, prior: float) -> float:
         return 0.0
     low = math.exp(-epsilon)
     return prior * (1 - prior) * low / (prior + (1 - prior) * low) * delta * MARGIN
+
+
+def right(prior: float, true_positive_rate: float, false_positive_rate: float) -> float:
+    """Return the share of accusations that are right, rounded up: Bayes' rule. Both rates above 0."""
+    share = prior * true_positive_rate
+    return min(1.0, share / (share + (1 - prior) * false_positive_rate) * MARGIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,5 +6,6 @@ leaves in its `Release`.
 
 from discreet.explain.hazards import Hazard
 from discreet.explain.report import Report, explain
+from discreet.explain.risk import RiskCard, risk
 
-__all__ = ["Hazard", "Report", "explain"]
+__all__ = ["Hazard", "Report", "RiskCard", "explain", "risk"]

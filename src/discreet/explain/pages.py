@@ -20,13 +20,13 @@ LONG_TABLE = 40  # rows beyond which a table is folded away at first
 def html(facts: dict[str, Any], audience: str | None) -> str:
     """Return one self-contained page."""
     from_us = _pictures(facts)  # drawn by svg.py, which escapes every text that it is given
-    template = _environment(escape=True).get_template("report.html.j2")
-    return template.render(_names(facts, audience), svg=_trusted(from_us), LONG_TABLE=LONG_TABLE) + "\n"
+    template = environment(escape=True).get_template("report.html.j2")
+    return template.render(_names(facts, audience), svg=trusted(from_us), LONG_TABLE=LONG_TABLE) + "\n"
 
 
 def markdown(facts: dict[str, Any], audience: str) -> str:
     """Return the Markdown for one audience."""
-    text = _environment(escape=False).get_template("report.md.j2").render(_names(facts, audience))
+    text = environment(escape=False).get_template("report.md.j2").render(_names(facts, audience))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -40,6 +40,7 @@ def _names(facts: dict[str, Any], audience: str | None) -> dict[str, Any]:
         "record_missing": registry.missing(registry.registry(facts, tier=2)),
         "w": words,
         "comparison": attacker.comparison,
+        "beyond": attacker.beyond(facts["account"]["delta"]),
         "colours": svg.CYCLE,
     }
 
@@ -55,18 +56,20 @@ def _pictures(facts: Mapping[str, Any]) -> dict[str, str]:
     return drawn
 
 
-def _trusted(pieces: Mapping[str, str]) -> dict[str, Any]:
+def trusted(pieces: Mapping[str, str]) -> dict[str, Any]:
+    """Return our own markup, which is not to be escaped again."""
     from markupsafe import Markup
 
     return {name: Markup(piece) for name, piece in pieces.items()}  # noqa: S704 - our own drawing, escaped there
 
 
-def _environment(*, escape: bool) -> Environment:
+def environment(*, escape: bool) -> Environment:
+    """Return the templates' environment: escaped, for HTML, or not, for Markdown whose templates escape by themselves."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise missing_extra("report", "jinja2") from None
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("discreet.explain"),
         autoescape=escape,  # noqa: S701 - off for Markdown alone, whose templates escape with the filter md
         undefined=StrictUndefined,
@@ -74,8 +77,8 @@ def _environment(*, escape: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters |= {"md": _md, "clean": words.clean, "pretty": _pretty, "fence": _fence}
-    return environment
+    made.filters |= {"md": _md, "clean": words.clean, "pretty": _pretty, "fence": _fence}
+    return made
 
 
 def _md(value: Any) -> str:

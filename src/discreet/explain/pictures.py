@@ -54,7 +54,14 @@ def rates(name: str, attacker: Mapping[str, Any]) -> str:
         x, y = [p[0] for p in view["curve"]], [p[1] for p in view["curve"]]
         axes.plot(x, y, color=colour, linewidth=2, label=view["short"])
         for rate in view["rates"]:
-            axes.plot([rate["fpr"]], [rate["tpr"]], "o", color=colour, markersize=5.5, markeredgecolor="white")
+            axes.plot(
+                [rate["false_positive_rate"]],
+                [rate["true_positive_rate"]],
+                "o",
+                color=colour,
+                markersize=5.5,
+                markeredgecolor="white",
+            )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*ends)
@@ -75,7 +82,8 @@ def rates(name: str, attacker: Mapping[str, Any]) -> str:
         description="; ".join(
             f"{view['short']}: "
             + ", ".join(
-                f"at most {at_most(r['tpr'])} found at {percent(r['fpr'])} wrongly accused" for r in view["rates"]
+                f"at most {at_most(r['true_positive_rate'])} found at {percent(r['false_positive_rate'])} wrongly accused"
+                for r in view["rates"]
             )
             for view in _pair(attacker)
         ),

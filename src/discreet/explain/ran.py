@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from discreet import accounting, events
@@ -35,44 +37,70 @@ def curve(event: events.Event, delta: float) -> Ran:
     except UnsupportedEvent as error:
         rough = analytic(event)
         why = f"{rough.method}, since no engine reaches it: {error.what.rstrip('.')}"
-        return Ran(rough.epsilon(delta), rough, why)
+        return Ran(rough.epsilon(delta), Kept(rough), why)
     # Each point of a lattice's curve is an inversion of its own. The rates of attackers need a hundred of them.
     slow = any(solver.name == "lattice" for solver in getattr(inner, "below", ()))
-    return Ran(at, analytic(event) if slow else inner, inner.method)
+    return Ran(at, Kept(analytic(event) if slow else inner), inner.method)
 
 
+@dataclass(frozen=True, eq=False)
 class Ran:
-    """What ran: its ε at one δ, and the rates of attackers.
+    """What ran: its ε at one δ, and its curve.
 
     Args:
         epsilon: At the δ that was asked for.
-        rates: The curve that bounds the rates.
+        curve: Bounds what attackers reach.
         method: What gave `epsilon`.
     """
 
-    def __init__(self, epsilon: Bracket, rates: PrivacyProfile, method: str) -> None:
-        self.epsilon, self.method = epsilon, method
-        self._rates = rates
-        self._held: dict[float, float] = {}
+    epsilon: Bracket
+    curve: Kept
+    method: str
 
     @property
-    def rates_method(self) -> str:
-        """What gave the rates."""
-        return self._rates.method
+    def said(self) -> str:
+        """What ε was computed from, and the curve, which may have another bound."""
+        same = self.method.startswith(self.curve.method)
+        return self.method if same else f"ε: {self.method}; rates: {self.curve.method}"
 
-    def true_positive_rate(self, false_positive_rate: float) -> float:
+
+class Kept(PrivacyProfile):
+    """A curve that remembers what was asked of it, and says nothing where no engine answers."""
+
+    def __init__(self, inner: PrivacyProfile) -> None:
+        self._inner = inner
+        self._held: dict[tuple[str, float], Bracket] = {}
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        """The inner curve's."""
+        return self._inner.method
+
+    def delta(self, epsilon: float) -> Bracket:
+        """Return a bracket of δ(ε); [0, 1] where no engine answers."""
+        return self._ask("delta", epsilon, lambda: self._inner.delta(epsilon), Bracket(0.0, 1.0))
+
+    def epsilon(self, delta: float) -> Bracket:
+        """Return a bracket of ε(δ); infinite where no engine answers."""
+        return self._ask("epsilon", delta, lambda: self._inner.epsilon(delta), Bracket(0.0, math.inf))
+
+    def true_positive_rate(self, false_positive_rate: float) -> Bracket:
         """Return the highest rate of any attacker; 1 where no engine answers."""
-        if false_positive_rate not in self._held:
-            self._held[false_positive_rate] = _upper(lambda: self._rates.true_positive_rate(false_positive_rate))
-        return self._held[false_positive_rate]
+        rate = false_positive_rate
+        return self._ask("rate", rate, lambda: self._inner.true_positive_rate(rate), Bracket(rate, 1.0))
 
-    def advantage(self) -> float:
-        """Return the largest difference of true- and false-positive rate."""
-        return _upper(self._rates.advantage)
+    def advantage(self) -> Bracket:
+        """Return the largest difference of true- and false-positive rate; 1 where no engine answers."""
+        return self._ask("advantage", 0.0, self._inner.advantage, Bracket(0.0, 1.0))
 
+    def group(self, size: int) -> PrivacyProfile:
+        """Return the curve of `size` units together, which keeps what it was asked, too."""
+        return Kept(self._inner.group(size))
 
-def _upper(ask: Callable[[], Bracket]) -> float:
-    try:
-        return ask().upper
-    except UnsupportedEvent:
-        return 1.0
+    def _ask(self, what: str, at: float, ask: Callable[[], Bracket], nothing: Bracket) -> Bracket:
+        if (what, at) not in self._held:
+            try:
+                self._held[what, at] = ask()
+            except UnsupportedEvent:
+                self._held[what, at] = nothing
+        return self._held[what, at]

@@ -174,12 +174,15 @@ def at_most(bound: float) -> str:
     if value > 99.99:
         return "100 %"
     digits = 2 if value < 1 or value > 99 else 1 if value < 10 else 0
-    return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:g} %"  # floats' own dust is no reason for a step up
+    steps = max(1, math.ceil(value * 10**digits - 1e-9))  # floats' own dust is no reason for a step up
+    return f"{steps / 10**digits:g} %"
 
 
 def factor(bound: float | None) -> str:
     """Return an upper bound on a ratio, never below it."""
-    return "∞" if bound is None else f"{show_up(bound, 3)}" if bound < 1e5 else "over 100,000"
+    if bound is None:
+        return "∞"
+    return show_up(bound, 3) if bound < 1000 else f"{float(show_up(bound, 3)):,.0f}" if bound < 1e5 else "over 100,000"
 
 
 def epsilon(value: float | None) -> str:

@@ -62,7 +62,7 @@ def test_beliefs_and_rates_of_the_account(make):
         assert row["posterior"] == posterior(2.0, prior)
     # the worst case of (ε, δ): e^ε·a + δ at a small rate, tanh(ε/2) up to δ for the advantage
     for row, rate in zip(view["rates"], (0.01, 0.001), strict=True):
-        assert row["tpr"] == pytest.approx(math.exp(2.0) * rate + 1e-6, rel=0.02)
+        assert row["true_positive_rate"] == pytest.approx(math.exp(2.0) * rate + 1e-6, rel=0.02)
     assert view["advantage"] == pytest.approx(math.tanh(1.0), rel=1e-3)
 
 
@@ -70,7 +70,7 @@ def test_what_ran_is_never_shown_worse_than_its_own_worst_case(make):
     views = {view["name"]: view for view in make.report().facts["attacker"]["views"]}
     assert views["history"]["advantage"] <= views["spent"]["advantage"] * (1 + 1e-9)
     for ran, worst in zip(views["history"]["rates"], views["spent"]["rates"], strict=True):
-        assert ran["tpr"] <= worst["tpr"] * (1 + 1e-9)
+        assert ran["true_positive_rate"] <= worst["true_positive_rate"] * (1 + 1e-9)
 
 
 def test_zero_epsilon(make):

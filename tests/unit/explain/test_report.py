@@ -377,7 +377,7 @@ def test_a_missing_extra_says_what_to_type(package):
     script = (
         f"import sys; sys.modules[{package!r}] = None; sys.modules[{package + '.figure'!r}] = None\n"
         "from discreet.explain import pages, svg\nfrom discreet.errors import MissingExtra\n"
-        "try:\n    pages._environment(escape=True); svg.figure(1, 1)\n"
+        "try:\n    pages.environment(escape=True); svg.figure(1, 1)\n"
         "except MissingExtra as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
