@@ -248,7 +248,7 @@ class Piece:
     # ---------------------------------------------------------------- bounds over parts of the plane
 
     def log_sup(self, low: Array, high: Array, height: Array, c: float, u: float) -> Array:
-        """Return log of a bound of |w·e^{zl}| for Re x in [low, high], |Im x| ≤ height, 0 ≤ Re z ≤ c, |Im z| ≤ u.
+        """Return log of a bound of |w·e^{zl}| for Re x in [low, high], |Im x| ≤ height, z in the triangle 0, c ± iu.
 
         Shapes broadcast. Infinite where the strip meets a branch point of log X.
         """
@@ -271,7 +271,7 @@ class Piece:
             value = value + self.log_mix(y_high)
             tilt = self.log_mix(y_high) - self._log_least(self.y(-high), self.y(-low), angle)
             turn = turn + self._turn(self.y(-low), angle)
-        sup: Array = np.where(fine, value + c * np.maximum(tilt, 0.0) + u * turn, np.inf)
+        sup: Array = np.where(fine, value + np.maximum(c * tilt + u * turn, 0.0), np.inf)
         return sup
 
     def _turn(self, y: Array, angle: Array) -> Array:
@@ -312,7 +312,7 @@ class Piece:
     # ------------------------------------------------------------------------------ quadrature
 
     def panels(self, c: float, u: float, low: float, high: float, log_tolerance: float) -> tuple[Array, Array]:
-        """Return nodes and weights that give ∫ w·e^{zl} dx, 0 ≤ Re z ≤ c, |Im z| ≤ u, over [low, high] to a tolerance.
+        """Return nodes and weights that give ∫ w·e^{zl} dx over [low, high] to a tolerance, z in the triangle 0, c ± iu.
 
         Gauss-Legendre panels; each panel's error is at most 64/15·r·M·ρ^-2(n-1) / (1 - ρ^-2), M the
         largest value on its Bernstein ellipse of size ρ (Trefethen, Approximation Theory, Theorem 19.3).
