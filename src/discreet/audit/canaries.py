@@ -171,11 +171,9 @@ class Flip:
         )
 
     def _notes(self) -> list[str]:
-        kind = "real records" if self.real else "canaries"
-        inside = int(self.included.sum())
-        return [
-            f"{inside:,} of {self.included.size:,} {kind} included by coins {self.source}; commitment {self.commitment}"
-        ]
+        kind, inside = "records" if self.real else "canaries", int(self.included.sum())
+        fixed = f"; commitment {self.commitment}" if self.source == OURS else ""
+        return [f"{inside:,} of {self.included.size:,} {kind} included by coins {self.source}{fixed}"]
 
     def roc(self, scores: ArrayLike, *, confidence: float = 0.95) -> Roc:
         """Return the curve of the canaries' scores; internal if they are real records."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from discreet.cli.audit.claim import claimed
 from discreet.cli.output import REFUTED, Json, WrongUse, say, show_json
 from discreet.errors import DiscreetError, InvalidInput
 from discreet.events import Relation
 
 if TYPE_CHECKING:
-    from discreet.audit import Claim, Pair
+    from discreet.audit import Pair
     from discreet.audit.tester import Run
 
 What = Annotated[
@@ -63,7 +64,7 @@ def mechanism(
     """
     from discreet import audit
 
-    claim = _claim(epsilon, delta, mu, rho, relation)
+    claim = claimed(relation, epsilon=epsilon, delta=delta, mu=mu, rho=rho)
     held = _pairs(pairs, answers, records, relation)
     found = audit.mechanism(
         _run(what, single=single), claim=claim, pairs=held, draws=draws, alpha=alpha, delta=delta, timing=timing
@@ -74,23 +75,6 @@ def mechanism(
         say(str(found))
     if found.refuted:
         raise typer.Exit(REFUTED)
-
-
-def _claim(
-    epsilon: float | None, delta: float | None, mu: float | None, rho: float | None, relation: Relation
-) -> Claim:
-    from discreet.audit import Claim
-
-    if sum(one is not None for one in (epsilon, mu, rho)) != 1:
-        raise WrongUse("a claim is one of --epsilon (with --delta), --mu and --rho.")
-    if mu is not None:
-        return Claim.gdp(mu, relation=relation)
-    if rho is not None:
-        return Claim.zcdp(rho, relation=relation)
-    assert epsilon is not None
-    if not delta:
-        return Claim.pure(epsilon, relation=relation)
-    return Claim.approximate(epsilon, delta, relation=relation)
 
 
 def _pairs(
