@@ -226,8 +226,8 @@ def test_a_finding_is_plain_data_and_stays_internal():
     found = mechanism(laplace(Fraction(1, 2)), claim=PURE, pairs=ONE, draws=2_000)
     assert isinstance(found, Internal)
     data = json.loads(json.dumps(found.to_dict()))
-    assert data["verdict"] == "refuted"
-    assert data["internal"].startswith("internal")
+    assert data["finding"]["verdict"] == "refuted"
+    assert data["finding"]["internal"].startswith("internal")
     assert data["counterexample"]["first"] == "[1]"
     assert any(cell["refutes"] for cell in data["cells"])
     assert data["draws"] == found.draws

@@ -153,7 +153,8 @@ class MechanismAudit(Internal):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data; it stays internal."""
-        return self.finding.to_dict() | {
+        return {
+            "finding": self.finding.to_dict(),
             "draws": self.draws,
             "tightness": self.tightness,
             "delta_at_claimed_epsilon": self.delta,
