@@ -66,7 +66,7 @@ class Target:
             check_epsilon(self.epsilon)
         if self.delta is not None:
             check_delta(self.delta)
-        if self.kind not in {"epsilon", "advantage"} and not self.guess < self.value:
+        if self.kind not in {"epsilon", "advantage"} and not self.guess * MARGIN**2 < self.value:
             raise InvalidInput(
                 f"a target of {self.kind} must exceed {self.guess!r}, got {self.value!r}: guessing alone attains that.",
                 remedy="Name a target above it.",
