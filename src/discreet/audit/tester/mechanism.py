@@ -202,10 +202,11 @@ def _concluded(
     trials = sum({id(pair): cell.point.counts.trials for cell, pair, _ in cells}.values())
     bounds, claimed = _bounds([cell.point for cell, _, _ in cells], claim, delta, alpha, trials)
     worst, pair, event = max(cells, key=lambda one: one[0].point.true_positive_rate - one[0].allowed)
+    tried = len({id(one[1]) for one in cells})
     finding = Finding.judge(
         claim,
         bounds,
-        estimator=f"{ESTIMATOR}; {len(cells)} cells on {len({id(one[1]) for one in cells})} pairs",
+        estimator=f"{ESTIMATOR}; {len(cells)} events of {tried} {'pair' if tried == 1 else 'pairs'}",
         alpha=alpha,
         trials=trials,
         point=worst.point,
