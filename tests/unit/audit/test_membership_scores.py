@@ -1,5 +1,7 @@
 """Scores of membership: right shapes and order, wrong input refused by name. Their values: tests/reference."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from discreet.audit.membership.scores import (
     rmia_offline,
 )
 from discreet.audit.membership.signals import Signals, logits
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, MissingExtra
 
 ATTACKS = {
     "lira": lira,
@@ -184,3 +186,13 @@ def test_what_is_no_probability_is_refused(wrong):
 def test_losses_are_checked():
     with pytest.raises(InvalidInput, match="losses must be finite"):
         loss_threshold([1.0, np.nan])
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTACKS) - {"lira", "lira, own variance"}))  # these need numpy alone
+def test_without_scipy_the_extra_is_named(name, monkeypatch):
+    signals, _ = drawn(records=20)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(MissingExtra, match="scipy") as missing:
+        ATTACKS[name](signals)
+    assert "discreet[audit]" in missing.value.remedy

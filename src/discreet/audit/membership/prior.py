@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from discreet.audit.membership.signals import Side
+from discreet.audit.membership.signals import Side, special
 
 # Of the pooled variance. Records of which all shadows are as sure as can be hardly vary; their logarithms, far below
 # the others', would make the prior worth less than one observation. A tenth did best on tables, forests and digits.
@@ -34,8 +34,7 @@ class Prior(NamedTuple):
 
 def prior(side: Side) -> Prior:
     """Return the prior that the records' sample variances bear out."""
-    from scipy.special import digamma, polygamma
-
+    digamma, polygamma = special().digamma, special().polygamma
     known = side.counts >= 2
     if not known.any():  # one shadow each: nothing to learn a spread from
         return Prior(1.0, side.pooled)
@@ -51,8 +50,7 @@ def prior(side: Side) -> Prior:
 
 def _inverse_trigamma(value: float) -> float:
     """Return x with ψ'(x) = value, by Newton's steps on 1/ψ', which is nearly straight."""
-    from scipy.special import polygamma
-
+    polygamma = special().polygamma
     if value > 1e7:
         return 1 / math.sqrt(value)
     if value < 1e-6:

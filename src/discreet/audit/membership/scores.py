@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discreet.audit.membership.prior import Prior, prior
-from discreet.audit.membership.signals import LEAST_VARIANCE, Numbers, Side, Signals, finite
+from discreet.audit.membership.roc import area
+from discreet.audit.membership.signals import LEAST_VARIANCE, Numbers, Side, Signals, finite, special
 from discreet.errors import InvalidInput
 
 MANY = 64  # shadows from which a record's own variance is known well enough
@@ -63,11 +64,9 @@ def lira_offline(signals: Signals, *, variance: Variance | None = None) -> Score
 
     For an attacker who trained before knowing whom to look for: none of the shadows need have seen a record.
     """
-    from scipy.special import log_ndtr
-
     kind = _variance(signals, variance)
     outer = signals.side(inside=False, least=2 if kind is Variance.OWN else 1)
-    found: Scores = -log_ndtr(-(signals.target - outer.means) / np.sqrt(_spread(outer, kind)))
+    found: Scores = -special().log_ndtr(-(signals.target - outer.means) / np.sqrt(_spread(outer, kind)))
     return found
 
 
@@ -121,8 +120,6 @@ def best_a(signals: Signals, population: Signals | None = None) -> float:
     known = ~signals.inside[1:].all(axis=0)  # a record that all others saw has no mean from outside
     others = Signals(signals.shadows[0, known], signals.shadows[1:, known], signals.inside[1:, known])
     beside = population and Signals(population.shadows[0], population.shadows[1:], population.inside[1:])
-    from discreet.audit.membership.roc import area
-
     grid = [k / 10 for k in range(11)]
     scores = (rmia_offline(others, beside, a=a) for a in grid)
     areas = [area(score[first[known]], score[~first[known]]) for score in scores]
@@ -148,11 +145,9 @@ def bavaria(signals: Signals) -> Scores:
 
 def bavaria_offline(signals: Signals) -> Scores:
     """Return -log P(T > t) under the prediction of the shadows that did not see the record; see `bavaria`."""
-    from scipy.special import stdtr
-
     outer = signals.side(inside=False, least=1)
     scale, freedom = _predicted(outer, prior(outer))
-    tail = stdtr(freedom, -(signals.target - outer.means) / scale)
+    tail = special().stdtr(freedom, -(signals.target - outer.means) / scale)
     found: Scores = -np.log(np.maximum(tail, 1e-300))
     return found
 
@@ -183,8 +178,7 @@ def _predicted(side: Side, belief: Prior) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _log_student(x: Scores, side: Side, belief: Prior) -> Scores:
-    from scipy.special import gammaln
-
+    gammaln = special().gammaln
     scale, freedom = _predicted(side, belief)
     z = (x - side.means) / scale
     constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - np.log(freedom * math.pi) / 2 - np.log(scale)
@@ -193,9 +187,7 @@ def _log_student(x: Scores, side: Side, belief: Prior) -> Scores:
 
 
 def _probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.special import expit
-
-    found: NDArray[np.float64] = expit(values)
+    found: NDArray[np.float64] = special().expit(values)
     return found
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from discreet.audit.canaries import Flip, flip
 from discreet.audit.membership.signals import Signals, logits
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, missing_extra
 from discreet.mechanisms import Rng
 
 FEWEST = 20  # records; with fewer the coins may leave the target with one class, or none
@@ -120,8 +120,10 @@ def _checked(confidences: Any, records: int) -> NDArray[np.float64]:
 def _fitter(fit: Any) -> Callable[[Any, Any], Scorer]:
     """Return a function that fits a model and returns what scores records by it."""
     if hasattr(fit, "fit") and hasattr(fit, "get_params"):
-        from sklearn.base import clone
-
+        try:
+            from sklearn.base import clone
+        except ImportError:
+            raise missing_extra("audit", "scikit-learn") from None
         return lambda data, labels: _scorer(clone(fit).fit(data, labels))
     if callable(fit):
         return lambda data, labels: _scorer(fit(data, labels))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, missing_extra
 
 LEAST_VARIANCE = 1e-6  # of that of all records: one whose shadows agree must not win by that alone
 SURE = 1e-4  # a model that is surer than this is taken to be this sure: more says little, and spoils every mean
@@ -141,3 +141,12 @@ def finite(name: str, values: Any, axes: int) -> NDArray[np.float64]:
             remedy="Find out why the model gives NaN or infinity; such a record has no score.",
         )
     return found
+
+
+def special() -> Any:
+    """Return scipy.special, loaded with the first score that needs it."""
+    try:
+        import scipy.special
+    except ImportError:
+        raise missing_extra("audit", "scipy") from None
+    return scipy.special
