@@ -32,23 +32,10 @@ EPS = 2.0**-53
 _RHOS = np.array([[2.0], [3.4], [6.5]])  # sizes of the Bernstein ellipses that are tried
 _ACROSS, _UP = (_RHOS + 1 / _RHOS) / 2, (_RHOS - 1 / _RHOS) / 2
 _GAIN, _WORTH = np.log(1 - _RHOS**-2.0), 2 * np.log(_RHOS)
-_CHEAP = 250  # nodes that are not worth a second thought
+_WIDEST = 4.0  # width of the panels that are tried first
+_HALVINGS, _PANELS = 40, 20_000  # beyond so many the integrand turns too fast
 _MOST = 17  # nodes of one panel: numpy's weights are good to 15 units of EPS up to here, not beyond
 _LOG_PI = 0.5 * math.log(2 * math.pi)
-
-
-class _Plan(NamedTuple):
-    """Equal panels: where they begin, their half width, how many, and the nodes of each."""
-
-    low: float
-    half: float
-    panels: int
-    nodes: int
-
-    @property
-    def cost(self) -> int:
-        """Nodes in all."""
-        return self.panels * self.nodes
 
 
 class Span(NamedTuple):
@@ -316,47 +303,30 @@ class Piece:
 
         Gauss-Legendre panels; each panel's error is at most 64/15·r·M·ρ^-2(n-1) / (1 - ρ^-2), M the
         largest value on its Bernstein ellipse of size ρ (Trefethen, Approximation Theory, Theorem 19.3).
+        A panel that would need too many nodes is halved.
         """
-        length = high - low
-        plans = self._plans(c, u, low, high, math.log(64 / 15 * length) - log_tolerance)
+        log_need = math.log(64 / 15 * (high - low)) - log_tolerance
+        count = max(1, math.ceil((high - low) / _WIDEST))
+        half = np.full(count, (high - low) / (2 * count))
+        middle = low + half * (2 * np.arange(count) + 1)
         xs, weights = [], []
-        for plan in plans:
-            at, weight = _gauss(plan.nodes)
-            middle = plan.low + plan.half * (2 * np.arange(plan.panels) + 1)
-            xs.append((middle[:, None] + plan.half * at[None, :]).ravel())
-            weights.append(np.tile(plan.half * weight, plan.panels))
-        return np.concatenate(xs), np.concatenate(weights)
-
-    def _plans(self, c: float, u: float, low: float, high: float, log_need: float) -> list[_Plan]:
-        """Return panels that reach the tolerance; each half by itself where one width for all costs much."""
-        whole = self._plan(c, u, low, high, log_need)
-        if (whole is not None and whole.cost <= _CHEAP) or high - low < 1e-2:
-            if whole is None:
-                raise ArithmeticError("the integrand turns too fast")
-            return [whole]
-        middle = (low + high) / 2
-        halves = self._plans(c, u, low, middle, log_need) + self._plans(c, u, middle, high, log_need)
-        return halves if whole is None or sum(plan.cost for plan in halves) < whole.cost else [whole]
-
-    def _plan(self, c: float, u: float, low: float, high: float, log_need: float) -> _Plan | None:
-        """Return the cheapest equal panels over [low, high]; None if no width will do."""
-        best: _Plan | None = None
-        radius = min(2.0, (high - low) / 2)
-        while radius > 1e-4:
-            count = math.ceil((high - low) / (2 * radius) - 1e-9)
-            if best is None and count > 4000:
-                break
-            half = (high - low) / (2 * count)
-            middle = low + half * (2 * np.arange(count) + 1)
+        for _ in range(_HALVINGS):
             size = self.log_sup(middle - half * _ACROSS, middle + half * _ACROSS, half * _UP, c, u)
-            needs = float(np.max(np.min((size + log_need - _GAIN) / _WORTH, axis=0)))
-            nodes = max(2, math.ceil(needs) + 1) if needs < _MOST else _MOST + 1
-            if nodes <= _MOST and (best is None or nodes * count < best.cost):
-                best = _Plan(low, half, count, nodes)
-            elif best is not None:
+            needs = np.ceil(np.min((size + log_need - _GAIN) / _WORTH, axis=0)) + 1
+            fits = needs <= _MOST
+            nodes = np.maximum(needs[fits], 2.0).astype(np.int64)
+            at_middle, at_half = middle[fits, None], half[fits, None]
+            for n in np.unique(nodes).tolist():
+                at, weight = _gauss(n)
+                xs.append((at_middle[nodes == n] + at_half[nodes == n] * at).ravel())
+                weights.append((at_half[nodes == n] * weight).ravel())
+            middle, half = middle[~fits], half[~fits] / 2
+            if middle.size == 0:
+                return np.concatenate(xs), np.concatenate(weights)
+            if middle.size > _PANELS:
                 break
-            radius /= 1.8
-        return best
+            middle, half = np.concatenate([middle - half, middle + half]), np.concatenate([half, half])
+        raise ArithmeticError("the integrand turns too fast")
 
     def place(self, loss: Array) -> Array:
         """Return the x at which the loss is `loss`; clipped to a large range."""

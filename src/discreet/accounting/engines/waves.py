@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,9 @@ from discreet.accounting.engines.atoms import Array
 
 Complex = npt.NDArray[np.complexfloating[Any, Any]]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
-SMALL = 40_000  # exponentials that cost less than a product of matrices
+SMALL = 3000  # exponentials that cost less than a product of matrices
 SHORT = 128  # terms of one product of matrices, so that no sum is long
 SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
-BLOCK = 48  # columns of the product that gives all e^{iul} at once
 
 
 def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
@@ -26,14 +26,15 @@ def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     if (count + 1) * away.size <= SMALL:
         direct: Complex = (turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
         return direct
-    block = min(BLOCK, count + 1)
+    block = math.ceil(math.sqrt(count + 1))  # as many exponentials in A as in B
     rows = -(-(count + 1) // block)
     outer = turned(np.outer(step * block * np.arange(rows), away))
     inner = turned(np.outer(away, step * np.arange(block)))
     heavy = outer * weights
-    result: Complex = heavy.sum(axis=1)[:, None] + (weights[:, None] * inner).sum(axis=0)[None, :]
+    result: Complex = heavy.sum(axis=1)[:, None] + np.zeros(block)
     for start in range(0, away.size, SHORT):
-        result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
+        some = slice(start, start + SHORT)
+        result += heavy[:, some] @ inner[some] + weights[some] @ inner[some]
     flat: Complex = result.ravel()[: count + 1]
     return flat
 
