@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from discreet import audit
+from discreet.accounting import Sampling, dpsgd
 from discreet.audit import Attack, Claim, Estimator, Verdict
 from discreet.events import Relation
 from discreet.mechanisms import Rng, discrete_laplace
@@ -123,6 +124,25 @@ def test_shadow_models_find_the_members_of_a_plain_model_and_not_of_a_private_on
     # AUC of 200 against 200 by chance: 0.5 with a standard deviation of 0.029
     assert rates[None] > 0.72
     assert rates[1.0] < 0.72
+
+
+@pytest.mark.parametrize(("noise", "refuted"), [(6.0, False), (0.6, True)], ids=["right", "ten times too small"])
+def test_who_sees_every_step_of_dpsgd(noise, refuted):
+    """2,000 gradient canaries, each in a direction of its own, in Poisson batches; the claim is the accountant's."""
+    claim = Claim.event(
+        dpsgd(noise_multiplier=6.0, steps=20, relation=Relation.ADD_REMOVE, sampling=Sampling.POISSON, sample_rate=0.5),
+        relation=Relation.ADD_REMOVE,
+    )
+    rng, verdicts = np.random.default_rng(), []
+    for _ in range(3):
+        coins, directions = audit.flip(2000), np.eye(2000)
+        batches = (coins.included & (rng.random(2000) < 0.5) for _ in range(20))
+        scores = audit.step_scores((batch + noise * rng.normal(size=2000) for batch in batches), directions)
+        finding = coins.audit(scores, claim=claim, alpha=ALPHA, estimator=Estimator.CURVE)
+        verdicts.append(finding.verdict is Verdict.REFUTED)
+        if verdicts[-1] is refuted:
+            return
+    pytest.fail(f"{verdicts}, three times not what is true")
 
 
 def test_the_benchmark_explains_what_it_found(tmp_path):
