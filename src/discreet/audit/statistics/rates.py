@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 OUTWARD = 1e-11  # relative; far above what scipy's beta functions lose
+TINY = 1e-300  # a tail below what floats hold is not 0
 
 
 def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, *, alpha: float) -> Floats:
@@ -72,7 +73,7 @@ def binomial_upper_tail(successes: ArrayLike, trials: ArrayLike, rate: ArrayLike
     k, n = _counts(np.maximum(successes, 0), trials)
     p = _rates(rate)
     inside = _special().betainc(np.maximum(k, 1), n - k + 1, p)
-    tail: Floats = np.where(k == 0, 1.0, np.minimum(1.0, inside * (1 + OUTWARD)))
+    tail: Floats = np.where(k == 0, 1.0, np.minimum(1.0, inside * (1 + OUTWARD) + TINY))
     return tail
 
 
@@ -81,7 +82,7 @@ def binomial_lower_tail(successes: ArrayLike, trials: ArrayLike, rate: ArrayLike
     k, n = _counts(successes, trials)
     p = _rates(rate)
     inside = _special().betaincc(k + 1, np.maximum(n - k, 1), p)
-    tail: Floats = np.where(k == n, 1.0, np.minimum(1.0, inside * (1 + OUTWARD)))
+    tail: Floats = np.where(k == n, 1.0, np.minimum(1.0, inside * (1 + OUTWARD) + TINY))
     return tail
 
 
