@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,8 @@ from typing import Any
 import pytest
 
 PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell", "chromium", "chromium-browser", "google-chrome")
+# The protocol reads from descriptor 3 and writes to 4.
+INTO_PLACE = "import os, sys; hear, say = map(int, sys.argv[1:3]); os.dup2(hear, 3); os.dup2(say, 4); os.execv(sys.argv[3], sys.argv[3:])"
 PATIENCE = 60  # seconds for one answer, on a machine that others use as well
 
 
@@ -37,7 +42,6 @@ class Browser:
         self.folder = Path(tempfile.mkdtemp(prefix="discreet-browser-"))
         hear, self._say = os.pipe()
         self._hear, say = os.pipe()
-        # The protocol reads from descriptor 3 and writes to 4; a shell puts them there, whatever their numbers are.
         command = [
             program(),
             "--headless",
@@ -50,15 +54,16 @@ class Browser:
             "--remote-debugging-pipe",
             f"--user-data-dir={self.folder}",
         ]
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (hear, say)]
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{hear} 4>&{say}', "sh", *command],
-            pass_fds=(hear, say),
+            [sys.executable, "-c", INTO_PLACE, *map(str, ends), *command],
+            pass_fds=ends,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        os.close(hear)
-        os.close(say)
+        for end in (hear, say, *ends):
+            os.close(end)
         self._left, self._count, self._session, self.events = b"", 0, None, []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -81,8 +86,6 @@ class Browser:
             self.events.append(answer)
 
     def _next(self) -> dict[str, Any]:
-        import select
-
         while b"\0" not in self._left:
             ready, _, _ = select.select([self._hear], [], [], PATIENCE)
             piece = os.read(self._hear, 1 << 20) if ready else b""
