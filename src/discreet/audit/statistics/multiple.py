@@ -96,8 +96,8 @@ def leak_list(scores: ArrayLike, coins: ArrayLike, *, false_discovery_rate: floa
     Guarantee: the expected share of listed units whose score does not depend on their side is at most
         `false_discovery_rate`.
     Evidence: proven, docs/proofs/audit_lists.md.
-    Assumes: independent coins of this rate; a unit's score does not depend on the coins of others given its own, or
-        their coins stay fair given all scores.
+    Assumes: independent coins of this rate, which stay fair for the false ones given all scores and the coins of the
+        others. That holds where no unit's score depends on another's coin.
     """
     if not 0 < false_discovery_rate < 1:
         raise InvalidInput(f"false_discovery_rate must lie strictly between 0 and 1, got {false_discovery_rate!r}.")
@@ -105,6 +105,8 @@ def leak_list(scores: ArrayLike, coins: ArrayLike, *, false_discovery_rate: floa
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != labels.shape or not np.all(np.isfinite(values)):
         raise InvalidInput(f"scores must be finite numbers, one for each of the {labels.size} coins.")
+    if np.all(values == values[0]):
+        raise InvalidInput(f"all {values.size} scores are the same: they cannot tell anything apart.")
     order = np.argsort(-values, kind="stable")
     ends = np.append(values[order][1:] < values[order][:-1], [True])
     listed = np.cumsum(labels[order])[ends]
