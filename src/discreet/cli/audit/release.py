@@ -44,7 +44,7 @@ def release(
 
     if scores is None and (coins is not None or plot is not None):
         raise InvalidInput("--coins and --plot are about scores, and there are none.", remedy="Add --scores FILE.")
-    found = _release(what, project)
+    found = find(what, project)
     derived = rederive(found, alpha=alpha)
     finding = curve = None
     if scores is not None:
@@ -69,7 +69,7 @@ def release(
         model.stop_if_refuted(finding)
 
 
-def _release(what: str, project: Path) -> Release:
+def find(what: str, project: Path) -> Release:
     """Return the newest release of this name that the ledger knows, or the one in this folder."""
     folder = Path(what)
     if (folder / RECORD).is_file():
