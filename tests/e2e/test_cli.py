@@ -67,6 +67,9 @@ def differences(value, kind, path):
 
 def fields(value, documented, path):
     """Yield the differences of an object."""
+    if not isinstance(value, dict):
+        yield f"{path} is no object: {value!r}"
+        return
     needed = {name for name, kind in documented.items() if not kind.startswith("optional ")}
     yield from (f"{path}.{name} is missing" for name in sorted(needed - set(value)))
     yield from (f"{path}.{name} is not documented" for name in sorted(set(value) - set(documented)))
