@@ -95,6 +95,7 @@ def test_numbers_read_the_same_in_both_languages(page):
     small = [0.0, 1e-5, 2e-12, 0.01, *(10 ** rng.uniform(-12, -0.01) for _ in range(300))]
     for name, ours, numbers in (
         ("atMost", at_most, shares),
+        ("(x => risk.atMost(x, 1))", lambda share: at_most(share, 1), shares),
         ("percent", percent, shares),
         ("factor", factor, odds),
         ("delta", show_delta, small),

@@ -95,7 +95,7 @@ def shown(one: View) -> dict[str, str]:
         "odds": factor(one.odds),
         "true_positive_rate": at_most(rate.true_positive_rate),
         "precision": at_most(rate.precision[0][1]),
-        "accuracy": at_most(belief.accuracy),
+        "accuracy": at_most(belief.accuracy, 1),
         "success": at_most(guess.success),
         "advantage": at_most(one.advantage),
     }

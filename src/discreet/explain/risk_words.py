@@ -92,7 +92,7 @@ def rows(views: Sequence[View]) -> list[Row]:
             text = f"accusations that are right at {wrong}, where {percent(prior)} are in, at most"
             found.append(Row(text, cells, detail=True))
     for at, belief in enumerate(first.beliefs):
-        cells = tuple(at_most(one.beliefs[at].accuracy) for one in views)
+        cells = tuple(at_most(one.beliefs[at].accuracy, 1) for one in views)
         never = percent(max(belief.prior, 1 - belief.prior))
         text = f"right answers “in” or “out” where {percent(belief.prior)} are in (blindly {never}), at most"
         found.append(Row(text, cells, detail=True))

@@ -166,14 +166,14 @@ def percent(share: float) -> str:
     return f"{float(f'{value:.{digits}f}'):g} %"
 
 
-def at_most(bound: float) -> str:
-    """Return an upper bound on a share as a percentage, never below it."""
+def at_most(bound: float, more: int = 0) -> str:
+    """Return an upper bound on a share as a percentage, never below it; with `more` digits than usual."""
     value = bound * 100
     if value <= 0:
         return "0 %"
     if value > 99.99:
         return "100 %"
-    digits = 2 if value < 1 or value > 99 else 1 if value < 10 else 0
+    digits = more + (2 if value < 1 or value > 99 else 1 if value < 10 else 0)
     steps = max(1, math.ceil(value * 10**digits - 1e-9))  # floats' own dust is no reason for a step up
     return f"{steps / 10**digits:g} %"
 

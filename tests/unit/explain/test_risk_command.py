@@ -9,6 +9,7 @@ from discreet.cli.app import run
 from discreet.explain import risk
 from discreet.profiles import Guarantee
 from discreet.units import PrivacyUnit
+from tests.e2e.test_cli import check
 
 STATED = ["audit", "risk", "--epsilon", "1", "--delta", "1e-5", "--relation", "add_remove"]
 
@@ -41,6 +42,15 @@ def test_a_release_in_its_folder(release, make, capsys):
     assert said(capsys)["views"] == json.loads(json.dumps(risk(make.release()).to_dict()))["views"]
     assert run(["audit", "risk", str(release), "--delta", "1e-6"]) == 1
     assert "names its own" in said(capsys)
+    assert run(["audit", "risk", "nowhere", "--project", str(release.parent)]) == 1
+    assert run(["audit", "risk", str(release / "none.json"), "--relation", "add_remove"]) == 1
+    assert "cannot be read" in said(capsys)
+
+
+def test_its_json_is_as_the_reference_says(release, capsys):
+    for command in (STATED, ["audit", "risk", str(release)]):
+        assert run([*command, "--json"]) == 0
+        check(said(capsys), "discreet audit risk")
 
 
 def test_an_event_in_a_file(tmp_path, capsys):

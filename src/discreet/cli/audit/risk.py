@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from discreet import events
+from discreet.cli.audit.release import find
 from discreet.cli.output import Json, WrongUse, say, show_json, show_table
 from discreet.cli.runs import read
 from discreet.errors import InvalidInput
 from discreet.events import Relation
-from discreet.release import RECORD, Release
 
 if TYPE_CHECKING:
     from discreet.explain.risk import RiskCard
@@ -27,9 +27,13 @@ def add_to(app: typer.Typer) -> None:
 
 def risk(
     what: Annotated[
-        Path | None, typer.Argument(metavar="RELEASE|FILE", help="A release's folder, or a JSON file of events.")
+        str | None,
+        typer.Argument(
+            metavar="NAME|PATH|FILE", help="A release of the project, a release's folder, or a .json of events."
+        ),
     ] = None,
     *,
+    project: Annotated[Path, typer.Option(metavar="PROJECT", help="Where NAME is looked up.")] = Path(),
     epsilon: Annotated[float | None, typer.Option(help="A stated ε, instead of a release or a file.")] = None,
     delta: Annotated[float | None, typer.Option(help="The δ stated with it, or at which a file's ε is wanted.")] = None,
     relation: Annotated[Relation | None, typer.Option(help="What a neighbour is; a release names its own.")] = None,
@@ -51,12 +55,12 @@ def risk(
     Looks at no data and spends nothing.
     """
     if (what is None) == (epsilon is None):
-        raise WrongUse("give a release's folder, a file of events, or --epsilon with --delta and --relation.")
+        raise WrongUse("give a release, a file of events, or --epsilon with --delta and --relation.")
     if page is not None and page.suffix.lower() != ".html":
         raise InvalidInput(f"a page is a .html, got {page.name!r}.", remedy="Name the file accordingly.")
     asked: dict[str, Any] = {"priors": prior, "false_positive_rates": fpr, "baselines": baseline}
     asked = {name: numbers for name, numbers in asked.items() if numbers} | {"group": group}
-    card = _stated(epsilon, delta, relation, asked) if what is None else _of(what, delta, relation, asked)
+    card = _stated(epsilon, delta, relation, asked) if what is None else _of(what, project, delta, relation, asked)
     if page is not None:
         _write(page, card.html())
     if as_json:
@@ -73,18 +77,17 @@ def _stated(epsilon: float | None, delta: float | None, relation: Relation | Non
     return card_of(events.Approximate(epsilon, delta), relation=relation, **asked)
 
 
-def _of(what: Path, delta: float | None, relation: Relation | None, asked: dict[str, Any]) -> RiskCard:
+def _of(what: str, project: Path, delta: float | None, relation: Relation | None, asked: dict[str, Any]) -> RiskCard:
     from discreet.explain import risk as card_of
 
-    if not (what / RECORD).is_file():
-        event = read(what, relation).event
-        return card_of(event, relation=relation, delta=delta, **asked)
+    if Path(what).suffix.lower() == ".json":
+        return card_of(read(Path(what), relation).event, relation=relation, delta=delta, **asked)
     if delta is not None or relation is not None:
         raise InvalidInput(
             "a release names its own δ and relation; --delta and --relation would be others.",
-            remedy="Leave them out.",
+            remedy="Leave them out. A file of events is a .json.",
         )
-    return card_of(Release.read(what), **asked)
+    return card_of(find(what, project), **asked)
 
 
 def _write(page: Path, text: str) -> None:

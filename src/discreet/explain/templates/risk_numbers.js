@@ -109,11 +109,11 @@ const risk = (function () {
     return Number(mantissa) + "e" + (power < 0 ? "-" : "+") + String(Math.abs(power)).padStart(2, "0");
   }
 
-  function atMost(bound) {
+  function atMost(bound, more = 0) {
     const value = bound * 100;
     if (value <= 0) { return "0 %"; }
     if (value > 99.99) { return "100 %"; }
-    const size = Math.pow(10, value < 1 || value > 99 ? 2 : value < 10 ? 1 : 0);
+    const size = Math.pow(10, more + (value < 1 || value > 99 ? 2 : value < 10 ? 1 : 0));
     return general(Math.max(1, Math.ceil(value * size - 1e-9)) / size, 6) + " %";
   }
 

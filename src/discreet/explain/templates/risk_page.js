@@ -54,7 +54,7 @@
   }
 
   function cells(one) {
-    return Object.fromEntries(Object.entries(one).map(([name, value]) => [name, name === "odds" ? risk.factor(value) : risk.atMost(value)]));
+    return Object.fromEntries(Object.entries(one).map(([name, value]) => [name, name === "odds" ? risk.factor(value) : risk.atMost(value, name === "accuracy" ? 1 : 0)]));
   }
 
   function tell(one) {
