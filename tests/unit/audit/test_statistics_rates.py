@@ -15,7 +15,7 @@ from discreet.audit.statistics.rates import (
     dkw_radius,
     hypergeometric_lower_tail,
     hypergeometric_upper_tail,
-    log_binomial,
+    log_binomials,
     wilson,
 )
 from discreet.errors import InvalidInput
@@ -84,7 +84,7 @@ def test_tails_of_many_trials(k, n, p):
             if term < exact * mpmath.mpf(10) ** -30:
                 break
         assert 0 <= float(binomial_upper_tail(k, n, p) / exact - 1) < 1e-9
-        assert 0 <= float(logs - log_binomial(k, n, p)) < 1e-6
+        assert 0 <= float(logs - log_binomials(k, n, p)) < 1e-6
 
 
 def test_hypergeometric_tails_are_exact_and_rounded_up():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from discreet.audit.statistics.bound import LowerBound, check_alpha, check_delta
@@ -26,7 +27,7 @@ from discreet.audit.statistics.rates import (
     binomial_upper_tail,
     check_whole,
     clopper_pearson_lower,
-    log_binomial,
+    log_binomials,
 )
 from discreet.errors import InvalidInput
 from discreet.profiles import PrivacyProfile
@@ -102,11 +103,10 @@ def published_p_value(
     _reach(canaries, guesses, right, delta, rate)
     chance = most_right(epsilon, rate)
     tail = float(binomial_upper_tail(right, guesses, chance))
-    if right == 0 or delta == 0:
+    if right == 0 or delta == 0 or chance >= 1:
         return tail
-    tails = binomial_upper_tail(range(right - 1, -1, -1), guesses, chance)
-    steepest = max(float(one - tail) / (i + 1) for i, one in enumerate(tails))
-    return min(1.0, tail + 2 * canaries * delta * steepest)
+    below = np.cumsum(np.exp(log_binomials(np.arange(right - 1, -1, -1), guesses, chance)))  # P[v > W ≥ v - i]
+    return min(1.0, tail + 2 * canaries * delta * float(np.max(below / np.arange(1, right + 1))))
 
 
 def largest(holds: Callable[[float], bool], *, start: float = 0.0, most: float = LARGEST) -> float:
@@ -323,7 +323,7 @@ def leverage(guesses: int, right: int, chance: float) -> float:
         return 1 / right
     tail = float(binomial_upper_tail(right, guesses, chance))
     if tail > 1e-280:
-        log_ratio = math.log(tail) - log_binomial(right, guesses, chance)
+        log_ratio = math.log(tail) - float(log_binomials(right, guesses, chance))
     else:  # the terms beyond v fall at least as fast as a geometric series
         step = (guesses - right) / (right + 1) * chance / (1 - chance)
         log_ratio = math.log(guesses - right + 1) if step >= 1 else -math.log1p(-step) + 1e-12

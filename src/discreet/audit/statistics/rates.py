@@ -86,12 +86,14 @@ def binomial_lower_tail(successes: ArrayLike, trials: ArrayLike, rate: ArrayLike
     return tail
 
 
-def log_binomial(successes: int, trials: int, rate: float) -> float:
+def log_binomials(successes: ArrayLike, trials: int, rate: float) -> Floats:
     """Return log P[Bin(trials, rate) = successes] for a rate in (0, 1), rounded down."""
-    k, n = float(successes), float(trials)
-    terms = (float(_log_choose(n, np.array(k))), k * math.log(rate), (n - k) * math.log1p(-rate))
+    k, n = np.asarray(successes, dtype=np.float64), float(trials)
+    first, second, third = _log_choose(n, k), k * math.log(rate), (n - k) * math.log1p(-rate)
     # Each gammaln is good to 1e-15 of its own size, at most n·log(n).
-    return sum(terms) - 1e-14 * (1 + n * math.log(n + 1)) - 1e-15 * sum(map(abs, terms))
+    size = 1e-14 * (1 + n * math.log(n + 1)) + 1e-15 * (np.abs(first) + np.abs(second) + np.abs(third))
+    found: Floats = first + second + third - size
+    return found
 
 
 def hypergeometric_upper_tail(hits: int, population: int, marked: int, draws: int) -> float:
