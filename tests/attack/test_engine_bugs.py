@@ -14,10 +14,12 @@ from discreet import events
 from discreet.accounting import profile
 from discreet.accounting.composed import _profile
 from discreet.accounting.engines import contour as contours
+from discreet.accounting.engines import cuts, pairs, solve
 from discreet.accounting.engines import decay as decays
+from discreet.accounting.engines import faded as fadeds
 from discreet.accounting.engines import grid as grids
 from discreet.accounting.engines import law as laws
-from discreet.accounting.engines import pairs, solve
+from discreet.accounting.engines import peel as peels
 from discreet.accounting.engines.atoms import Atoms
 from discreet.accounting.engines.contour import Composition, Terms, contour
 from discreet.accounting.engines.pieces import Piece
@@ -170,7 +172,39 @@ def keeps_log1p() -> None:
             assert error <= claimed + 1e-50, "log(1 + D) is worse than its bound"
 
 
+def counts_the_bulk() -> None:
+    """Asked at a smaller ε than it was made for, what never has a rare part in it matters, too."""
+    composition = profile(sgd(0.01, 1.0, 20)).above[0].composition
+    made = peels.peeled_near(composition, 1.0, None, None)
+    for epsilon in (0.1, 0.2):
+        lattice = grids.grid(composition, epsilon=epsilon, relative=1e-6).delta(epsilon)
+        assert made.delta(epsilon).upper >= lattice.lower, "the bulk is forgotten"
+
+
+def bounds_the_fall_of_a_part() -> None:
+    """No part of a law may have more of its transform left than the line moved up says."""
+    for width, c in ((0.1, 0.5), (0.3, 4.0)):
+        fades = (fadeds.Fade(3.0, width, True), fadeds.Fade(4.0, width, False))
+        part = fadeds.Faded.of(Piece("normal", 1.5, 1e-3, "remove"), *fades)
+        x = -2.0 + 1e-3 * np.arange(12_000)
+        u = np.geomspace(1.0, 3e3, 60)
+        waves = np.exp(part.log_density(x) + (c + 1j * u[:, None]) * part.loss(x)).sum(axis=1) * 1e-3
+        held = np.abs(waves) > 1e-15 * np.abs(waves).max()
+        assert np.all(part.log_falls(c, u)[held] >= np.log(np.abs(waves[held])) - 1e-9), "a part falls more slowly"
+
+
+def keeps_parts_whole() -> None:
+    """Cut at several places, a law is the sum of its parts."""
+    plan = cuts.planned(profile(sgd(0.0008962, 0.5933, 34)).above[0].composition, 0.03, math.log(2e-4), 1e-11)
+    x = np.linspace(-8.0, 4.0, 200)
+    total = np.logaddexp.reduce([part.log_density(x) for part in plan.parts[0][0]])
+    assert np.allclose(total, Piece("normal", 1 / 0.5933, 0.0008962, "remove").log_density(x), atol=1e-11), "lost mass"
+
+
 CHECKS = [
+    counts_the_bulk,
+    bounds_the_fall_of_a_part,
+    keeps_parts_whole,
     keeps_digits_over_a_million_steps,
     sums_up_the_aliases,
     sums_up_what_it_leaves_out,
@@ -297,3 +331,32 @@ def test_an_envelope_that_is_too_low_is_caught(monkeypatch):
     monkeypatch.setattr(decays, "_sinc_sup", lambda v: np.abs(np.sin(v) / v))
     with pytest.raises(AssertionError, match=r"above its bound|cuts the transform"):
         bounds_the_decay()
+
+
+def test_a_bulk_that_is_not_counted_is_caught(monkeypatch):
+    good = peels.Peeled._summed
+
+    def alone(self, epsilon, found):
+        return good(replace(self, bulk=(1.0, -1e4)), epsilon, found)
+
+    monkeypatch.setattr(peels.Peeled, "_summed", alone)
+    with pytest.raises(AssertionError, match="bulk is forgotten"):
+        counts_the_bulk()
+
+
+def test_a_fade_that_does_not_grow_off_the_line_is_caught(monkeypatch):
+    good = fadeds.Fade.log_sup
+    monkeypatch.setattr(fadeds.Fade, "log_sup", lambda self, low, high, height: good(self, low, high, 0.0 * height))
+    with pytest.raises(AssertionError, match="falls more slowly"):
+        bounds_the_fall_of_a_part()
+
+
+def test_fades_that_do_not_meet_are_caught(monkeypatch):
+    good = cuts._Table.fades
+
+    def apart(self, at):
+        return [[(a, b._replace(at=b.at + b.width)) for a, b in fades] for fades in good(self, at)]
+
+    monkeypatch.setattr(cuts._Table, "fades", apart)
+    with pytest.raises(AssertionError, match="lost mass"):
+        keeps_parts_whole()

@@ -34,7 +34,7 @@ def profile(event: events.Event, *, tolerance: float = TOLERANCE) -> PrivacyProf
 
     Guarantee: every upper end is at least, and every lower end at most, the exact value for the event's
         dominating pair; the reference says for which kinds that pair is attained.
-    Evidence: proven, docs/proofs/contour.md, docs/proofs/grid.md, docs/proofs/pairs.md.
+    Evidence: proven, docs/proofs/contour.md, docs/proofs/peel.md, docs/proofs/grid.md, docs/proofs/pairs.md.
     Assumes: the platform's elementary functions are good to a few units in the last place.
     Not protected: parameters chosen after looking at outputs: that needs a filter.
 

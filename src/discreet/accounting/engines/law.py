@@ -22,6 +22,8 @@ from discreet.accounting.engines.decay import Decay
 from discreet.accounting.engines.pieces import EPS, Piece
 from discreet.accounting.engines.waves import FAINT, SUMMED, Complex, log1p, waves
 
+NOTHING = 1e-40  # a share of a tilted law whose waves are not added up
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nodes:
@@ -219,6 +221,12 @@ class Law:
             losses.append(at)
         return np.concatenate(logs), np.concatenate(losses)
 
+    def scanned(self, c: Array) -> Array:
+        """Return about M(c) of pieces and atoms at each c: to look for parameters."""
+        log_weights, losses = self._scan
+        found: Array = np.exp(np.minimum(np.multiply.outer(c, losses) + log_weights, 600.0)).sum(axis=1)
+        return found
+
     def cumulants(self, c: Array) -> tuple[Array, Array, Array]:
         """Return about K(c), K'(c) and K''(c) at each c: to look for parameters, not to certify."""
         log_weights, losses = self._scan
@@ -267,6 +275,11 @@ class Law:
                 )
                 log = math.log1p(change)
                 return log, error / (1 + change) + 4 * EPS * abs(log)
+        return self._direct(nodes, c)
+
+    def _direct(self, nodes: Nodes, c: float) -> tuple[float, float]:
+        tilt = c * nodes.losses
+        top = float(np.max(nodes.log_weights + tilt))
         grown = np.exp(nodes.log_weights + tilt - top)
         total = float(grown.sum())
         log = math.log(total) + top
@@ -289,7 +302,8 @@ class Law:
         centre = float(weights @ nodes.losses) / total
         away = nodes.losses - centre
         spread = float(weights @ (away * away)) / total
-        wave = waves(weights, away, step, count)
+        held = weights > NOTHING  # far less would cost time, as floats that are not normal
+        wave = waves(weights[held], away[held], step, count)
         u = step * np.arange(count + 1)
         size = np.abs(away)
         rounding = (
@@ -304,7 +318,7 @@ class Law:
             + self.slack * float(weights @ size)
         )
         error = np.minimum(u * rounding, 4.0) + np.where(
-            u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real), 0.0
+            u > 0, 2 * nodes.missing * math.exp(nodes.log_scale - real) + 3 * float(weights[~held].sum()), 0.0
         )
         error += real_error * np.abs(wave)
         return Line(real, real_error, centre, spread, wave, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -12,12 +12,14 @@ import numpy as np
 
 from discreet.accounting.conversions import log_kappa
 from discreet.accounting.engines.atoms import Atoms
-from discreet.accounting.engines.contour import FARTHEST, Composition, Contour, Terms, contour
+from discreet.accounting.engines.contour import FARTHEST, MOST, Composition, Contour, NoContourError, Terms, contour
 from discreet.accounting.engines.enumerate import enumerated
 from discreet.accounting.engines.grid import Grid, TooFineError, grid
+from discreet.accounting.engines.invert import Engine, invert
 from discreet.accounting.engines.law import GaussianLaw, Law, TableLaw
 from discreet.accounting.engines.once import Once
 from discreet.accounting.engines.pairs import Pair
+from discreet.accounting.engines.peel import Peeled, peeled_near
 from discreet.errors import UnsupportedEvent
 from discreet.profiles import Bracket
 
@@ -28,7 +30,10 @@ RELATIVE = 1e-12  # of δ, for each error term of the contour
 WIDE = 1e-4  # relative width of ε beyond which another engine is asked too
 FAINT = 1e-30  # a δ so small that no other engine is asked to narrow it
 MANY = 2000  # repetitions beyond which no lattice is fine enough to be worth trying first
+QUICK = 1500  # nodes of a first contour
 COARSE = 3e-7  # of ε: what the lattice aims at, unless more is allowed
+
+Attempt = Callable[[float | None, float | None, Bracket | None], Engine]  # of ε or δ, and what is known already
 
 
 @dataclass(eq=False)
@@ -43,7 +48,7 @@ class Solver:
     composition: Composition
     tolerance: float
     name: str = "contour"
-    held: list[Contour | Grid | Once] = field(default_factory=list)
+    held: list[Engine] = field(default_factory=list)
 
     @classmethod
     def of(cls, parts: tuple[tuple[Pair, int], ...], tolerance: float) -> Solver:
@@ -75,12 +80,15 @@ class Solver:
         if far is not None and far.upper <= FAINT:
             return far
         best: Bracket | None = None
-        for engine in self._engines(epsilon, None):
+        for attempt, enough in self._attempts():
+            made = self._made(attempt, epsilon, None, best)
+            if made is None:
+                continue
             first = best is None
-            best = _both(best, _bracket(engine.delta(epsilon)))
+            best = _both(best, _bracket(made.delta(epsilon)))
             if best.width > WIDE * best.upper and first:
                 best = _both(best, self._chernoff(epsilon))
-            if best.width <= max(FAINT, WIDE * best.upper):
+            if best.width <= max(FAINT, 10 * enough * best.upper):
                 return best
         return _both(best, self._chernoff(epsilon))
 
@@ -100,6 +108,20 @@ class Solver:
                 break
         upper = infinite + self.composition.removed + math.exp(best) * (1 + 1e-12) + 5e-324
         return Bracket(infinite * (1 - 1e-12), min(1.0, upper), {"one moment": min(1.0, upper)})
+
+    def _at_most(self, delta: float) -> float:
+        """Return an ε that one moment shows to be enough: κ(c)·e^{K(c) - cε} ≤ δ - p∞ - what is left out."""
+        part = delta - self.composition.infinite * (1 + 1e-12) - self.composition.removed
+        if not part > 0:
+            return math.inf
+        near, best = self.composition.saddle(log_delta=math.log(part))[0], math.inf
+        for c in (near, 2 * near):
+            try:
+                total = sum(times * sum(law.log_moment(c, 1e-12)) for law, times in self.composition.parts)
+            except ArithmeticError:
+                continue
+            best = min(best, (total + log_kappa(c) - math.log(part)) / c + 1e-12 * (1 + abs(total)) / c)
+        return max(0.0, best)
 
     @cached_property
     def _farthest(self) -> float:
@@ -139,47 +161,69 @@ class Solver:
             # δ is p∞ but for rounding: the largest finite loss will do; if δ were a little more, less would.
             more = self.epsilon(infinite * (1 + 1e-9)).lower
             return Bracket(more, self.ceiling())
-        if self.ceiling() <= least:
-            return Bracket(0.0, self.ceiling())
         best = Bracket(0.0, self.ceiling())
-        for engine in self._engines(None, delta):
-            found = invert(engine, delta)
-            upper = min(found.upper, best.upper)
-            best = Bracket(min(upper, max(found.lower, best.lower)), upper, found.budget)
-            if best.width <= WIDE * best.upper:
+        if least > 0.0 and best.upper > least:
+            best = Bracket(0.0, min(best.upper, self._at_most(delta)))
+        if best.upper <= least:
+            return best
+        for attempt, enough in self._attempts():
+            engine = self._made(attempt, None, delta, best)
+            if engine is None:
+                continue
+            best = _both(best, invert(engine, delta))
+            if best.width <= enough * best.upper or best.upper <= least:
                 return best
         if not math.isfinite(best.upper) or best.lower == 0.0:
             raise _out_of_reach()
         return best
 
-    def _engines(self, epsilon: float | None, delta: float | None) -> Iterator[Contour | Grid | Once]:
-        """Yield what can answer, the quickest first; a later one is asked only if an earlier one's bracket is wide."""
-        made: Contour | Grid | Once
+    def _attempts(self) -> list[tuple[Attempt, float]]:
+        """Return what can answer, the quickest first, and how wide a bracket of it may be for no other to be asked."""
         if self._single is not None:
-            made = self._once(self._single, epsilon, delta)
-            self.held = [made]
-            yield made
-            return
+            return [(self._once, math.inf)]
         many = sum(count for _, count in self.composition.parts) > MANY
-        for attempt in (self._longest, self._grid) if many else (self._contour, self._grid, self._longest):
-            try:
-                made = attempt(epsilon, delta)
-            except ArithmeticError:
-                continue
-            self.held = [made, *self.held[: HELD - 1]]
-            yield made
+        slow: list[Attempt] = [self._longest, self._grid] if many else [self._contour, self._grid, self._longest]
+        quick: list[Attempt] = [self._quick, self._again]
+        tried = [(attempt, self.tolerance) for attempt in quick]
+        return tried + [(attempt, WIDE) for attempt in (self._peeled, *slow)]
 
-    def _contour(self, epsilon: float | None, delta: float | None) -> Contour:
-        made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE)
+    def _made(
+        self, attempt: Attempt, epsilon: float | None, delta: float | None, best: Bracket | None
+    ) -> Engine | None:
+        """Return an engine, and keep it; None where it cannot answer."""
+        try:
+            made = attempt(epsilon, delta, best)
+        except ArithmeticError:
+            return None
+        self.held = [made, *self.held[: HELD - 1]]
+        return made
+
+    def _line(self, epsilon: float | None, delta: float | None, most: int) -> Contour:
+        made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE, most=most)
         self.name = "contour"
         return made
 
-    def _longest(self, epsilon: float | None, delta: float | None) -> Contour:
-        made = contour(self.composition, epsilon=epsilon, delta=delta, relative=RELATIVE, most=FARTHEST)
-        self.name = "contour"
+    def _quick(self, epsilon: float | None, delta: float | None, _known: Bracket | None) -> Contour:
+        return self._line(epsilon, delta, QUICK)
+
+    def _contour(self, epsilon: float | None, delta: float | None, _known: Bracket | None) -> Contour:
+        return self._line(epsilon, delta, MOST)
+
+    def _longest(self, epsilon: float | None, delta: float | None, _known: Bracket | None) -> Contour:
+        return self._line(epsilon, delta, FARTHEST)
+
+    def _again(self, epsilon: float | None, _delta: float | None, best: Bracket | None) -> Contour:
+        """Return the line through the saddle point of what a first one found: where δ was asked, that was a guess."""
+        if epsilon is not None or best is None or not best.upper < math.inf or not best.lower > 0.0:
+            raise NoContourError
+        return self._line((best.lower + best.upper) / 2, None, QUICK)
+
+    def _peeled(self, epsilon: float | None, delta: float | None, best: Bracket | None) -> Peeled:
+        made = peeled_near(self.composition, epsilon, delta, best)
+        self.name = "contour without its bulk"
         return made
 
-    def _grid(self, epsilon: float | None, delta: float | None) -> Grid:
+    def _grid(self, epsilon: float | None, delta: float | None, _known: Bracket | None) -> Grid:
         """Refine the lattice until the bracket is narrow enough, or no finer one fits."""
         wanted = max(self.tolerance, COARSE)
         step: float | None = None
@@ -213,7 +257,9 @@ class Solver:
             return self.composition.parts[0][0]
         return enumerated(self.composition.parts)
 
-    def _once(self, law: Law, epsilon: float | None, delta: float | None) -> Once:
+    def _once(self, epsilon: float | None, delta: float | None, _known: Bracket | None) -> Once:
+        law = self._single
+        assert law is not None
         self.name = "one integral" if law.spelled().pieces else "one sum"
         largest = sum(count * one.largest() for one, count in self.composition.parts)
         if epsilon is None:
@@ -236,9 +282,9 @@ class Solver:
         return sum(count * law.most() for law, count in self.composition.parts) * (1 + 1e-12)
 
 
-def _deltas(engine: Contour | Grid | Once, epsilons: Sequence[float]) -> Iterable[Terms]:
+def _deltas(engine: Engine, epsilons: Sequence[float]) -> Iterable[Terms]:
     """Return δ at each ε: all at once where that is quicker, else one by one as they are wanted."""
-    return engine.deltas(epsilons) if isinstance(engine, Contour) else map(engine.delta, epsilons)
+    return engine.deltas(epsilons) if isinstance(engine, Contour | Peeled) else map(engine.delta, epsilons)
 
 
 def _relative_width(made: Grid, epsilon: float | None, delta: float | None) -> float:
@@ -274,107 +320,3 @@ def _says(atoms: Atoms) -> bool:
 
 def _bracket(terms: Terms) -> Bracket:
     return Bracket(terms.lower, terms.upper, terms.budget)
-
-
-def invert(engine: Contour | Grid | Once, delta: float) -> Bracket:
-    """Return the ε at which the curve's two sides reach δ, each end where the inequality was seen to hold."""
-    near, slope = _newton(engine, delta)
-    low, high = _beside(engine, delta, near, slope) or (
-        _cross(lambda x: engine.delta(x).lower, delta, engine.near, engine.c)[0],
-        _cross(lambda x: engine.delta(x).upper, delta, engine.near, engine.c)[1],
-    )
-    terms = engine.delta(high)
-    unit = (high - low) / max(terms.upper - terms.lower, 1e-320)
-    return Bracket(low, high, {name: part * unit for name, part in terms.budget.items()})
-
-
-def _newton(engine: Contour | Grid | Once, delta: float) -> tuple[float, float]:
-    """Return about where the middle of the bracket reaches δ, and the slope of its logarithm there."""
-
-    def gap(x: float) -> float:
-        terms = engine.delta(x)
-        return math.log(max((terms.lower + terms.upper) / 2, 1e-320) / delta)
-
-    x, slope = engine.near, -engine.c
-    at = gap(x)
-    for _ in range(8):
-        following = max(0.0, x - at / slope)
-        if abs(following - x) <= 4e-16 * x:
-            break
-        found = gap(following)
-        if found != at and (found - at) / (following - x) < 0:
-            slope = (found - at) / (following - x)
-        x, at = following, found
-        if abs(at) < 1e-15:
-            break
-    return x, slope
-
-
-def _beside(engine: Contour | Grid | Once, delta: float, near: float, slope: float) -> tuple[float, float] | None:
-    """Return (low, high) close to `near` with lower(low) ≥ δ and upper(high) ≤ δ; None if they are not close."""
-    terms = engine.delta(near)
-    if not 0 < terms.lower <= terms.upper < 1.5 * terms.lower:
-        return None
-    if not terms.lower / (1 + 1e-6) <= delta <= terms.upper * (1 + 1e-6):
-        return None
-    high = near + max(0.0, math.log(terms.upper / delta) / -slope) * 1.001
-    low = near - max(0.0, math.log(delta / terms.lower) / -slope) * 1.001
-    push = 2e-16 * near + 1e-3 * (high - low)
-    for _ in range(12):
-        above = engine.delta(high).upper > delta
-        below = low > 0 and engine.delta(low).lower < delta
-        if not above and not below:
-            return max(low, 0.0), high
-        high += push if above else 0.0
-        low -= push if below else 0.0
-        push *= 2
-    return None
-
-
-def _cross(value: Callable[[float], float], target: float, start: float, slope: float) -> tuple[float, float]:
-    """Return (x, y), close: value(x) ≥ target or x = 0, and value(y) ≤ target. value falls, about as e^{-slope·x}."""
-
-    def gap(x: float) -> float:
-        found = value(x)
-        if found == target:
-            return 0.0
-        apart = (math.log(found) if found > 0 else -745.0) - math.log(target)
-        return max(apart, 5e-324) if found > target else min(apart, -5e-324)
-
-    low = high = start
-    at_low = at_high = gap(start)
-    reach = abs(at_low) / slope + 1e-13 * start
-    while at_low < 0 and low > 0.0:
-        low = max(0.0, low - reach)
-        at_low, reach = gap(low), 2 * reach + 1e-300
-    if at_low < 0:
-        return 0.0, 0.0
-    reach = abs(at_high) / slope + 1e-13 * start
-    while at_high > 0 and high < 1e12:
-        low, at_low = high, at_high
-        high += reach
-        at_high, reach = gap(high), 2 * reach + 1e-300
-    return _between(gap, (low, at_low), (high, at_high)) if at_high <= 0 else (low, math.inf)
-
-
-def _between(
-    gap: Callable[[float], float], left: tuple[float, float], right: tuple[float, float]
-) -> tuple[float, float]:
-    """Narrow a bracket: secants, and now and then a bisection, for the curve may have corners."""
-    (low, at_low), (high, at_high) = left, right
-    for turn in range(120):
-        if high - low <= 4e-16 * high:
-            break
-        guess = (low + high) / 2
-        if turn % 3 != 2 and at_low > at_high:
-            guess = low + (high - low) * at_low / (at_low - at_high)
-        margin = max(1e-3 * (high - low), 2e-16 * high)
-        guess = min(max(guess, low + margin), high - margin)
-        at = gap(guess)
-        if at > 0:
-            low, at_low = guess, at
-        elif at < 0:
-            high, at_high = guess, at
-        else:
-            return guess, guess
-    return low, high
