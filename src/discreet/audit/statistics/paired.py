@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -19,7 +20,6 @@ from discreet.audit.statistics.rates import (
     check_whole,
     clopper_pearson_lower,
     clopper_pearson_rest,
-    clopper_pearson_upper,
 )
 from discreet.errors import InvalidInput
 
@@ -92,6 +92,7 @@ class Point:
         }
 
 
+@lru_cache(maxsize=256)  # the ceiling of the same trials is asked for again and again
 def point(counts: Counts, *, alpha: float) -> Point:
     """Return the corner of the box that Clopper and Pearson give at alpha / 2 for each rate.
 
@@ -101,13 +102,15 @@ def point(counts: Counts, *, alpha: float) -> Point:
     Assumes: independent trials; an event and a number of trials that were fixed without looking at them.
     """
     half = check_alpha(alpha) / 2
+    right = counts.true_positives, counts.others - counts.false_positives
+    trials = counts.members, counts.others
+    lower = clopper_pearson_lower(right, trials, alpha=half)
+    rest = clopper_pearson_rest(right, trials, alpha=half)
     return Point(
-        false_positive_rate=float(clopper_pearson_upper(counts.false_positives, counts.others, alpha=half)),
-        true_positive_rate=float(clopper_pearson_lower(counts.true_positives, counts.members, alpha=half)),
-        true_negative_rate=float(
-            clopper_pearson_lower(counts.others - counts.false_positives, counts.others, alpha=half)
-        ),
-        false_negative_rate=float(clopper_pearson_rest(counts.true_positives, counts.members, alpha=half)),
+        false_positive_rate=float(rest[1]),
+        true_positive_rate=float(lower[0]),
+        true_negative_rate=float(lower[1]),
+        false_negative_rate=float(rest[0]),
         alpha=float(alpha),
         counts=counts,
     )
