@@ -52,7 +52,7 @@ class Band:
         return ends
 
     def refutes(self, profile: PrivacyProfile) -> bool:
-        """Return whether the whole band lies outside of what the curve allows, at some of 200 thresholds."""
+        """Return whether the whole band lies outside of what the curve allows, at some of 64 thresholds."""
         places = np.unique(np.linspace(0, self.thresholds.size - 1, CANDIDATES).astype(np.int64))
         corners = zip(self.most_false[places], self.least_true[places], strict=True)
         return any(least > profile.true_positive_rate(float(most)).upper for most, least in corners)

@@ -20,7 +20,7 @@ from discreet.audit.statistics.rates import Floats, check_whole
 from discreet.errors import InvalidInput
 from discreet.mechanisms import Rng
 
-CANDIDATES = 200  # that a half chooses from: any is valid, and more of them choose only a little better
+CANDIDATES = 64  # that a half chooses from: any is valid, and more of them choose only a little better
 
 
 class Certify(Protocol):
