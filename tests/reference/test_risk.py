@@ -271,10 +271,27 @@ def test_groups_are_bounded_and_what_forgets_a_step_is_caught(people):
 
 def test_a_group_under_pure_epsilon_is_told_apart_less_well_than_one_with_k_epsilon():
     group = profile(events.Pure(1.0)).group(2)
-    assert group.advantage().upper == pytest.approx(1 - math.exp(-1), abs=1e-5)
+    assert 1 - math.exp(-1) <= group.advantage().upper <= 1 - math.exp(-1) + 1e-5
     assert group.advantage().upper < math.tanh(1.0)
     laplace = profile(events.Laplace(0.5))  # twice the reach of Laplace(1.0): that is what two people move
     assert laplace.advantage().lower <= profile(events.Laplace(1.0)).group(2).advantage().upper
+
+
+def test_the_curve_of_a_group_is_above_every_point_of_its_rates():
+    rng = random.Random(13)
+    for _ in range(30):
+        epsilon, delta, size = 10 ** rng.uniform(-2, 0.7), 10 ** rng.uniform(-8, -1), rng.randint(2, 12)
+        one = profile(events.Approximate(epsilon, delta))
+        at = rng.choice((0.0, rng.uniform(0, size * epsilon)))
+        most = 0.0
+        for point in [step / 500 for step in range(501)] + [10 ** (-step / 40) for step in range(320)]:
+            rate = point
+            for _ in range(size):
+                rate = min(1.0, math.exp(epsilon) * rate + delta, 1 - math.exp(-epsilon) * max(0.0, 1 - delta - rate))
+            most = max(most, rate - math.exp(at) * point)
+        found = one.group(size).delta(at).upper
+        assert most <= found
+        assert found <= most + 0.1 * min(1.0, most + 0.05) + 0.01 * math.exp(min(at, 3.0))
 
 
 # ----------------------------------------------------------------------------------------------- the inverse

@@ -165,22 +165,25 @@ def _card(
     unknown: str | None = "only ε and δ are known, not what ran"
     if event is not None:
         try:
-            own, unknown = _own(ran.curve(event, delta), most, label, asked, group).below(most), None
+            own, unknown = (
+                _own(ran.curve(event, delta), most.delta if most.delta < 1 else delta, label, asked, group).below(most),
+                None,
+            )
         except UnsupportedEvent as error:
             unknown = error.what
     return RiskCard(name, relation, unit, group, most, own, unknown)
 
 
-def _own(found: ran.Ran, most: View, label: str, asked: Asked, group: int) -> View:
-    """Return the view of the mechanism's own curve, at the worst case's δ: for a group that is another one."""
+def _own(found: ran.Ran, delta: float, label: str, asked: Asked, group: int) -> View:
+    """Return the view of the mechanism's own curve; for a group its ε is asked anew, at the worst case's δ if it has one."""
     curve = found.curve if group == 1 else found.curve.group(group)
-    epsilon = found.epsilon.upper if group == 1 else curve.epsilon(most.delta).upper if most.delta < 1 else math.inf
+    epsilon = found.epsilon.upper if group == 1 else curve.epsilon(delta).upper
     return view(
         "own",
         "its own curve",
         label,
         epsilon=epsilon if math.isfinite(epsilon) else None,
-        delta=most.delta,
+        delta=delta,
         curve=curve,
         method=found.said,
         asked=asked,

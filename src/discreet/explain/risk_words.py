@@ -71,7 +71,7 @@ def rows(views: Sequence[View]) -> list[Row]:
     first = views[0]
     found = [
         Row("ε", tuple(epsilon(one.epsilon) for one in views)),
-        Row("δ", tuple(delta(one.delta) for one in views)),
+        Row("δ", tuple("–" if one.delta >= 1 else delta(one.delta) for one in views)),
         Row("odds of a belief change by at most a factor of", tuple(factor(one.odds) for one in views)),
     ]
     for at, belief in enumerate(first.beliefs):
@@ -195,7 +195,7 @@ def _engineer(card: RiskCard) -> list[str]:
 
 def _beyond(card: RiskCard) -> list[str]:
     """Return what δ adds to a belief, in words."""
-    most = max(one.delta for one in card.views)
+    most = max((one.delta for one in card.views if one.epsilon is not None), default=0.0)
     if most == 0:
         return []
     return [BEYOND.format(probability=once(min(1.0, 2 * most)))]

@@ -35,7 +35,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Delta (δ)",
-        "A small probability set aside for the bound of ε to fail. It should be far below one in the number of people.",
+        "A small probability set aside for results that tell more than ε allows. It should be far below one in the number of people.",
     ),
     (
         "Rho (ρ)",

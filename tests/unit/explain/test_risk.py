@@ -108,6 +108,13 @@ def test_a_group_is_told_apart_better_and_its_delta_grows():
     assert "3 people together" in noise.words("person")[0]
     many = risk(PAIR, relation=ADD, group=1000)
     assert (many.worst.epsilon, many.worst.delta) == (None, 1.0)
+    family = risk(
+        events.Gaussian(0.5), relation=ADD, delta=1e-5, group=4
+    )  # nothing is left of (ε, δ), but of the noise
+    assert family.worst.epsilon is None
+    assert family.own.delta == 1e-5
+    assert family.own.epsilon == pytest.approx(accounting.gaussian_epsilon(8.0, 1e-5))
+    assert "1 in 50,000" in " ".join(family.words("person"))
     zero = risk(events.Approximate(0.0, 1e-6), relation=ADD, group=4)
     assert zero.worst.delta == pytest.approx(4e-6)
     assert zero.worst.delta >= 4e-6
