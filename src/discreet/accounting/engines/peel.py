@@ -214,7 +214,7 @@ def _moments(halves: list[Half], c: float, tolerance: float) -> _Sums:
             rare, rare_error = half.rare.log_moment(c, 1e-6 * tolerance)
             log = rare - bulk
             both = max(log, 0.0) + math.log1p(math.exp(-abs(log)))
-            parts[2:] = both, math.expm1(min(rare_error + error, 50.0)) * math.exp(log - both) + 4 * EPS * both
+            parts[2:] = both, math.expm1(rare_error + error) * math.exp(log - both) + 4 * EPS * both
         total = [a + half.count * b for a, b in zip(total, parts, strict=True)]
     return _Sums(*total)
 
@@ -238,12 +238,17 @@ def _contour(halves: list[Half], level: Level, epsilon: float, tolerance: float,
             rest = rest + times * np.logaddexp(0.0, falls - bulk.real + bulk.real_error)
     if not 0 < ratio[0].real < _FEW:
         raise NoContourError  # a bulk that hardly ever stays alone: nothing to peel
-    apart, size = _expm1(ratio)
-    top = float(apart[0].real)
-    bulks = np.exp(shape.real)
-    wrong = bulks * np.abs(apart) * (np.expm1(np.minimum(errors, 50.0)) + EPS * (12 + 4 * np.abs(shape)))
-    wrong += bulks * size * (np.expm1(np.minimum(ratio_errors, 50.0)) * np.exp(errors) + 8 * EPS * np.abs(ratio))
-    left = np.maximum(bulks * np.abs(apart) / top, 1e-30)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart, size = _expm1(ratio)
+        bulks = np.exp(shape.real)
+        top, found = float(apart[0].real), bulks * np.abs(apart)
+        wrong = found * (np.expm1(errors) + EPS * (12 + 4 * np.abs(shape)))
+        wrong += bulks * size * (np.expm1(ratio_errors) * np.exp(errors) + 8 * EPS * np.abs(ratio))
+    if not (np.all(np.isfinite(found)) and math.isfinite(wrong[0])):
+        raise NoContourError
+    whole = top + wrong[0] + found  # no error is larger: a transform is at most what it is on the real line
+    wrong = np.where(wrong <= whole, wrong, whole)
+    left = np.maximum(found / top, 1e-30)
     beyond = _moments(halves, level.other, tolerance)
     far = beyond.bulk + beyond.bulk_error + float(log_expm1(np.array([beyond.both + beyond.both_error]))[0])
     return Contour(
@@ -272,8 +277,9 @@ def _compared(rare: Line, bulk: Moments, u: Array) -> tuple[Complex, Array]:
     r = scale * (1 + rare.wave) * np.exp(1j * turn - bulk.shape)
     known = rare.real_error + bulk.real_error + EPS * (4 * (abs(rare.real) + abs(bulk.real)) + 12)
     turned = 5 * EPS * u * (abs(rare.centre) + abs(bulk.centre)) + 4 * EPS * np.abs(bulk.shape)
-    error = np.abs(r) * np.expm1(np.minimum(bulk.errors + known + turned, 50.0))
-    error = error + scale * rare.errors * np.exp(np.minimum(bulk.errors, 50.0) - bulk.shape.real)
+    with np.errstate(over="ignore"):
+        error = np.abs(r) * np.expm1(bulk.errors + known + turned)
+        error = error + scale * rare.errors * np.exp(bulk.errors - bulk.shape.real)
     log, modulus = log1p(r)
     error = error + np.where(modulus <= FAINT, 2 * FAINT, 0.0)
     return log, np.log1p(error / modulus) + 6 * EPS * np.abs(log)
