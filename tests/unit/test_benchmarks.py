@@ -79,6 +79,13 @@ def test_accounting_asks_random_settings_from_a_seed(tmp_path):
     assert any(line.startswith("discreet  ") and " 2 answers, " in line for line in lines)
 
 
+def test_audit_errors_marks_the_wrong_versions(tmp_path):
+    lines = run(tmp_path, "audit_errors.py", "--draws", "60", "--only", "lower end", "best threshold").splitlines()
+    assert any(line.startswith("matches, caused: lower end") for line in lines)
+    wrong = [line for line in lines if line.startswith("WRONG: best threshold, not paid for")]
+    assert [line.endswith("TOO MANY") for line in wrong] == [True]
+
+
 # -------------------------------------------------------------------------------------- the theory
 
 
