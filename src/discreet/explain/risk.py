@@ -13,7 +13,7 @@ from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.events import Relation
 from discreet.explain import ran, risk_page, risk_words
 from discreet.explain.risk_view import Asked, View, view, worst
-from discreet.explain.words import AUDIENCES
+from discreet.explain.words import AUDIENCES, mechanisms
 from discreet.profiles import MARGIN, Guarantee
 from discreet.release import Release
 from discreet.units import PrivacyUnit
@@ -233,4 +233,6 @@ def _pair(event: events.Event, delta: float | None) -> tuple[tuple[float, float]
 
 
 def _named(event: events.Event) -> str:
-    return "a stated (ε, δ)" if isinstance(event, events.Pure | events.Approximate) else f"an event: {event.kind}"
+    if isinstance(event, events.Pure | events.Approximate):
+        return "a stated (ε, δ)"
+    return "; ".join(text[:1].lower() + text[1:] for text in mechanisms(event))
