@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from statistics import NormalDist
 from typing import Literal
 
@@ -18,9 +19,10 @@ from discreet.audit.tester.scorers import Scorer
 
 Side = Literal["first", "second"]
 
-_Z = 3.0  # deviations by which a rate is distrusted while choosing
+_DISTRUST = (1.5, 3.0)  # deviations by which rates are distrusted while choosing: boldly, for rare events, or not
 _CANDIDATES = 200  # thresholds tried for each scorer
 _BETTER = 0.01  # by which share a later scorer must be better to displace a plainer one
+_SIDES: dict[Side, tuple[int, int]] = {"first": (0, 1), "second": (1, 0)}  # whose rate is the true-positive one
 _EPSILONS = (0.0, *np.geomspace(1e-3, 50, 80).tolist())
 
 
@@ -155,32 +157,29 @@ def _quantile(rates: Floats) -> Floats:
 
 def choose(scorers: Iterable[Scorer], first: Table, second: Table, wanted: tuple[Goal, ...]) -> list[Event]:
     """Return the best event of each side for each goal, each event once."""
-    best: dict[tuple[Side, str], tuple[float, Event]] = {}
+    best: dict[tuple[Side, str, float], tuple[float, Event]] = {}
+    sizes = (first.size, second.size)
     for scorer in scorers:
         x, y = (np.sort(one[~np.isnan(one)]) for one in (scorer.score(first), scorer.score(second)))
         levels = _levels(np.concatenate([x, y]))
         if not levels.size:
             continue
         for above in (True, False):
-            inside = [_count(one, levels, above=above) for one in (x, y)]
-            shares = inside[0] / first.size, inside[1] / second.size
-            for side, (true, false) in (("first", (0, 1)), ("second", (1, 0))):
-                sizes = (first.size, second.size)
+            shares = [_count(one, levels, above=above) / size for one, size in zip((x, y), sizes, strict=True)]
+            for side, z in product(_SIDES, _DISTRUST):
+                true, false = _SIDES[side]
                 rates = Rates(
                     shares[true],
                     shares[false],
-                    _wilson(shares[true], sizes[true], -_Z),
-                    _wilson(shares[false], sizes[false], _Z),
+                    _wilson(shares[true], sizes[true], -z),
+                    _wilson(shares[false], sizes[false], z),
                 )
                 for goal in wanted:
                     gains = goal.gain(rates)
                     i = int(np.argmax(gains))
-                    held = best.get((side, goal.name))  # type: ignore[arg-type]
-                    if gains[i] < goal.least:
-                        continue
-                    if held is None or gains[i] > held[0] + _BETTER * abs(held[0]):
-                        event = Event(scorer, float(levels[i]), above, side)  # type: ignore[arg-type]
-                        best[side, goal.name] = float(gains[i]), event  # type: ignore[index]
+                    held, gain = best.get((side, goal.name, z)), float(gains[i])
+                    if gain >= goal.least and (held is None or gain > held[0] + _BETTER * abs(held[0])):
+                        best[side, goal.name, z] = gain, Event(scorer, float(levels[i]), above, side)
     once = {(id(event.scorer), event.threshold, event.above, event.side): event for _, event in best.values()}
     return list(once.values())
 
