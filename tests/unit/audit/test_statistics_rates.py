@@ -1,6 +1,7 @@
 """Exact intervals and tails: against whole-number arithmetic, and never inside of it."""
 
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +19,7 @@ from discreet.audit.statistics.rates import (
     log_binomials,
     wilson,
 )
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, MissingExtra
 
 
 def upper_tail(k, n, p):
@@ -140,3 +141,10 @@ def test_wrong_counts_are_refused(call):
 
 def test_numpy_counts_are_whole_numbers():
     assert hypergeometric_upper_tail(np.int64(1), np.int64(10), np.int64(8), np.int64(3)) == 1
+
+
+def test_without_scipy_the_error_says_what_to_type(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    with pytest.raises(MissingExtra, match=r"discreet\[audit\]"):
+        clopper_pearson_lower(1, 2, alpha=0.05)
