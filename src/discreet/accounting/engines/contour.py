@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -117,34 +117,33 @@ class Contour:
     kinds: int
 
     @cached_property
-    def _fixed(self) -> tuple[Complex, float, float, float, float]:
-        """What does not depend on ε: e^K / (z(1+z)), the sums of its moduli that bound rounding, and the end."""
-        z: Complex = self.c + 1j * self.u
-        value: Complex = np.exp(self.shape) / (z * (1 + z))
-        value[0] *= 0.5
-        size: Array = np.abs(value)
+    def fixed(self) -> tuple[Array, Array, float, float, float, float]:
+        """What does not depend on ε: moduli and arguments of e^K / (z(1+z)), what bounds rounding, and the end."""
+        modulus, argument = _poles(self.c, self.step, self.u.size)
+        size: Array = np.exp(self.shape.real) / modulus
+        turned: Array = self.shape.imag - argument
+        wrong = np.expm1(self.errors)
+        still = float(size @ (wrong + 4 * EPS * np.abs(turned))) + 80 * EPS * float(size.sum())
         # For a turn t ≤ 1/100 of the phase, expm1(e + t) ≤ expm1(e) + 1.01·e^e·t.
-        still = float((size * np.expm1(self.errors)).sum()) + 64 * EPS * float(size.sum())
-        turning = 1.01 * (6 + self.kinds) * EPS * float((size * np.exp(self.errors) * self.u).sum())
+        turning = 1.01 * (6 + self.kinds) * EPS * float(size @ (self.u + wrong * self.u))
         unit = self.step / math.pi
-        return value, unit, unit * still, unit * turning, math.exp(self.log_end) / (math.pi * float(self.u[-1]))
+        return size, turned, unit, unit * still, unit * turning, math.exp(self.log_end) / (math.pi * float(self.u[-1]))
 
     def delta(self, epsilon: float) -> Terms:
         """Return bounds of δ(ε)."""
-        value = self._fixed[0]
-        angle = self.u * (self.phase - epsilon)
-        return self._terms(epsilon, float((value.real * np.cos(angle) - value.imag * np.sin(angle)).sum()))
+        size, turned = self.fixed[:2]
+        return self._terms(epsilon, float((size * np.cos(turned + self.u * (self.phase - epsilon))).sum()))
 
     def deltas(self, epsilons: Sequence[float]) -> list[Terms]:
         """Return bounds of δ at each ε, the sums of all of them at once."""
-        value = self._fixed[0]
-        angle = np.multiply.outer(self.phase - np.asarray(epsilons), self.u)
-        sums = (value.real * np.cos(angle) - value.imag * np.sin(angle)).sum(axis=1)
+        size, turned = self.fixed[:2]
+        angles = np.multiply.outer(self.phase - np.asarray(epsilons), self.u) + turned
+        sums = (size * np.cos(angles)).sum(axis=1)
         return [self._terms(epsilon, total) for epsilon, total in zip(epsilons, sums.tolist(), strict=True)]
 
     def _terms(self, epsilon: float, waves: float) -> Terms:
         """Return the bounds, given the sum over the nodes."""
-        _, unit, still, turning, end = self._fixed
+        _, _, unit, still, turning, end = self.fixed
         exponent = self.real - self.c * epsilon
         unsure = self.real_error + (8 + self.kinds) * EPS * (abs(self.real) + self.c * epsilon)
         turn = (6 + self.kinds) * EPS * float(self.u[-1]) * (self.phase_size + epsilon)
@@ -167,6 +166,15 @@ class Contour:
             "window": self.removed,
         }
         return Terms(min(1.0, max(0.0, lower)), min(1.0, max(0.0, upper) * (1 + 4 * EPS) + 5e-324), budget)
+
+
+@lru_cache(maxsize=128)
+def _poles(c: float, step: float, count: int) -> tuple[Array, Array]:
+    """Return |z(1+z)| and its argument at z = c + i·step·k; twice the modulus at k = 0, which counts half."""
+    u = step * np.arange(count)
+    modulus = np.hypot(c, u) * np.hypot(1 + c, u)
+    modulus[0] *= 2
+    return modulus, np.arctan2(u, c) + np.arctan2(u, 1 + c)
 
 
 def contour(
