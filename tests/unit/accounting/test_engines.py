@@ -1,4 +1,4 @@
-"""The engines' parts, one by one: binomial tails, sums of few atoms, odometer, rates, groups, calibration."""
+"""The engines' parts, one by one: binomial tails, sums of few atoms, rates, groups, calibration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from discreet import events
-from discreet.accounting import Odometer, Target, calibrate, profile
+from discreet.accounting import Target, calibrate, profile
 from discreet.accounting.engines.atoms import Atoms
 from discreet.accounting.engines.binomial import binomial_tail
 from discreet.accounting.engines.enumerate import enumerated
 from discreet.accounting.engines.law import Law
 from discreet.accounting.engines.renyi import renyi_bound
-from discreet.errors import InvalidInput, UnsupportedEvent
+from discreet.errors import InvalidInput
 
 ADD = events.Relation.ADD_REMOVE
 
@@ -67,29 +67,6 @@ def test_few_atoms_are_summed_one_by_one():
         ours[round(float(loss), 9)] = ours.get(round(float(loss), 9), 0.0) + float(mass)
     assert ours.keys() == brute.keys()
     assert all(abs(ours[key] / brute[key] - 1) < 1e-12 for key in brute)
-
-
-def test_an_odometer_brackets_what_the_profile_brackets():
-    kinds = [events.Gaussian(30.0), events.Laplace(40.0), events.PoissonSampled(0.01, ADD, events.Gaussian(1.0))]
-    meter, spent = Odometer.start(), []
-    for turn in range(90):
-        event = kinds[turn % 3]
-        meter, spent = meter.spend(event), [*spent, event]
-        if turn in (0, 2, 89):
-            exact, read = profile(events.Composed(tuple(spent))).epsilon(1e-6), meter.epsilon(1e-6)
-            assert read.lower <= exact.upper
-            assert exact.lower <= read.upper <= exact.upper * 1.1
-
-
-def test_an_odometer_starts_at_nothing_and_refuses_what_has_no_transform():
-    assert Odometer.start().epsilon(1e-6).upper == 0.0
-    with pytest.raises(UnsupportedEvent):
-        Odometer.start().spend(events.ZCDP(0.1))
-    assert Odometer.start().spend(events.Approximate(0.5, 1e-8)).epsilon(1e-6).upper >= 0.49
-    replaced = events.PoissonSampled(0.01, events.Relation.REPLACE_ONE, events.Gaussian(1.0))
-    meter = Odometer.start().spend(events.PoissonSampled(0.01, ADD, events.Gaussian(1.0)))
-    with pytest.raises(UnsupportedEvent, match="bounded under"):
-        meter.spend(replaced)
 
 
 def test_rates_of_sampled_noise_against_its_closed_form():
