@@ -81,10 +81,15 @@ def _csv(path: Path, text: str) -> tuple[list[float], list[bool] | None]:
         )
     rows.fieldnames = names
     scores, included = [], []
-    for place, row in enumerate(rows, start=1):
-        scores.append(_number(row[SCORE], f"{path}, canary {place}"))
-        if COIN in names:
-            included.append(_coin(row[COIN], f"{path}, canary {place}"))
+    try:
+        for place, row in enumerate(rows, start=1):
+            scores.append(_number(row[SCORE], f"{path}, canary {place}"))
+            if COIN in names:
+                included.append(_coin(row[COIN], f"{path}, canary {place}"))
+    except csv.Error:
+        raise InvalidInput(
+            f"{path} is no valid CSV after canary {len(scores)}.", remedy="Look for a quote or an endless field there."
+        ) from None
     return scores, included if COIN in names else None
 
 
@@ -107,7 +112,7 @@ def _number(item: Any, where: str) -> float:
     """Return a score. It may be private, so an error says only where it stands."""
     try:
         value = float(item) if isinstance(item, str | int | float) and not isinstance(item, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise InvalidInput(
