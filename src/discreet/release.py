@@ -285,6 +285,8 @@ def _holds_internal(value: Any) -> bool:
         return any(map(_holds_internal, value.values()))
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(_holds_internal, value))
+    if isinstance(value, str):  # a finding as text or plain data says so on its face
+        return Internal.note in value
     return isinstance(value, Internal)
 
 

@@ -141,6 +141,8 @@ class Found(Internal):
         {"accuracy": {"n": Found()}},
         {"facts": {"keys": [{"x": Found()}]}},
         {"provenance": {"audit": Found()}},
+        {"facts": {"audit": {"internal": Found.note, "trials": 3}}},
+        {"facts": {"audit": f"refuted: ε = 1\n{Found.note}"}},
     ],
 )
 def test_what_is_internal_cannot_be_in_a_release(changes):
