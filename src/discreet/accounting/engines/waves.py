@@ -14,7 +14,8 @@ Complex = npt.NDArray[np.complexfloating[Any, Any]]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
 SMALL = 3000  # exponentials that cost less than a product of matrices
 SHORT = 128  # terms of one product of matrices, so that no sum is long
-SUMMED = SHORT / 8 + 40  # what summing may cost, in units of EPS: products of 8 lanes, then up to 40 of them
+LONG = 40 * SHORT  # terms beyond which each half is summed by itself
+SUMMED = SHORT / 8 + 48  # what summing may cost, in units of EPS: products of 8 lanes, 40 of them, up to 256 halves
 
 
 def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
@@ -26,6 +27,9 @@ def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     if (count + 1) * away.size <= SMALL:
         direct: Complex = (turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
         return direct
+    if away.size > LONG:
+        half = away.size // 2
+        return waves(weights[:half], away[:half], step, count) + waves(weights[half:], away[half:], step, count)
     block = math.ceil(math.sqrt(count + 1))  # as many exponentials in A as in B
     rows = -(-(count + 1) // block)
     outer = turned(np.outer(step * block * np.arange(rows), away))
