@@ -109,6 +109,19 @@ class Claim:
         }
 
 
+def check_claim(claim: object) -> None:
+    """Refuse what is no claim.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(claim, Claim):
+        raise InvalidInput(
+            f"an audit is held against a Claim, got {type(claim).__name__}.",
+            remedy="Build one by Claim.pure, .approximate, .gdp, .zcdp or .event; it names its relation.",
+        )
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 

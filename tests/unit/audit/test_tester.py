@@ -164,6 +164,22 @@ def test_an_error_is_an_output():
     assert "the type and structure of the output is error PermissionError" in str(found) or "is NoneType" in str(found)
 
 
+def test_a_mechanism_that_only_fails_is_refused():
+    def broken(data):
+        raise KeyError(f"secret {data}")
+
+    with pytest.raises(InvalidInput, match=r"failed in all 500 draws.*\(error KeyError\)") as caught:
+        mechanism(one_by_one(broken), claim=PURE, pairs=ONE, draws=1_000)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(InvalidInput, match="failed in all"):
+        check_private(one_by_one(broken), claim=PURE, pairs=ONE, draws=1_000)
+
+
+def test_what_is_no_claim_is_refused():
+    with pytest.raises(InvalidInput, match="held against a Claim, got NoneType"):
+        mechanism(laplace(1), claim=None, pairs=ONE, draws=1_000)
+
+
 def test_running_time_counts_only_if_asked_for():
     def slow(data):
         for _ in range(20_000 if data else 10):

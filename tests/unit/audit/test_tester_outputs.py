@@ -42,6 +42,13 @@ def test_containers_of_floats_read_alike():
         assert table.shape.tolist() == tables[0].shape.tolist()
 
 
+def test_long_outputs_read_alike_beside_whatever_others():
+    """An event that depended on the other outputs of its table would make trials that are not independent."""
+    rows = np.arange(2.0 * (MOST_PARTS + 50)).reshape(2, -1)
+    alone, beside = read(rows), read([*rows, None])
+    assert alone.whole.tolist() == beside.whole.tolist()[:2]
+
+
 def test_zeros_of_both_signs_are_two_outputs():
     assert np.unique(read([0.0, -0.0]).whole).size == 2
     assert np.unique(read([0.0, -0.0, None]).whole).size == 3

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from discreet.audit.claims import Claim
+from discreet.audit.claims import Claim, check_claim
 from discreet.audit.statistics.bound import LowerBound, check_alpha, check_delta
 from discreet.audit.statistics.paired import Counts, Point, epsilon_bound, mu_bound, point
 from discreet.audit.tester.events import Allowed, Event, choose, goals, own_delta
 from discreet.audit.tester.fitting import fitted
-from discreet.audit.tester.outputs import Run, Table, read
+from discreet.audit.tester.outputs import Run, Table, read, shape_of
 from discreet.audit.tester.pairs import Pair
 from discreet.audit.tester.report import Cell, Counterexample, MechanismAudit
 from discreet.audit.verdict import Finding
@@ -64,8 +64,8 @@ def mechanism(
         The verdict with its bounds and their ceilings, and a counterexample if the claim is refuted.
 
     Raises:
-        InvalidInput: `run` does not return as many outputs as it was asked for, or outputs that cannot be compared;
-            there are no pairs, or pairs under another relation than the claim's.
+        InvalidInput: `run` does not return as many outputs as it was asked for, outputs that cannot be compared, or
+            nothing but errors on every dataset; there are no pairs, or pairs under another relation than the claim's.
 
     Guarantee:
         If the claim holds for every pair given, the chance that the verdict is "refuted", or that any bound
@@ -81,6 +81,7 @@ def mechanism(
     References:
         Ding et al., "Detecting violations of differential privacy" (StatDP), 2018; Bichsel et al., "DP-Sniper", 2021.
     """
+    check_claim(claim)
     held = _checked(pairs, claim)
     check_alpha(alpha)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST:
@@ -94,11 +95,18 @@ def mechanism(
 
     half = min(draws // 4, _TRAINING) // 2
     chosen: list[tuple[Pair, list[Event]]] = []
+    ran = False
     for pair in held:
         first, second = box.draw(pair, 2 * half)
+        ran = ran or not (first.failed and second.failed)
         scorers = fitted(first.rows(0, half), second.rows(0, half))
         chosen.append((pair, choose(scorers, first.rows(half, 2 * half), second.rows(half, 2 * half), wanted)))
 
+    if not ran:
+        raise InvalidInput(
+            f"run failed in all {box.draws:,} draws, on every dataset ({shape_of(first.outputs[0])}).",
+            remedy="Call it once on a dataset of a pair: what never runs shows nothing about a mechanism.",
+        )
     level = alpha / sum(len(events) for _, events in chosen)
     cells: list[tuple[Cell, Pair, Event]] = []
     for pair, events in chosen:

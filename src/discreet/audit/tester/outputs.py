@@ -88,6 +88,13 @@ class Table:
         """How many parts are looked at."""
         return int(self.numbers.shape[1])
 
+    @property
+    def failed(self) -> bool:
+        """Whether every output is an error."""
+        return not isinstance(self.outputs, np.ndarray) and all(
+            isinstance(one, Raised | BaseException) for one in self.outputs
+        )
+
     def wide(self, parts: int) -> Floats:
         """Return so many parts of each output as numbers, whatever the other outputs have."""
         return np.column_stack([self.number(part) for part in range(parts)])
@@ -137,7 +144,7 @@ def read(outputs: Any, seconds: Floats | None = None) -> Table:
     bits = numbers.view(np.uint64) if kind == "float" else flat.astype(np.int64).view(np.uint64)
     rest = np.zeros(len(array), dtype=np.uint64)
     if flat.shape[1] > MOST_PARTS:
-        rest = np.array([hash(row.tobytes()) & _MASK for row in bits[:, MOST_PARTS:]], dtype=np.uint64)
+        rest = np.array([hash(tuple(row.tolist())) & _MASK for row in bits[:, MOST_PARTS:]], dtype=np.uint64)
     shapes = np.full(len(array), hash(shape) & _MASK, dtype=np.uint64)
     lengths = np.full(len(array), float(flat.shape[1]))
     bits = np.ascontiguousarray(bits[:, :MOST_PARTS])
