@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from discreet.audit.claims import Claim
+from discreet.audit.claims import Claim, check_claim
 from discreet.audit.membership.roc import MemberRoc, Roc, curve
 from discreet.audit.membership.signals import finite
 from discreet.audit.statistics import betting, one_run
@@ -30,6 +30,7 @@ from discreet.audit.statistics.coins import check_coins
 from discreet.audit.statistics.rates import check_whole
 from discreet.audit.verdict import Finding
 from discreet.errors import InvalidInput
+from discreet.events import Relation
 from discreet.mechanisms import Rng
 from discreet.profiles import show_delta
 
@@ -53,6 +54,14 @@ class Estimator(str, Enum):
     CURVE = "curve"
 
 
+_WHERE = {  # what "left out" has to mean under the claim
+    Relation.REPLACE_ONE: (
+        "The claim is about replacing a record: this stands only if another record stood in for each that was left out.",
+    ),
+    Relation.ZERO_OUT: (
+        "The claim is about blanking a record: this stands only if a blank stood in for each that was left out.",
+    ),
+}
 _BOUNDS = {Estimator.BETTING: betting.epsilon_bound, Estimator.GUESSES: one_run.epsilon_bound}
 
 
@@ -117,19 +126,20 @@ class Flip:
                 the same, the claim promises no ε at this δ, or this δ leaves the estimator nothing to bet with.
 
         Guarantee: if the claim holds when one canary is included or left out, it is refuted with a chance of at most
-            alpha.
+            alpha. Under replace_one another record has to stand in for one that is left out, under zero_out a blank.
         Evidence: proven, docs/proofs/betting.md and docs/proofs/one_run.md.
         Assumes: fair coins, independent of each other and of all else; scores that do not depend on them but
             through the training's output.
         Not protected: whatever these canaries do not see. A finding that refutes nothing proves nothing.
         """
-        found, kind = self.checked(scores), Estimator(estimator)
+        check_claim(claim)
+        found, kind = self.checked(scores), _estimator(estimator)
         at = self._delta(claim, delta, alpha, kind)
         if kind is Estimator.CURVE:
             return self._curve(found, claim, alpha)
         bound = _BOUNDS[kind](found, self.included, delta=at, alpha=alpha)
         return Finding.judge(
-            claim, [bound], estimator=bound.estimator, alpha=alpha, trials=bound.trials, notes=self._notes()
+            claim, [bound], estimator=bound.estimator, alpha=alpha, trials=bound.trials, notes=self._notes(claim)
         )
 
     def _delta(self, claim: Claim, delta: float | None, alpha: float, estimator: Estimator) -> float:
@@ -167,13 +177,14 @@ class Flip:
             estimator=test.estimator,
             alpha=alpha,
             trials=test.trials,
-            notes=self._notes(),
+            notes=self._notes(claim),
         )
 
-    def _notes(self) -> list[str]:
+    def _notes(self, claim: Claim) -> list[str]:
         kind, inside = "records" if self.real else "canaries", int(self.included.sum())
         fixed = f"; commitment {self.commitment}" if self.source == OURS else ""
-        return [f"{inside:,} of {self.included.size:,} {kind} included by coins {self.source}{fixed}"]
+        thrown = f"{inside:,} of {self.included.size:,} {kind} included by coins {self.source}{fixed}"
+        return [thrown, *_WHERE.get(claim.relation, ())]
 
     def roc(self, scores: ArrayLike, *, confidence: float = 0.95) -> Roc:
         """Return the curve of the canaries' scores; internal if they are real records."""
@@ -330,6 +341,14 @@ def write_private(path: Path, text: str) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _estimator(name: object) -> Estimator:
+    try:
+        return Estimator(name)
+    except ValueError:
+        known = ", ".join(item.value for item in Estimator)
+        raise InvalidInput(f"an estimator is one of {known}, got {name!r}.", remedy="Name one of them.") from None
 
 
 def _frozen(coins: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -272,6 +272,26 @@ def test_wrong_levels_make_no_finding(name, value):
         coins.audit(scores, claim=PURE, **{name: value})
 
 
+def test_what_is_no_claim_or_no_estimator_is_refused():
+    coins, scores = shown(1.0, 100)
+    with pytest.raises(InvalidInput, match="held against a Claim, got str"):
+        coins.audit(scores, claim="ε = 1")
+    with pytest.raises(InvalidInput, match="an estimator is one of betting, guesses, curve"):
+        coins.audit(scores, claim=Claim.pure(1.0, relation=Relation.ADD_REMOVE), estimator="best")
+
+
+@pytest.mark.parametrize("estimator", Estimator)
+def test_a_finding_says_what_left_out_has_to_mean_under_its_claim(estimator):
+    coins, scores = shown(5.0, 100)
+    said = {
+        relation: str(coins.audit(scores, claim=Claim.pure(1.0, relation=relation), estimator=estimator))
+        for relation in Relation
+    }
+    assert "stood in" not in said[Relation.ADD_REMOVE]
+    assert "only if another record stood in for each that was left out" in said[Relation.REPLACE_ONE]
+    assert "only if a blank stood in" in said[Relation.ZERO_OUT]
+
+
 def test_a_claim_without_a_relation_cannot_be_made():
     with pytest.raises(TypeError, match="relation"):
         Claim.pure(1.0)
