@@ -49,6 +49,10 @@ def total(data):
 
 def fails(data, draws):
     raise ValueError("not today")
+
+
+def leaves(data, draws):
+    raise SystemExit(0)
 """
 
 
@@ -125,6 +129,7 @@ def test_claims_of_other_kinds(ask):
         (("noise_of_mine:NUMBER", *CLAIM, PAIRS), "noise_of_mine:NUMBER is no function", 1),
         (("noise_of_mine:one", *CLAIM, PAIRS), "noise_of_mine:one does not take (data, draws)", 1),
         (("noise_of_mine:fails", *CLAIM, PAIRS), "noise_of_mine:fails failed: ValueError: not today", 1),
+        (("noise_of_mine:leaves", *CLAIM, PAIRS), "noise_of_mine:leaves failed: SystemExit: 0", 1),
         (("noise_of_mine:half", *CLAIM, "--pairs=noise_of_mine:NUMBER"), "noise_of_mine:NUMBER is no list", 1),
         (("noise_of_mine:half", *CLAIM, "--pairs=noise_of_mine:broken"), "RuntimeError: no pairs today", 1),
         (("noise_of_mine:half", *CLAIM, "--answers=0"), "size must be a whole number of at least 1", 1),

@@ -129,7 +129,7 @@ def _called(function: Any, name: str, *arguments: Any) -> Any:
         return function(*arguments)
     except DiscreetError:
         raise
-    except Exception as error:  # noqa: BLE001 - told in full: it met no private data
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - told in full: it met no private data
         raise InvalidInput(
             f"{name} failed: {type(error).__name__}: {error}",
             remedy="If failing is part of what it puts out, let it return one output and add --single.",
@@ -145,7 +145,7 @@ def _named(what: str) -> Any:
         sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 - the same
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the same; and no exit code but ours
         raise InvalidInput(
             f"the module {module!r} cannot be imported: {type(error).__name__}: {error}",
             remedy="Start in the folder where it lies, or install it.",
