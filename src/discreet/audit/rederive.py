@@ -31,6 +31,7 @@ from discreet.release import Release
 RUNS = 200_000  # of each of the two neighbours, drawn for the attack on the noise
 CEILINGS = (100, 1000, 10_000, 100_000, 1_000_000)
 MARGIN = 1 + 1e-9  # a statement may be rounded
+NOT_ATTACKED = "not attacked; this event is more than additive noise, or moves it by less than a whole step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,12 @@ class Rederived:
         claim: Its statement, as a claim.
         epsilon: As stated.
         delta: As stated.
-        verdict: refuted: the event spends more than is stated, or the noise shows it. consistent: neither did.
+        verdict: refuted: the event spends more than is stated, or the noise shows it. consistent: either could have
+            shown it, and neither did. underpowered: neither could have.
         proved: Whether one of our own ways proves the statement; a guarantee that none proves is none.
         derivations: Every way that was tried.
-        attack: The attack on the noise as it is drawn; None where the event is more than additive noise.
+        attack: The attack on the noise as it is drawn; None where the event is more than additive noise, or moves it
+            by less than a whole step.
         ceilings: The largest ε that so many paired runs can certify at this δ, by number of runs.
     """
 
@@ -89,7 +92,7 @@ class Rederived:
         lines = [f"{self.verdict.value}: {self.name} states {stated} ({self.claim.relation.value}){proved}"]
         lines += [_line(one) for one in self.derivations]
         if self.attack is None:
-            lines.append("noise: not attacked; this event is more than additive noise")
+            lines.append(f"noise: {NOT_ATTACKED}")
         else:
             lines.append(
                 f"noise as drawn, against {self.attack.claim.text}: {self.attack.verdict.value}; {self.attack.bounds[0]}"
@@ -152,12 +155,14 @@ def rederive(release: Release, *, alpha: float = 0.001) -> Rederived:
     lower += [attack.bounds[0].value] if attack else []
     broken = max(lower, default=0.0) > stated.epsilon * MARGIN or (attack and attack.verdict is Verdict.REFUTED)
     upper = [one.upper for one in found if one.ours and one.upper is not None]
+    tried = any(end > 0 for end in lower) or (attack and attack.verdict is Verdict.CONSISTENT)
+    verdict = Verdict.REFUTED if broken else Verdict.CONSISTENT if tried else Verdict.UNDERPOWERED
     return Rederived(
         name=release.name,
         claim=claim,
         epsilon=stated.epsilon,
         delta=stated.delta,
-        verdict=Verdict.REFUTED if broken else Verdict.CONSISTENT,
+        verdict=verdict,
         proved=min(upper, default=math.inf) <= stated.epsilon * MARGIN,
         derivations=tuple(found),
         attack=attack,
@@ -186,7 +191,7 @@ def _attack(event: events.Event, claim: Claim, delta: float, alpha: float) -> Fi
     """Draw the log-likelihood ratio of two neighbours that differ as far as the event allows, under each of them."""
     found = list(_additive(event))
     additive = [part for part in found if part is not None]
-    if not found or len(additive) < len(found):
+    if len(additive) < len(found) or not any(shift for part in additive for shift in _shifts(part)):
         return None
     rng = Rng()
     inside, outside = np.zeros(RUNS), np.zeros(RUNS)

@@ -198,6 +198,22 @@ def test_a_statement_that_nobody_proves_is_no_guarantee(here, capsys):
     assert "does not follow from the event" in capsys.readouterr().out
 
 
+def test_what_nothing_could_refute_is_underpowered(here, capsys):
+    """ρ alone: no lower end, no noise to draw. Noise of half a step: no two whole numbers to tell apart."""
+    for event, epsilon, place in (
+        (events.ZCDP(0.1), 3.0, here / "a"),
+        (events.ZCDP(0.1), 0.5, here / "b"),  # not proved either
+    ):
+        code, found = answer(capsys, "audit", "release", stored(place, epsilon=epsilon, event=event))
+        assert (found["verdict"], found["attack"]) == ("underpowered", None)
+        assert code == (0 if found["proved"] else REFUTED)
+    assert run(["audit", "release", str(here / "a")]) == 0
+    assert "nothing here could have shown that it is false" in capsys.readouterr().out
+    small = events.DiscreteLaplace(scale=Fraction(2), sensitivity=Fraction(1, 2))
+    code, found = answer(capsys, "audit", "release", stored(here / "c", epsilon=0.25, event=small, delta=0.0))
+    assert (code, found["proved"], found["attack"]) == (0, True, None)
+
+
 def test_noise_that_is_not_what_the_event_says_is_refuted(here, capsys, monkeypatch):
     """A sampler that draws half of the noise: no look at the event can see it."""
     room = sys.modules["discreet.audit.rederive"]

@@ -88,6 +88,8 @@ def find(what: str, project: Path) -> Release:
 
 
 def _show(derived: Rederived) -> None:
+    from discreet.audit.rederive import NOT_ATTACKED
+
     say(
         f"{derived.name} states ε = {show_up(derived.epsilon)}, δ = {show_delta(derived.delta)}, {derived.claim.relation.value}."
     )
@@ -106,7 +108,7 @@ def _show(derived: Rederived) -> None:
         right=("ε at most", "not below"),
     )
     if derived.attack is None:
-        say("The noise was not attacked: this event is more than additive noise.")
+        say(f"The noise was {NOT_ATTACKED}.")
     else:
         say(f"The noise as it is drawn, against {derived.attack.claim.text}: {derived.attack.verdict.value}.")
         say(f"  {derived.attack.bounds[0]}")
@@ -124,4 +126,6 @@ def _sentence(derived: Rederived) -> str:
         return "the statement does not follow from the event; what it says ran costs more."
     if derived.verdict.value == "refuted":
         return "the event, or the noise, gives away more than is stated."
+    if derived.verdict.value == "underpowered":
+        return "the statement follows from the event; nothing here could have shown that it is false."
     return "the statement follows from the event. Whether the event is what ran, this does not show."
