@@ -51,6 +51,7 @@ def html(card: RiskCard) -> str:
             rows=risk_words.rows(card.views),
             told=risk_words.told(card, "person"),
             start=start,
+            reached=(start["epsilon"], start["delta"]) == (card.worst.epsilon, card.worst.delta),
             first=[told(first[0], start, suspected, listed)[name] for name in SENTENCES],
             table=table(first),
             policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(numbers)} {_digest(script)}",

@@ -314,6 +314,26 @@ def test_the_page_begins_with_the_card_as_near_as_its_sliders_go():
     assert risk_page._start(without)["epsilon"] == 20.0
 
 
+@pytest.mark.parametrize(
+    ("card", "shown"),
+    [
+        (lambda: risk(events.Approximate(1e-9, 0.5), relation=ADD), "51 %"),  # found at 1 % wrongly accused
+        (lambda: risk(events.Approximate(30.0, 1e-6), relation=ADD), ">30<"),
+        (lambda: risk(Guarantee(PrivacyUnit(), math.inf, 1e-6, "none")), ">∞<"),
+        (lambda: risk(events.Gaussian(1.0), relation=ADD, delta=1e-6, group=40), ">∞<"),
+    ],
+)
+def test_a_page_whose_sliders_do_not_reach_its_card_says_so_and_shows_the_card(card, shown):
+    page = card().html()
+    assert "The sliders do not reach the ε and δ of" in page
+    assert shown in page.split('id="try"')[0]
+
+
+def test_a_page_whose_sliders_reach_its_card_says_nothing_of_it():
+    assert "do not reach" not in risk(PAIR, relation=ADD).html()
+    assert "do not reach" not in risk(events.Pure(1.0), relation=ADD).html()
+
+
 def test_names_in_a_page_are_text(make):
     page = risk(make.release("</script><script>alert(1)</script>")).html()
     assert "<script>alert" not in page
