@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ from discreet import Relation, events
 from discreet.audit import Claim, Pair, Verdict, mechanism, one_by_one
 from discreet.audit.statistics.rates import binomial_upper_tail
 from discreet.audit.tester.events import Allowed
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, MissingExtra
 from discreet.mechanisms import Rng, discrete_gaussian, discrete_laplace
 from discreet.release import Internal
 from discreet.testing import FixedRng, Nonconforming, check_private
@@ -304,6 +305,12 @@ def test_an_error_of_run_itself_is_the_callers():
 
     with pytest.raises(KeyError, match="bad"):
         mechanism(run, claim=PURE, pairs=ONE, draws=400)
+
+
+def test_what_needs_scikit_learn_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(MissingExtra, match="scikit-learn"):
+        mechanism(lambda _, draws: np.zeros((draws, 2)), claim=PURE, pairs=ONE, draws=400)
 
 
 # ------------------------------------------------------------------------------ check_private
