@@ -176,3 +176,11 @@ def test_what_cannot_be_cut_is_refused():
             peel.peeled_near(solver_of.composition, None, 1e-6, None)
     with pytest.raises(NoContourError):  # the bulk reaches this ε with a chance that matters
         peel.peeled_near(composition(sgd(0.3, 10.0, 10_000)), 0.01, None, None)
+
+
+def test_beyond_the_largest_loss_there_is_nothing():
+    removing, adding = profile(sgd(0.01, 0.6, 20)).above
+    assert adding.delta(0.21).upper == 0.0 < removing.delta(0.21).lower
+    assert adding.delta(0.19).upper > 0.0
+    sure = profile(Composed((RandomizedResponse(1.0, 2),) * 3)).above[0]
+    assert sure.delta(3.01).upper == 0.0

@@ -70,6 +70,9 @@ class Solver:
         """Return a bracket of δ(ε); one that is at hand, if its width is at most `within` of its upper end."""
         if not self.composition.parts:
             return Bracket(0.0, 0.0)
+        if epsilon >= self.ceiling() and not any(isinstance(law, TableLaw) for law, _ in self.composition.parts):
+            infinite = self.composition.infinite  # beyond all finite losses
+            return Bracket(infinite * (1 - 1e-12), min(1.0, infinite * (1 + 1e-12) + self.composition.removed))
         for engine in sorted(self.held, key=lambda held: abs(held.near - epsilon))[:ASKED]:
             terms, home = engine.delta(epsilon), engine.delta(engine.near)
             # Rounding may keep the width above `within` everywhere: a new one would be no better than this one at home.
