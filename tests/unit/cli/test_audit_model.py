@@ -120,7 +120,11 @@ def test_a_picture_is_drawn_and_says_whether_it_is_internal(here, capsys):
         ("s.json", "[1, 2]", 'no list "scores"'),
         ("s.json", "{", "no valid JSON"),
         ("s.json", '{"scores": [1, true], "included": [0, 1]}', "canary 2: the score is no finite number"),
-        ("s.json", '{"scores": [1, 1' + "0" * 400 + '], "included": [0, 1]}', "canary 2: the score is no finite number"),
+        (
+            "s.json",
+            '{"scores": [1, 1' + "0" * 400 + '], "included": [0, 1]}',
+            "canary 2: the score is no finite number",
+        ),
         ("s.json", '{"scores": [1, 2], "included": 1}', '"included" is no list'),
         ("s.json", '{"scores": [1, 2], "included": [0, 1, 1, 0]}', "as many scores, got 2"),
     ],
