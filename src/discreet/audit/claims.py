@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from discreet import events
@@ -86,7 +87,7 @@ class Claim:
 
     def most(self, false_positive_rate: float) -> float:
         """Return the highest true-positive rate that the claim allows at this false-positive rate."""
-        return self.profile.true_positive_rate(false_positive_rate).upper
+        return _most(self.profile, false_positive_rate)
 
     def epsilon(self, delta: float) -> float:
         """Return the ε that the claim promises at `delta`, rounded up; infinite if it promises none."""
@@ -120,6 +121,12 @@ def check_claim(claim: object) -> None:
             f"an audit is held against a Claim, got {type(claim).__name__}.",
             remedy="Build one by Claim.pure, .approximate, .gdp, .zcdp or .event; it names its relation.",
         )
+
+
+@lru_cache(maxsize=256)
+def _most(profile: PrivacyProfile, rate: float) -> float:
+    """Return the highest true-positive rate; kept, for an engine takes its time and a finding asks more than once."""
+    return profile.true_positive_rate(rate).upper
 
 
 def _finite(value: float) -> float | None:

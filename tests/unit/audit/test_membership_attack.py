@@ -45,8 +45,8 @@ def test_any_form_of_records(form):
         data = pytest.importorskip("pandas").DataFrame(DATA)
     else:
         data = form(DATA)
-    found = membership(LogisticRegression(), data, LABELS.astype(str), shadows=2)
-    assert found.signals.shadows.shape == (2, 400)
+    found = membership(LogisticRegression(), data, LABELS.astype(str), shadows=4)
+    assert found.signals.shadows.shape == (4, 400)
 
 
 def test_each_model_gets_its_own_half_and_no_estimator_is_touched():
@@ -64,7 +64,7 @@ def test_each_model_gets_its_own_half_and_no_estimator_is_touched():
     for shadow, inside in zip(seen[1:], training.signals.inside, strict=True):
         assert shadow == {row for row, chosen in zip(rows, inside, strict=True) if chosen}
     assert (training.signals.inside.sum(axis=0) == 3).all()  # each record in exactly half of the shadows
-    membership(model, DATA, LABELS, shadows=2)
+    membership(model, DATA, LABELS, shadows=4)
     assert not hasattr(model, "tree_")
 
 
@@ -121,6 +121,7 @@ def test_vulnerable_records_are_those_that_move():
         ({"labels": np.ones(400)}, "got 400 of 1"),
         ({"data": DATA[:10], "labels": LABELS[:10]}, "at least 20 records"),
         ({"count": 3}, "count must be an even number"),
+        ({"count": 2}, "at least 4"),
         ({"count": 0}, "count must be an even number"),
         ({"count": True}, "count must be an even number"),
         ({"fit": 3}, "fit must be a scikit-learn classifier or a function, got int"),
@@ -128,7 +129,7 @@ def test_vulnerable_records_are_those_that_move():
     ids=str,
 )
 def test_wrong_input_is_refused(change, message):
-    right = {"fit": DecisionTreeClassifier(), "data": DATA, "labels": LABELS, "count": 2}
+    right = {"fit": DecisionTreeClassifier(), "data": DATA, "labels": LABELS, "count": 4}
     with pytest.raises(InvalidInput, match=message):
         Shadows(**(right | change))
 
@@ -145,4 +146,4 @@ def test_wrong_input_is_refused(change, message):
 )
 def test_wrong_models_are_refused(scorer, message):
     with pytest.raises(InvalidInput, match=message):
-        membership(lambda data, labels: scorer, DATA, LABELS, shadows=2)
+        membership(lambda data, labels: scorer, DATA, LABELS, shadows=4)

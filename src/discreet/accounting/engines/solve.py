@@ -98,7 +98,7 @@ class Solver:
     def _chernoff(self, epsilon: float) -> Bracket:
         """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
         infinite = self.composition.infinite
-        cs = np.geomspace(0.1, 100.0, 31)
+        cs = np.geomspace(0.1, 1e5, 61)
         k = self.composition.cumulants(cs)[0]
         best, tried = 0.0, 0
         for c in cs[np.argsort(k - cs * epsilon)].tolist():
@@ -129,7 +129,7 @@ class Solver:
     @cached_property
     def _farthest(self) -> float:
         """About the ε beyond which δ is fainter than anybody asks for."""
-        return 2 * self.composition.saddle(log_delta=math.log(FAINT))[1] if self.composition.infinite == 0 else math.inf
+        return self.composition.saddle(log_delta=math.log(FAINT))[1] if self.composition.infinite == 0 else math.inf
 
     def curve(self, epsilons: Sequence[float]) -> list[Bracket]:
         """Return a bracket of δ at each ε, neighbours from one contour where it is good for both."""

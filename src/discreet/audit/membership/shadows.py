@@ -15,6 +15,7 @@ from discreet.errors import InvalidInput, missing_extra
 from discreet.mechanisms import Rng
 
 FEWEST = 20  # records; with fewer the coins may leave the target with one class, or none
+FEWEST_SHADOWS = 4  # with fewer no signal has a spread
 
 Scorer = Callable[[Any, Any], Any]
 
@@ -34,7 +35,7 @@ class Shadows:
         count: How many shadows; an even number, so that each record is in half of them.
 
     Raises:
-        InvalidInput: the lengths differ, there is one class only, or count is not an even number of at least 2.
+        InvalidInput: the lengths differ, there is one class only, or count is not an even number of at least 4.
 
     Not protected:
         Anything. This reads real records and charges nobody: what comes out is internal.
@@ -54,9 +55,10 @@ class Shadows:
                 f"{np.unique(self._labels).size}.",
                 remedy="Give more records, of every class.",
             )
-        if isinstance(count, bool) or not isinstance(count, int) or count < 2 or count % 2:
+        if isinstance(count, bool) or not isinstance(count, int) or count < FEWEST_SHADOWS or count % 2:
             raise InvalidInput(
-                f"count must be an even number of at least 2, got {count!r}.", remedy="The usual number is 32 or 64."
+                f"count must be an even number of at least {FEWEST_SHADOWS}, got {count!r}.",
+                remedy="The usual number is 32 or 64.",
             )
         self._fit, self._data, self._count = _fitter(fit), data, count
         self._flip = replace(flip(records), real=True)

@@ -77,7 +77,7 @@ def check_alpha(alpha: float) -> float:
     """Return `alpha` if it can be the chance of a false alarm.
 
     Raises:
-        InvalidInput: it is no number strictly between 0 and 1/2.
+        InvalidInput: it is no number above 0 and at most 1/2.
     """
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 0.5:
         raise InvalidInput(f"alpha, the chance of a false alarm, must lie in (0, 0.5], got {alpha!r}.")

@@ -38,7 +38,8 @@ def release(
 ) -> None:
     """Derive a release's guarantee once more from its event, and attack its noise. Exit code 4: refuted, or not proved.
 
-    Looks at no data and spends nothing.
+    Looks at no data and spends nothing. The noise and the canaries are a test each, with a chance of a false alarm of
+    alpha each.
     """
     from discreet.audit import Claim, Verdict, rederive
 

@@ -111,7 +111,8 @@ def _json(path: Path, text: str) -> tuple[list[float], list[bool] | None]:
 def _number(item: Any, where: str) -> float:
     """Return a score. It may be private, so an error says only where it stands."""
     try:
-        value = float(item) if isinstance(item, str | int | float) and not isinstance(item, bool) else math.nan
+        told = isinstance(item, str | int | float) and not isinstance(item, bool) and "_" not in str(item)
+        value = float(item) if told else math.nan  # Python would read 1_5 as 15
     except (ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
