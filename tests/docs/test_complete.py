@@ -77,7 +77,9 @@ def test_a_command_has_a_heading(path):
     assert any(re.search(rf"\b{path}\b", heading) for heading in headings(page)), f"no heading in cli.md for {path}"
 
 
-@pytest.mark.parametrize("package", ["accounting", "explain", "ledger", "mechanisms", "project", "sql", "testing"])
+@pytest.mark.parametrize(
+    "package", ["accounting", "audit", "explain", "ledger", "mechanisms", "project", "sql", "testing"]
+)
 def test_names_of_a_package_are_in_the_reference(package):
     missing = set(importlib.import_module(f"discreet.{package}").__all__) - in_code(REFERENCE)
     assert sorted(missing) == []
