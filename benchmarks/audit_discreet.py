@@ -3,7 +3,7 @@
 Each mechanism of `discreet.mechanisms.__all__` and all that `discreet.sql` can be asked has settings here, or the
 script fails. One chance of a false alarm, alpha, covers the whole run. Exit code 4: something was refuted.
 
-    python benchmarks/audit_discreet.py           # about ten minutes on a busy core
+    python benchmarks/audit_discreet.py           # three to ten minutes, by how busy the machine is
     python benchmarks/audit_discreet.py --short   # one line a mechanism
 """
 
@@ -52,18 +52,21 @@ def verdict(row: Row):
 
 
 def summary(found):
-    """Print a line for each mechanism: over its settings, the best share of the claim that a pair certified."""
-    print(
-        f"\n{'mechanism':30}{'settings':>9}{'cells':>7}{'draws':>12}{'of the claim: least, median, most':>36}  refuted"
-    )
+    """Print a line for each mechanism: of each setting, the pair that says most of the claim, and most of its own."""
+    print(f"\nleast, median and most of the settings' best pairs:\n{'mechanism':28}{'settings':>9}{'cells':>6}"
+          f"{'draws':>11}{'of the claim':>18}{'of its own':>18}  refuted")  # fmt: skip
     for name in dict.fromkeys(case.name for case, _, _ in found):
         ours = [(audit, rows) for case, audit, rows in found if case.name == name]
-        best = [max(row.tightness for row in rows) for _, rows in ours]
         cells = [row for _, rows in ours for row in rows]
-        shares = f"{min(best):.0%}  {median(best):.0%}  {max(best):.0%}"
+        claimed = spread([max(row.tightness for row in rows) for _, rows in ours])
+        own = spread([max(row.certified / row.own for row in rows if row.own) for _, rows in ours])
         draws = sum(audit.draws for audit, _ in ours)
         bad = sum(row.refuted or row.beyond for row in cells)
-        print(f"{name:30}{len(ours):>9}{len(cells):>7}{draws:>12,}{shares:>36}  {bad}")
+        print(f"{name:28}{len(ours):>9}{len(cells):>6}{draws:>11,}{claimed:>18}{own:>18}  {bad}")
+
+
+def spread(shares):
+    return f"{min(shares):.0%}  {median(shares):.0%}  {max(shares):.0%}"
 
 
 def low(found):
@@ -105,8 +108,10 @@ def main():
     summary(found)
     rows = [row for _, _, one in found for row in one]
     refuted, beyond = sum(row.refuted for row in rows), sum(row.beyond for row in rows)
+    same = sum(row.own == 0 for row in rows)
     weak = sum(audit.verdict == "underpowered" for _, audit, _ in found)
     print(f"\n{len(rows)} cells, {refuted} refuted, {beyond} more than the pair's own, {weak} settings underpowered; "
+          f"in {same} cells the two answers have one law; "
           f"{sum(audit.draws for _, audit, _ in found):,} draws; "
           f"{time.perf_counter() - start[0]:.0f} s, {time.process_time() - start[1]:.0f} s of processor")  # fmt: skip
     print(f"less than {LOW:.0%} of the claim certified at the best pair:")
