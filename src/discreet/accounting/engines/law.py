@@ -401,6 +401,11 @@ class TableLaw(Law):
         """See `Law.densest`."""
         return self.distance
 
+    @property
+    def removed(self) -> float:
+        """See `Law.removed`: what the table above counts as infinite, which the law itself may not be."""
+        return self.table.infinite
+
     def points(self, *, above: bool) -> Atoms:
         """See `Law.points`."""
         return self.table if above else self.beneath

@@ -160,11 +160,11 @@ class Solver:
                 return Bracket(math.inf, math.inf)
             if infinite == 0.0:  # δ = 0: the largest loss there is
                 firm = not any(isinstance(law, TableLaw) for law, _ in self.composition.parts)
-                return Bracket(self.ceiling() * (1 - 2e-12) if firm else 0.0, self.ceiling())
+                return Bracket(self.ceiling() * (1 - 2e-12) if firm else 0.0, self._enough(0.0))
             # δ is p∞ but for rounding: the largest finite loss will do; if δ were a little more, less would.
             more = self.epsilon(infinite * (1 + 1e-9)).lower
-            return Bracket(more, self.ceiling())
-        best = Bracket(0.0, self.ceiling())
+            return Bracket(more, self._enough(delta - infinite))
+        best = Bracket(0.0, self._enough(delta - infinite * (1 + 1e-12)))
         if least > 0.0 and best.upper > least:
             best = Bracket(0.0, min(best.upper, self._at_most(delta)))
         if best.upper <= least:
@@ -179,6 +179,11 @@ class Solver:
         if not math.isfinite(best.upper) or best.lower == 0.0:
             raise _out_of_reach()
         return best
+
+    def _enough(self, part: float) -> float:
+        """Return the ceiling, where the P-mass that may lie above it, as no atom stands for it, fits in `part` of δ."""
+        removed = self.composition.removed
+        return self.ceiling() if removed == 0.0 or removed * (1 + 1e-9) <= part else math.inf
 
     def _attempts(self) -> list[tuple[Attempt, float]]:
         """Return what can answer, the quickest first, and how wide a bracket of it may be for no other to be asked."""
