@@ -96,16 +96,19 @@ def test_exact_mechanisms_cost_their_exact_ceiling(sensitivity, scale):
 
 @given(losses, deltas, measures)
 @example(0.001, 0.001, Measure("renyi", 1.001))
+@example(0.00105, 0.00105, Measure("renyi", 1.001))
 @example(1.0, 1e-6, Measure("renyi", 1.001))
 @settings(deadline=None, max_examples=40, phases=QUICK)
 def test_a_full_filter_states_no_more_than_its_budget(epsilon, delta, measure):
     atoms = delta / 2
     units = budget(measure, epsilon=epsilon, delta=delta)
-    assert statement(measure, Cost(units), delta=delta * (1 + 1e-12)) <= epsilon * (1 + 1e-6) + 1e-9 or units == 0
+    # Near order 1 terms of the size of log(1/δ) / (order - 1) cancel, each rounded outward.
+    most = epsilon * (1 + 1e-6) + 1e-9 + (1e-11 / (measure.order - 1) if measure.kind == "renyi" else 0.0)
+    assert statement(measure, Cost(units), delta=delta * (1 + 1e-12)) <= most or units == 0
     if budget(measure, epsilon=epsilon, delta=math.nextafter(delta - atoms, 0)) > 0:
         full = capacity(measure, epsilon=epsilon, delta=delta, delta_atoms=atoms)
         stated = statement(measure, full, delta=delta)
-        assert stated <= epsilon * (1 + 1e-6) + 1e-9
+        assert stated <= most
 
 
 @given(st.integers(0, 2**45), st.integers(0, 2**45), deltas, measures)

@@ -98,7 +98,7 @@ class Solver:
     def _chernoff(self, epsilon: float) -> Bracket:
         """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
         infinite = self.composition.infinite
-        cs = np.geomspace(0.1, 1e5, 61)
+        cs = np.geomspace(0.1, 1e5 if math.isfinite(self.ceiling()) else 100.0, 61)  # bounded losses want far more
         k = self.composition.cumulants(cs)[0]
         best, tried = 0.0, 0
         for c in cs[np.argsort(k - cs * epsilon)].tolist():
