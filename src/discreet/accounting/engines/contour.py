@@ -155,7 +155,8 @@ class Contour:
         c2, k2 = self.above
         before = 1 / math.expm1(min(700.0, 2 * math.pi * self.c / self.step))
         falls = 2 * math.pi * (c2 - self.c) / self.step
-        exponent_after = log_kappa(c2) + k2 - c2 * epsilon - falls
+        loose = (8 + self.kinds) * EPS * (abs(k2) + c2 * (epsilon + 40) + falls)
+        exponent_after = log_kappa(c2) + k2 - c2 * epsilon - falls + loose
         after = math.exp(exponent_after) / -math.expm1(-falls) if exponent_after < 690 else math.inf
         upper = scale * (total + rounding + end) * (1 + wrong) + self.removed + self.infinite * (1 + 1e-12)
         lower = scale * max(0.0, total - rounding - end) * (1 - wrong) - before - after + self.infinite * (1 - 1e-12)
@@ -247,7 +248,7 @@ def _line(cut: Composition, c: float, epsilon: float, log_delta: float, relative
         phase += times * moments.centre
         phase_size += times * abs(moments.centre)
         shape += times * moments.shape
-        errors += times * moments.errors
+        errors += times * (moments.errors + len(cut.parts) * EPS * np.abs(moments.shape))  # the sum is rounded, too
     other, log_end = float(others[best]), float(_envelope(decays, u[-1:])[0])
     above = sum(times * sum(law.log_moment(other, tolerance)) for law, times in cut.parts)
     return Contour(

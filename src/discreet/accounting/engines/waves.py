@@ -13,16 +13,16 @@ from discreet.accounting.engines.atoms import Array
 Complex = npt.NDArray[np.complexfloating[Any, Any]]
 FAINT = 1e-7  # a modulus beneath which 1 + D is taken to be this large, and the difference an error
 SMALL = 3000  # exponentials that cost less than a product of matrices
-SHORT = 128  # terms of one product of matrices, so that no sum is long
+SHORT = 16  # terms of one product of matrices: it may add them one after another
 LONG = 40 * SHORT  # terms beyond which each half is summed by itself
-SUMMED = SHORT / 8 + 48  # what summing may cost, in units of EPS: products of 8 lanes, 40 of them, up to 256 halves
+SUMMED = 3 * SHORT + 52  # what summing may cost, in units of EPS: √2·2·SHORT a product, 40 of them, up to 512 halves
 
 
 def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     """Return Σ W·(e^{iu·away} - 1) for u = 0, step, …, count·step.
 
     u = step·(Ja + b): e^{iu·l} - 1 = A·B + A + B with A = e^{i·step·Ja·l} - 1 and B = e^{i·step·b·l} - 1,
-    so that all of them cost one matrix product, and small ones keep small errors.
+    so that all of them cost one matrix product, (A + 1)·B, and small ones keep small errors.
     """
     if (count + 1) * away.size <= SMALL:
         direct: Complex = (turned(np.multiply.outer(step * np.arange(count + 1), away)) * weights).sum(axis=1)
@@ -36,9 +36,9 @@ def waves(weights: Array, away: Array, step: float, count: int) -> Complex:
     inner = turned(np.outer(away, step * np.arange(block)))
     heavy = outer * weights
     result: Complex = heavy.sum(axis=1)[:, None] + np.zeros(block)
+    heavy += weights
     for start in range(0, away.size, SHORT):
-        some = slice(start, start + SHORT)
-        result += heavy[:, some] @ inner[some] + weights[some] @ inner[some]
+        result += heavy[:, start : start + SHORT] @ inner[start : start + SHORT]
     flat: Complex = result.ravel()[: count + 1]
     return flat
 
