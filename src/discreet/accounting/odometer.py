@@ -63,7 +63,8 @@ class Odometer:
                 remedy="Describe all of it under one relation; there is no silent conversion.",
             )
         spent = {**self.spent, event: self.spent.get(event, 0) + 1}
-        held = {level: _added(rows, _rows(event, 1, level)) for level, rows in self.held.items()}
+        # As a list: another thread may read this odometer at a new δ meanwhile, which adds to it.
+        held = {level: _added(rows, _rows(event, 1, level)) for level, rows in list(self.held.items())}
         return Odometer(spent, self.relation or relation, held)
 
     def epsilon(self, delta: float) -> Bracket:

@@ -54,6 +54,12 @@ def test_readings_hold_the_truth_of_ball_arithmetic(delta):
     assert not adding > delta
 
 
+def test_a_reading_at_a_delta_that_is_hardly_a_float():
+    meter = spent(events.Repeated(50, events.Laplace(5.0)))
+    found = meter.epsilon(1e-310)
+    assert found.lower <= 10.0 <= found.upper < 10.5
+
+
 def ends(bracket: Bracket) -> tuple[float, float]:
     return bracket.lower, bracket.upper
 

@@ -87,7 +87,7 @@ def _veiled(rows: Rows, delta: float, best: Bracket) -> Bracket:
 
 def _alone(mu: float, delta: float) -> tuple[float, float]:
     """Return (ε, δ) of a Gaussian by itself, the latter a small part of this δ."""
-    epsilon = mu * (mu / 2 + math.sqrt(2 * math.log(20 / delta)))
+    epsilon = mu * (mu / 2 + math.sqrt(2 * (math.log(20) - math.log(delta))))
     return epsilon, gaussian_delta(mu, epsilon)
 
 
