@@ -24,7 +24,9 @@ class Odometer:
     """A growing composition; each spend returns the next odometer, and costs one vector sum once its event is known.
 
     Start with `Odometer.start()`. The contours are fixed: readings agree with `profile` of the whole composition to
-    six digits and more, except after few spends of which none decays, where they are loose by some percent. The first
+    six digits and more, except after few spends of which none decays, where they are loose by some percent; where all
+    that was spent costs far less than 0.01; and where a pair is loose (selections), of which `profile` knows more: there
+    the upper end may be several times higher. The first
     reading in each power of ten of δ goes through all events that were spent; later spends keep what it found up.
 
     Args:
