@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -196,18 +196,7 @@ class GroupProfile(PrivacyProfile):
         def gap(rate: float) -> float:
             return self._steps(rate) - odds * rate
 
-        low, high, ratio = 0.0, 1.0, (math.sqrt(5) - 1) / 2
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        at_a, at_b = gap(a), gap(b)
-        while high - low > 1e-7:
-            if at_a >= at_b:
-                high, b, at_b = b, a, at_a
-                a = high - ratio * (high - low)
-                at_a = gap(a)
-            else:
-                low, a, at_a = a, b, at_b
-                b = low + ratio * (high - low)
-                at_b = gap(b)
+        low, high = golden(lambda rate: -gap(rate), 0.0, 1.0, 1e-7)
         # T rises, so no point between the ends has more. What rounding can hide from points 2e-8 apart comes on top.
         return min(1.0, max(0.0, self._steps(high) - odds * low) + 2e-7 * self.size)
 
@@ -252,6 +241,23 @@ class GroupProfile(PrivacyProfile):
     def advantage(self) -> Bracket:
         """Return δ(0)."""
         return self.delta(0.0)
+
+
+def golden(value: Callable[[float], float], low: float, high: float, width: float) -> tuple[float, float]:
+    """Return ends, at most `width` apart, between which a function with one valley is least: the golden section."""
+    ratio = (math.sqrt(5) - 1) / 2
+    a, b = high - ratio * (high - low), low + ratio * (high - low)
+    at_a, at_b = value(a), value(b)
+    while high - low > width:
+        if at_a <= at_b:
+            high, b, at_b = b, a, at_a
+            a = high - ratio * (high - low)
+            at_a = value(a)
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + ratio * (high - low)
+            at_b = value(b)
+    return low, high
 
 
 def check_rate(rate: float) -> None:

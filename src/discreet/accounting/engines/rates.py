@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from discreet.profiles import Bracket
+from discreet.profiles import Bracket, golden
 
 _NEAR = 3e-5  # relative distance of the points of support
 _FARTHEST = 690.0
@@ -66,16 +66,4 @@ def _least(value: Callable[[float], float]) -> float:
         high, at_high, middle = (0.0 if low == -1.0 else low / 2), middle, at_low
         low *= 2
         at_low = value(max(low, -_FARTHEST))
-    ratio = (math.sqrt(5) - 1) / 2
-    a, b = high - ratio * (high - low), low + ratio * (high - low)
-    at_a, at_b = value(a), value(b)
-    while high - low > 1e-5:
-        if at_a < at_b:
-            high, b, at_b = b, a, at_a
-            a = high - ratio * (high - low)
-            at_a = value(a)
-        else:
-            low, a, at_a = a, b, at_b
-            b = low + ratio * (high - low)
-            at_b = value(b)
-    return (low + high) / 2
+    return sum(golden(value, low, high, 1e-5)) / 2
