@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from discreet import events
 from discreet.accounting import analytic, check_relation, peers, profile
+from discreet.accounting.composed import EngineProfile
 from discreet.audit.claims import Claim
 from discreet.audit.statistics import paired, thresholds
 from discreet.audit.verdict import Finding, Verdict
@@ -173,7 +174,9 @@ def rederive(release: Release, *, alpha: float = 0.001) -> Rederived:
 def _ours(event: events.Event, delta: float, kind: Any) -> Derivation:
     curve = kind(event)
     ends = curve.epsilon(delta)
-    lower = ends.lower if math.isfinite(ends.lower) else None
+    # The lower end of a pair that no mechanism need attain says nothing against a smaller statement.
+    known = math.isfinite(ends.lower) and (curve.attained if isinstance(curve, EngineProfile) else True)
+    lower = ends.lower if known else None
     return Derivation(curve.method, lower, ends.upper if math.isfinite(ends.upper) else None, "", ours=True)
 
 

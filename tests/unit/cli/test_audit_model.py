@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from discreet import audit, events
+from discreet.accounting import profile
 from discreet.cli.app import run
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee
@@ -254,3 +255,16 @@ def test_an_event_that_bounds_nothing_under_the_releases_relation_is_refused(her
     wrong = replace(made, event=event, guarantee=replace(made.guarantee, unit=unit))
     with pytest.raises(InvalidInput, match="bounds nothing under replace_one"):
         audit.rederive(wrong)
+
+
+def test_a_pair_that_need_not_be_attained_refutes_nothing(here):
+    """Fixed-size batches: below the lower end of their dominating pair nothing is proved, and nothing is refuted."""
+    event = events.FixedSizeSampled(1000, 10, events.Relation.REPLACE_ONE, events.Gaussian(2.0))
+    event = events.Repeated(100, event)
+    bracket = profile(event).epsilon(1e-5)
+    made = Release.read(stored(here / "r", epsilon=1.0))
+    unit = replace(made.guarantee.unit, relation=events.Relation.REPLACE_ONE)
+    stated = replace(made.guarantee, unit=unit, epsilon=bracket.lower / 2, delta=1e-5)
+    found = audit.rederive(replace(made, event=event, guarantee=stated))
+    assert bracket.lower > 0
+    assert (found.verdict, found.proved) == ("underpowered", False)
