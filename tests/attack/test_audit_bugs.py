@@ -5,24 +5,10 @@ The mechanisms are those of benchmarks/broken.py, where benchmarks/audit.py meas
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from discreet.testing import Nonconforming, check_private
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
+from tests.benchmark_scripts import load
 
 broken = load("broken")
 DRAWS = 40_000

@@ -18,23 +18,15 @@ from discreet.audit.statistics.paired import epsilon_bound, mu_bound
 from discreet.audit.statistics.rates import binomial_upper_tail
 from discreet.mechanisms import Rng
 from discreet.testing.fit import FALSE_ALARM
+from tests.benchmark_scripts import load
 
 ALPHA = 0.05
 RNG = Rng()
 
 
-def uniforms(size):
-    return (RNG.words(size) >> np.uint64(11)).astype(float) * 2.0**-53 + 2.0**-54
-
-
-def laplace(size, epsilon):
-    """Noise for which every threshold above the shift has odds of exactly e^epsilon."""
-    u = uniforms(size) - 0.5
-    return -np.sign(u) * np.log1p(-2 * np.abs(u)) / max(epsilon, 1e-9)
-
-
-def normal(size):
-    return np.sqrt(-2 * np.log(uniforms(size))) * np.cos(2 * math.pi * uniforms(size))
+# Laplace noise: every threshold above the shift has odds of exactly e^epsilon.
+laws = load("audit_errors")
+uniforms, laplace, normal = laws.uniforms, laws.laplace, laws.normal
 
 
 def canaries(size, epsilon, delta=0.0):

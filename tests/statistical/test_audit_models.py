@@ -5,11 +5,9 @@ The trainings are those of benchmarks/audit_adult.py, on a made-up table of 2,00
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,23 +18,14 @@ from discreet.audit import Attack, Claim, Estimator, Verdict
 from discreet.events import Relation
 from discreet.mechanisms import Rng, discrete_laplace
 from discreet.testing.fit import FALSE_ALARM, chance_interval
+from tests.benchmark_scripts import BENCHMARKS, load
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 ALPHA = 1e-4  # of each audit here; two or three in a row make the right one a rare alarm
 
 
 @pytest.fixture(scope="module")
 def adult():
-    """The benchmark as a module; its neighbours are found as they are when it is run as a script."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("benchmarks_audit_adult", BENCHMARKS / "audit_adult.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return load("audit_adult")
 
 
 @pytest.fixture(scope="module")
