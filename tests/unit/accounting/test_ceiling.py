@@ -9,7 +9,7 @@ import pytest
 
 from discreet.accounting import profile
 from discreet.errors import UnsupportedEvent
-from discreet.events import DiscreteGaussian, Gaussian, RandomAllocation, Relation, Repeated
+from discreet.events import DiscreteGaussian, FixedSizeSampled, Gaussian, RandomAllocation, Relation, Repeated
 
 WHOLE = DiscreteGaussian(Fraction(1), Fraction(25))
 ALLOCATED = RandomAllocation(4, Relation.ADD_REMOVE, Gaussian(1.0))
@@ -44,3 +44,13 @@ def test_one_moment_counts_what_a_table_holds_as_infinite():
     assert solver._chernoff(1000.0).upper >= infinite
     assert solver._at_most(0.5 * infinite) == math.inf
     assert solver._at_most(2 * infinite) > solver._at_most(1e-6)
+
+
+def test_far_out_delta_falls_as_far_as_one_moment_shows():
+    """The moment that says most is one of thousands here; a search that stops at a hundred makes δ rise again."""
+    step = FixedSizeSampled(669_602, 2652, Relation.REPLACE_ONE, Gaussian(14.66))
+    curve = profile(Repeated(4360, step))
+    epsilon = curve.epsilon(2e-8).upper
+    ends = [curve.delta(factor * epsilon).upper for factor in (1, 1.5, 4, 20, 1000)]
+    assert ends == sorted(ends, reverse=True)
+    assert ends[3] < 1e-300

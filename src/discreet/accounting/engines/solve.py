@@ -21,7 +21,7 @@ from discreet.accounting.engines.once import Once
 from discreet.accounting.engines.pairs import Pair
 from discreet.accounting.engines.peel import Peeled, peeled_near
 from discreet.errors import UnsupportedEvent
-from discreet.profiles import Bracket
+from discreet.profiles import Bracket, golden
 
 CURVE = 1e-8  # relative width of δ at which a neighbour's contour still serves a curve
 HELD, ASKED = 64, 3  # engines that are kept for other questions; how many are asked before a new one is made
@@ -97,18 +97,21 @@ class Solver:
 
     def _chernoff(self, epsilon: float) -> Bracket:
         """Return what one moment alone says: δ(ε) ≤ p∞ + κ(c)·e^{K(c) - cε}. The last resort, far out."""
-        infinite = self.composition.infinite
-        cs = np.geomspace(0.1, 1e5 if math.isfinite(self.ceiling()) else 100.0, 61)  # bounded losses want far more
-        k = self.composition.cumulants(cs)[0]
-        best, tried = 0.0, 0
-        for c in cs[np.argsort(k - cs * epsilon)].tolist():
+        infinite, found = self.composition.infinite, [0.0]
+
+        def exponent(log_c: float) -> float:  # K is convex, so there is one valley
+            c = math.exp(log_c)
+            if min(found) < -690.0:
+                return 0.0  # no smaller one is asked for
             try:
                 total = sum(times * sum(law.log_moment(c, 1e-12)) for law, times in self.composition.parts)
             except ArithmeticError:
-                continue
-            best, tried = min(best, log_kappa(c) + total - c * epsilon), tried + 1
-            if tried == 6 or best < -690.0:
-                break
+                return math.inf
+            found.append(log_kappa(c) + total - c * epsilon)
+            return found[-1]
+
+        golden(exponent, math.log(0.1), math.log(1e5), 0.02)
+        best = min(found)
         upper = infinite + self.composition.removed + math.exp(best) * (1 + 1e-12) + 5e-324
         return Bracket(infinite * (1 - 1e-12), min(1.0, upper), {"one moment": min(1.0, upper)})
 
