@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from discreet import Dataset, Domain, Ledger, PrivacyUnit
+from discreet import Dataset, Domain, Ledger, PrivacyUnit, Table
 from discreet.accounting import Measure
 from discreet.ledger import OwnerKey
 from discreet.sql.bind import QueryPlan, bind
@@ -76,11 +76,16 @@ def plan(
     version: str = "1",
     weights: dict[str, float] | None = None,
     guess: dict[str, float] | None = None,
+    tables: dict[str, Table] | None = None,
+    views: dict[str, str] | None = None,
 ) -> QueryPlan:
     """Return a plan as an account of this measure would give it, without a ledger."""
     account = SimpleNamespace(measure=Measure.parse(measure))
     dataset: Any = SimpleNamespace(
         source=source,
+        sources={"t": source} | {name: table.source for name, table in (tables or {}).items()},
+        tables=tables or {},
+        views=views or {},
         name="t",
         version=version,
         unit=unit,

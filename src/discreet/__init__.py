@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from discreet.profiles import Guarantee, PrivacyProfile
     from discreet.project import Project
     from discreet.release import Release
+    from discreet.tables import Table
     from discreet.units import PrivacyUnit
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "Project": "project",
     "Relation": "events",
     "Release": "release",
+    "Table": "tables",
     "UnsupportedEvent": "errors",
     "UnsupportedQuery": "errors",
 }
@@ -74,6 +76,7 @@ __all__ = [
     "Project",
     "Relation",
     "Release",
+    "Table",
     "UnsupportedEvent",
     "UnsupportedQuery",
     "accounting",

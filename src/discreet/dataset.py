@@ -21,6 +21,7 @@ from discreet.errors import InvalidInput
 from discreet.ledger import Entry, Ledger
 from discreet.profiles import Guarantee
 from discreet.release import Release, Shelf, check_name
+from discreet.tables import Table
 from discreet.units import PrivacyUnit
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Dataset:
         population: The ledger account that pays.
         releases: The folder where releases are kept.
         analyst: Who asks; if given, that analyst's share of the account pays too.
+        tables: Further tables that queries may join, by name: of the same people, or public.
+        views: Subqueries that the owner defines, by name; queries read them like tables.
 
     Raises:
         InvalidInput: a fact contradicts another. Nothing is read or spent here.
@@ -97,6 +100,8 @@ class Dataset:
     population: str = field(kw_only=True)
     releases: Path = field(kw_only=True, default=Path("releases"))
     analyst: str | None = field(kw_only=True, default=None)
+    tables: Mapping[str, Table] = field(kw_only=True, default_factory=dict)
+    views: Mapping[str, str] = field(kw_only=True, default_factory=dict)
     _rng: Rng | None = field(init=False, repr=False, default=None)  # set by discreet.testing alone
 
     def __post_init__(self) -> None:
@@ -106,6 +111,7 @@ class Dataset:
         if isinstance(self.source, str | Path):
             object.__setattr__(self, "source", Path(self.source).absolute())
         check_name(self.name)
+        self._check_tables()
         for column, label in ((self.unit.column, "column"), (self.unit.per, "per")):
             if column is not None and column not in self.domain:
                 raise InvalidInput(
@@ -117,6 +123,11 @@ class Dataset:
                 f"version must be a text that names the state of the data, got {self.version!r}.",
                 remedy='For example version="2024-06"; change it whenever the rows change.',
             )
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """The source of each table, its own first."""
+        return {self.name: self.source} | {name: table.source for name, table in self.tables.items()}
 
     def lend(
         self, event: events.Event, work: Callable[..., Release], *, purpose: str, name: str, request: str
@@ -154,7 +165,8 @@ class Dataset:
         if earlier is not None:
             assert earlier.digest is not None
             return shelf.get(name, request, earlier.digest)  # never a second draw
-        release = errors.sealed(checked, self.source, entry)
+        source = self.sources if self.tables else self.source
+        release = errors.sealed(checked, source, entry)
         self.ledger.released(entry, shelf.put(release))
         return release
 
@@ -210,7 +222,7 @@ class Dataset:
             "domain": self.domain.to_dict(),
             "plan": plan.identity,
             "event": events.to_dict(plan.event),
-        }
+        } | self._beside()
         text = json.dumps(question, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -231,13 +243,74 @@ class Dataset:
             "domain": self.domain.to_dict(),
             "analyst": self.analyst,
             "plan": plan.identity,
-        }
+        } | self._beside()
         return facts if rng.secure else facts | {"test": "made with fixed randomness; it protects nobody"}
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what is declared beside the dataset's own table, as plain data; nothing where there is none."""
+        found: dict[str, Any] = {}
+        if self.tables:
+            found["tables"] = {name: table.to_dict() for name, table in self.tables.items()}
+        return found | ({"views": dict(self.views)} if self.views else {})
+
+    def _check_tables(self) -> None:
+        names = [self.name, *self.tables, *self.views]
+        for name in names:
+            check_name(name)
+        if len({name.lower() for name in names}) != len(names):
+            raise InvalidInput(
+                f"two tables or views of {self.name!r} have one name; SQL does not tell cases apart.",
+                remedy="Rename one of them.",
+            )
+        for name, table in self.tables.items():
+            self._check_table(name, table)
+
+    def _check_table(self, name: str, table: Table) -> None:
+        if not table.public and self.unit.column is None:
+            raise InvalidInput(
+                f"table {name!r} is of people, but the unit names no column that identifies a person.",
+                remedy="Name it: PrivacyUnit(column=…).",
+            )
+        if table.person is not None and self.unit.column is not None:
+            mine, theirs = self.domain[self.unit.column].type, table.domain[table.person].type
+            if mine != theirs:
+                raise InvalidInput(
+                    f"the person is declared as {mine} in {self.name!r} and as {theirs} in {name!r}.",
+                    remedy="Declare both alike.",
+                )
+            if self.unit.per is not None and self.unit.per not in table.domain:
+                raise InvalidInput(
+                    f"table {name!r} has no column {self.unit.per!r}: a unit is a person in one period.",
+                    remedy="Declare it there, too.",
+                )
+        seen = [name]
+        while table.via is not None:
+            _, target, key = table.via
+            if target in seen:
+                raise InvalidInput(f"the foreign keys of {' → '.join([*seen, target])} go round in a circle.")
+            domain = (
+                self.domain if target == self.name else self.tables[target].domain if target in self.tables else None
+            )
+            if domain is None or key not in domain:
+                raise InvalidInput(
+                    f"table {seen[-1]!r} points to {target}.{key}, which is not declared.",
+                    remedy="Name a private table of this dataset and a declared column of it.",
+                )
+            seen.append(target)
+            if target == self.name:
+                break
+            table = self.tables[target]
+            if table.public:
+                raise InvalidInput(
+                    f"table {seen[-2]!r} points to {target!r}, which is public: that says nothing of whose its rows are.",
+                    remedy="Point to a table of people, or declare the table as public.",
+                )
 
     def _check(self, shelf: Shelf, name: str, request: str) -> None:
         """Refuse, before anything is spent, what is bound to fail afterwards."""
-        if isinstance(self.source, Path) and not self.source.exists():
-            raise InvalidInput(f"{self.source} does not exist.", remedy=f"Correct the source of table {self.name!r}.")
+        for table, source in self.sources.items():
+            if isinstance(source, Path) and not source.exists():
+                raise InvalidInput(f"{source} does not exist.", remedy=f"Correct the source of table {table!r}.")
         if not self.rng().secure and not self.ledger.testing:
             raise InvalidInput(
                 "fixed randomness protects nobody; a real ledger does not charge for it.",

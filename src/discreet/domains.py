@@ -24,6 +24,7 @@ TYPES: tuple[Type, ...] = ("integer", "float", "text", "boolean", "date")
 # 2**48 rows a table, sums stay far inside 128-bit integers, so no query can overflow.
 MAX_STEPS = 2**40
 LARGEST = 1e300  # of a bound
+FIRST_YEAR, LAST_YEAR = 1, 9000  # of a bound of dates; periods after it stay within the calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Column:
     Args:
         type: integer, float, text, boolean or date. A value that cannot be read as this type
             counts as NULL; so do NaN and the infinities.
-        low, high: Values are clamped to [low, high] before they are summed. Both or neither.
+        low, high: Numbers are clamped to [low, high] before they are summed. Both or neither. Of dates they
+            say which periods there are: rows beyond are in none.
         keys: The groups a GROUP BY on this column answers for, in this order; None among them
             makes NULL a group. Rows with any other value are in no group.
         resolution: Grid step to which values are rounded before they are summed; by default 1
@@ -41,8 +43,8 @@ class Column:
     """
 
     type: Type
-    low: float | None = None
-    high: float | None = None
+    low: float | datetime.date | None = None
+    high: float | datetime.date | None = None
     keys: tuple[Key, ...] | None = None
     resolution: Fraction | None = None
 
@@ -57,7 +59,10 @@ class Column:
             object.__setattr__(self, "keys", tuple(self.keys))
             self._check_keys(self.keys)
 
-    def _check_bounds(self, low: float, high: float) -> None:
+    def _check_bounds(self, low: float | datetime.date, high: float | datetime.date) -> None:
+        if self.type == "date":
+            self._check_dates(low, high)
+            return
         if self.type not in ("integer", "float"):
             raise InvalidInput(f"a {self.type} column has no low and high.")
         for name, value in (("low", low), ("high", high)):
@@ -65,6 +70,8 @@ class Column:
                 raise InvalidInput(f"{name} must be a finite number, got {shown(value)}.")
             if self.type == "integer" and value != int(value):
                 raise InvalidInput(f"{name} of an integer column must be whole, got {value!r}.")
+        assert not isinstance(low, datetime.date)
+        assert not isinstance(high, datetime.date)
         if low >= high:
             raise InvalidInput(f"low must be below high, got [{low!r}, {high!r}].")
         step = self.resolution
@@ -83,6 +90,15 @@ class Column:
                 f"[{low!r}, {high!r}] in steps of {step} needs numbers beyond 2**40.",
                 remedy="Declare tighter bounds or a coarser resolution.",
             )
+
+    def _check_dates(self, low: object, high: object) -> None:
+        for name, value in (("low", low), ("high", high)):
+            if type(value) is not datetime.date or not FIRST_YEAR <= value.year <= LAST_YEAR:
+                raise InvalidInput(
+                    f"{name} of a date column must be a date from {FIRST_YEAR} to {LAST_YEAR}, got {shown(value)}."
+                )
+        if low > high:  # type: ignore[operator]
+            raise InvalidInput(f"low must not be after high, got {low} and {high}.")
 
     def _check_keys(self, keys: Sequence[Key]) -> None:
         python: dict[str, type] = {"integer": int, "text": str, "boolean": bool, "date": datetime.date}
@@ -104,11 +120,12 @@ class Column:
     @property
     def bounded(self) -> bool:
         """Whether values of this column can be summed."""
-        return self.low is not None
+        return self.low is not None and self.type != "date"
 
-    def steps(self, value: float) -> int:
-        """Return `value` in whole grid steps, rounded half away from zero."""
+    def steps(self, value: float | datetime.date) -> int:
+        """Return a number in whole grid steps, rounded half away from zero."""
         assert self.resolution is not None
+        assert not isinstance(value, datetime.date)
         exact = Fraction(value) / self.resolution
         return math.floor(abs(exact) + Fraction(1, 2)) * (1 if exact >= 0 else -1)
 
@@ -119,8 +136,8 @@ class Column:
             keys = [key.isoformat() if isinstance(key, datetime.date) else key for key in self.keys]
         return {
             "type": self.type,
-            "low": self.low,
-            "high": self.high,
+            "low": _plain(self.low),
+            "high": _plain(self.high),
             "keys": keys,
             "resolution": None if self.resolution is None else str(self.resolution),
         }
@@ -136,9 +153,16 @@ class Column:
             if not isinstance(facts["keys"], list | tuple):
                 raise InvalidInput(f"keys must be a list, got {facts['keys']!r}.")
             facts["keys"] = tuple(_key(data["type"], key) for key in facts["keys"])
+        for name in ("low", "high"):
+            if facts["type"] == "date" and name in facts:
+                facts[name] = _key("date", facts[name])
         if "resolution" in facts:
             facts["resolution"] = _fraction(facts["resolution"])
         return cls(**facts)
+
+
+def _plain(value: float | datetime.date | None) -> float | str | None:
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _fraction(step: Any) -> Fraction:
@@ -166,14 +190,14 @@ def _key(kind: str, key: Any) -> Key:
     return key  # type: ignore[no-any-return]
 
 
-Declared: TypeAlias = Column | tuple[float, float] | list[Any] | str
+Declared: TypeAlias = Column | tuple[float, float] | tuple[datetime.date, datetime.date] | list[Any] | str
 
 
 class Domain(Mapping[str, Column]):
     """The declared columns of a table, by name.
 
     Each keyword is a column: a `Column`, or in short a pair of bounds (`cost=(0, 500)`: integer if
-    both are ints, else float), a list of keys (`ward=["A", "B"]`), or a bare type (`note="text"`).
+    both are ints, date if they are dates, else float), a list of keys (`ward=["A", "B"]`), or a bare type (`note="text"`).
 
     Raises:
         InvalidInput: a declaration contradicts itself.
@@ -221,6 +245,8 @@ def _column(name: str, value: Declared) -> Column:
             return Column(value)  # type: ignore[arg-type]
         if isinstance(value, tuple) and len(value) == 2:
             low, high = value
+            if isinstance(low, datetime.date):
+                return Column("date", low=low, high=high)
             whole = type(low) is int and type(high) is int
             return Column("integer" if whole else "float", low=low, high=high)
         if isinstance(value, list) and value:

@@ -276,9 +276,9 @@ def table_of(sql: str, tables: Mapping[str, Table]) -> str:
         InvalidInput: none of the declared tables, or the query is unreadable.
         UnsupportedQuery: the text is no single SELECT.
     """
-    from discreet.sql import table_name
+    from discreet.sql import table_names
 
-    name = table_name(sql)
+    [name, *_] = table_names(sql)
     for declared in tables:
         if declared.lower() == name.lower():
             return declared

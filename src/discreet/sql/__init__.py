@@ -6,6 +6,6 @@ DuckDB, sqlglot and Arrow are loaded with the first question, not with this pack
 from discreet.sql.ask import Query, QueryCost, cost, plan, query
 from discreet.sql.bind import QueryPlan
 from discreet.sql.forecast import Forecast
-from discreet.sql.parse import table_name
+from discreet.sql.parse import table_names
 
-__all__ = ["Forecast", "Query", "QueryCost", "QueryPlan", "cost", "plan", "query", "table_name"]
+__all__ = ["Forecast", "Query", "QueryCost", "QueryPlan", "cost", "plan", "query", "table_names"]

@@ -7,10 +7,10 @@ checked in the ledger's own integers. Closed forms and proofs: docs/proofs/budge
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -67,36 +67,41 @@ class Noise:
         return self.mechanism.quantile(level)
 
 
+class Draw(Protocol):
+    """Something random that a share of the budget was given to."""
+
+    @property
+    def event(self) -> events.Event:
+        """What it amounts to."""
+
+
+Asker = Callable[[int], Draw]
+
+
 def allocate(
-    measure: accounting.Measure,
-    budget: int,
-    sensitivities: Sequence[tuple[int, int]],
-    shares: Sequence[Fraction],
-) -> tuple[tuple[Noise, ...], events.Event]:
-    """Return the noise of each primitive and the event of all of them together.
+    measure: accounting.Measure, budget: int, askers: Sequence[Asker], shares: Sequence[Fraction]
+) -> tuple[tuple[Draw, ...], events.Event]:
+    """Return what each part gets for its share, and the event of all of them together.
 
     Args:
-        measure: The account's measure; pure ε gives discrete Laplace noise, the others Gaussian.
+        measure: The account's measure.
         budget: What the whole query may cost, in units of 2^-40 of the measure.
-        sensitivities: L1 and squared L2 sensitivity of each primitive.
-        shares: Share of the budget of each primitive; they sum to 1.
+        askers: For each part, what it makes of some units of budget.
+        shares: Share of the budget of each part; they sum to 1.
 
-    Guarantee: accounting.cost(event, measure) is at most `budget`, exactly.
+    Guarantee: accounting.cost(event, measure).loss is at most `budget`, exactly.
     Evidence: proven (docs/proofs/budget_split.md), and checked here for each query.
     Assumes: the sensitivities are right (docs/proofs/contribution_bounds.md).
     Not protected: nothing.
     """
     spare = 0
     for _ in range(8):
-        noises = tuple(
-            _noise(measure, int((budget - spare) * share), sensitivity)
-            for sensitivity, share in zip(sensitivities, shares, strict=True)
-        )
-        parts: tuple[events.Event, ...] = tuple(noise.event for noise in noises)
+        draws = tuple(asker(int((budget - spare) * share)) for asker, share in zip(askers, shares, strict=True))
+        parts: tuple[events.Event, ...] = tuple(draw.event for draw in draws)
         event = parts[0] if len(parts) == 1 else events.Composed(parts)
         excess = accounting.cost(event, measure).loss - budget
         if excess <= 0:
-            return noises, event
+            return draws, event
         spare += excess + len(parts)
     raise too_small()
 
@@ -106,7 +111,14 @@ def too_small() -> InvalidInput:
     return InvalidInput("this epsilon is too small to be split over the query.", remedy="Ask with a larger epsilon.")
 
 
-def _noise(measure: accounting.Measure, units: int, sensitivity: tuple[int, int]) -> Noise:
+def noise(measure: accounting.Measure, sensitivity: tuple[int, int], units: int) -> Noise:
+    """Return the noise of a primitive: discrete Laplace on pure accounts, discrete Gaussian on the others.
+
+    Args:
+        measure: The account's measure.
+        sensitivity: L1 and squared L2 sensitivity of the primitive.
+        units: What it may cost, in units of 2^-40 of the measure.
+    """
     if units <= 0:
         raise too_small()
     loss = units * accounting.COST_UNIT

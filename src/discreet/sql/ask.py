@@ -12,7 +12,6 @@ from discreet.errors import BudgetExceeded
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
 from discreet.sql.bind import QueryPlan, bind
-from discreet.sql.engines import canary, duckdb
 from discreet.sql.forecast import Forecast
 
 
@@ -41,8 +40,7 @@ class Query:
         means something else, a source that cannot be opened or whose columns have other names.
         """
         bound = bind(dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess)
-        canary.check()
-        duckdb.ready(dataset.source, bound.question.columns, dataset.name)
+        bound.engine.ready(bound.question)
         return bound
 
 

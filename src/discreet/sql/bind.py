@@ -5,49 +5,37 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from discreet import accounting, events
 from discreet.dataset import Answer, Dataset
-from discreet.domains import Column, shown
-from discreet.errors import InvalidInput
+from discreet.domains import shown
+from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.profiles import Guarantee
-from discreet.sql import describe, nodes, post
-from discreet.sql.allocate import Law, Noise, allocate
-from discreet.sql.bound import Bounds, Primitive, primitives
-from discreet.sql.engines import duckdb
+from discreet.sql import answering, describe, engines, finding, nodes, post, relations
+from discreet.sql.allocate import Law, Noise, allocate, noise
+from discreet.sql.answering import Drawing, Statements
+from discreet.sql.bound import Bounds, Parts, Primitive
+from discreet.sql.drawn import Choice, Drawn, Part
+from discreet.sql.drawn import parts as drawn_parts
+from discreet.sql.facts import keys as known_keys
+from discreet.sql.finding import Finder
 from discreet.sql.forecast import Forecast, Guesses, forecasts, shares
 from discreet.sql.narrow import narrowed
-from discreet.sql.nodes import Select
+from discreet.sql.nodes import Aggregate, Select
 from discreet.sql.parse import parse
-from discreet.sql.stages import Question, salt
+from discreet.sql.relations import Catalog, Known, Link, columns, owners
+from discreet.sql.rows import Ref, Row
+from discreet.sql.stages import Group, Question, Writer, salt
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from discreet.mechanisms.rng import Rng
 
-VERSION = 1
+VERSION = 2
 MOST_EPSILON = 1_000_000
-
-# What a source has to be like for the proof to hold; the caller's word.
-_VALID = "Stored values are valid for their stored types (text is UTF-8, dates and times are in range)."
-_TYPES = "The stored types of the columns do not depend on the rows."
-_ABOUT = {
-    "csv": ["The CSV file is well formed: its records are the rows of the table."],
-    "file": [_VALID, _TYPES],
-    "arrow": [_VALID, _TYPES],
-    "pandas": [_VALID, _TYPES],
-    "polars": [_VALID, _TYPES],
-    "connection": [
-        _VALID,
-        "A view or macro that the table is made of fails on no row, and makes each person's rows from theirs alone.",
-    ],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +45,40 @@ class QueryPlan:
     Args:
         select: The query, in our own nodes.
         question: What the engine computes.
-        noises: The noise of each primitive.
+        parts: What each aggregate is computed from.
+        drawing: The noise of each primitive, and what is drawn.
+        finder: What finds the groups, where nobody declared them.
         event: What will run; the charge.
         guarantee: What the release alone guarantees.
         forecasts: The expected error of each output column.
         identity: Plain data that names the question; hashed into the request.
         facts: What the release leaves for `explain`.
-        statement: The engine's SQL; written before the charge, so that nothing can be refused after it.
+        statements: The engine's SQL; written before the charge, so that nothing can be refused after it.
+        engine: Where it runs.
     """
 
     select: Select
     question: Question
-    noises: Mapping[Primitive, Noise]
+    parts: Parts
+    drawing: Drawing
+    finder: Finder | None
     event: events.Event
     guarantee: Guarantee
     forecasts: tuple[Forecast, ...]
     identity: Mapping[str, Any]
     facts: Mapping[str, Any]
-    statement: str
+    statements: Statements
+    engine: engines.Engine
 
     @property
     def name(self) -> str:
         """What a release of this query is called, unless its asker says otherwise."""
         return f"query-{hashlib.sha256(str(self.select).encode()).hexdigest()[:8]}"
+
+    @property
+    def noises(self) -> Mapping[Primitive, Noise]:
+        """The noise of each primitive."""
+        return self.drawing.noises
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Compute exact integers, add noise to each, and work out the answer from those alone.
@@ -88,20 +87,33 @@ class QueryPlan:
             source: The private source; `Dataset.lend` hands it over after the charge.
             rng: Where the noise comes from.
 
-        Guarantee: the answer is a function of integers with the declared noise, so it costs
-            `event` and nothing more, for every input table.
+        Guarantee: the answer is a function of integers with the declared noise, and of what was drawn by
+            the declared mechanisms, so it costs `event` and nothing more, for every input table.
         Evidence: proven, docs/proofs/contribution_bounds.md.
-        Assumes: DuckDB computes what the plan says (self-tested at start).
-        Not protected: running time, memory, and files DuckDB spills to a private folder.
+        Assumes: the engine computes what the plan says (self-tested at start).
+        Not protected: running time, memory, and files the engine spills to a private folder.
         """
-        found = duckdb.run(self.question, self.statement, source)
-        exact = _dense(found, self.question)
-        del found
-        noisy = {part: noise.add(exact[part], rng) for part, noise in self.noises.items()}
-        del exact
-        released = post.Noisy(self.question.domain, noisy, self.noises)
-        value = post.table(self.select, released, _places(self.question))
-        return Answer(value, describe.accuracy(self.select, self.question, self.noises))
+        with self.engine.opened(source, self.question) as session:
+            exact = answering.exact(self.question, self.statements, session, self.finder, rng)
+        released = self.drawing.noisy(self.parts, exact, rng)
+        kinds = [self.parts.facts(group.row).type for group in self.question.groups]
+        labels = answering.labels(exact.groups, exact.found, kinds)
+        value = post.table(self.select, released, labels)
+        return Answer(value, describe.accuracy(self.select, self))
+
+
+def catalog(dataset: Dataset) -> Catalog:
+    """Return the declared tables of a dataset, its own first."""
+    unit = dataset.unit
+    persons = tuple(item for item in (unit.column, unit.per) if item) if unit.enforced else ()
+    found = {dataset.name: Known(dataset.name, dataset.domain, persons)}
+    for name, table in dataset.tables.items():
+        mine: tuple[str, ...] = ()
+        if table.person is not None:
+            mine = (table.person, *((unit.per,) if unit.per else ()))
+        link = Link(*table.via) if table.via is not None else None
+        found[name] = Known(name, table.domain, mine, link, public=table.public)
+    return found
 
 
 def bind(
@@ -114,56 +126,136 @@ def bind(
     guess: Mapping[str, float] | None,
 ) -> QueryPlan:
     """Bind a query to a dataset's public facts: parse, bound, split the budget. Reads no private row."""
-    kind = duckdb.kind(dataset.source)
-    _check_units(dataset)
-    select = parse(sql, table=dataset.name, domain=dataset.domain)
+    engine = engines.of(dataset)
+    known = catalog(dataset)
+    _check_units(known)
+    select = parse(sql, catalog=known, unit=dataset.unit, views=dataset.views)
     measure = dataset.ledger.account(dataset.population).measure
-    epsilon, delta = _asked(measure, epsilon, delta)
-    domain = narrowed(dataset.domain, select.keys, select.where)
-    bounds = Bounds.of(dataset.unit, domain, select.keys)
-    used = [one for item in select.outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
-    parts = tuple(dict.fromkeys(part for one in used for part in primitives(one, dataset.domain)))
-    question = Question(
-        domain, dataset.unit, bounds, select.keys, parts, select.where, salt(dataset.name, dataset.version)
+    question, parts = _question(dataset, known, select)
+    epsilon, delta, atoms = _asked(measure, epsilon, delta, unknown=question.unknown)
+    guesses = Guesses.of(guess, parts, select.outputs)
+    drawing, finder, event, split, why = _drawing(
+        question, parts, select, measure, epsilon, delta, atoms, guesses, weights
     )
-    statement = duckdb.text(question, dataset.name if kind == "connection" else duckdb.SOURCE)
-    guesses = Guesses.of(guess, dataset.domain, select.outputs)
-    sensitivities = [bounds.sensitivity(part) for part in parts]
-    law: Law = "discrete_laplace" if measure.kind == "pure" else "discrete_gaussian"
-    split, why = shares(parts, sensitivities, law, guesses, weights)
-    budget = accounting.budget(measure, epsilon=epsilon, delta=delta)
-    drawn, event = allocate(measure, budget, sensitivities, split)
-    noises = dict(zip(parts, drawn, strict=True))
-    guarantee = _guarantee(dataset, kind, event, epsilon, delta)
-    facts = describe.facts(select, question, noises, split, why, guarantee, str(measure))
-    return QueryPlan(
+    writer = Writer(question, engine.dialect, engine.names(question))
+    guarantee = _guarantee(dataset, engine, question, event, epsilon, delta + atoms)
+    bound = QueryPlan(
         select=select,
         question=question,
-        noises=noises,
+        parts=parts,
+        drawing=drawing,
+        finder=finder,
         event=event,
         guarantee=guarantee,
-        forecasts=forecasts(noises, guesses),
-        identity=_identity(select, question, noises),
-        facts=facts,
-        statement=statement,
+        forecasts=forecasts(drawing.noises, guesses),
+        identity=_identity(select, question, drawing, finder, engine),
+        facts={},
+        statements=answering.write(writer, finder),
+        engine=engine,
     )
+    return replace(bound, facts=describe.facts(bound, split, why, str(measure)))
 
 
-def _check_units(dataset: Dataset) -> None:
-    for name in (dataset.unit.column, dataset.unit.per):
-        if name is not None and dataset.domain[name].type == "float":
-            raise InvalidInput(
-                f"the unit's column {name!r} is declared as float: 0.0 and -0.0 would be two people.",
-                remedy="Declare it as integer or text.",
-            )
-    for name, column in dataset.domain.items():
-        texts = [name, *(key for key in column.keys or () if isinstance(key, str))]
-        if any("\0" in text or any("\ud800" <= mark <= "\udfff" for mark in text) for text in texts):
-            raise InvalidInput(f"column {name!r} or a key of it holds a character that no text may hold.")
+def _question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question, Parts]:
+    """Return what the engine computes, and what each aggregate is made of."""
+    relation, unit = select.relation, dataset.unit
+    parts = Parts(columns(relation, known), owners(relation, known))
+    groups = tuple(Group(str(key), key, known_keys(key, parts.columns)) for key in select.keys)
+    groups = narrowed(groups, select.where)
+    own = [_own(group.row, relation, known) for group in groups]
+    if any(group.values is None for group in groups):
+        bounds = _unknown_bounds(unit, groups)
+    else:
+        bounds = Bounds.of(unit, [len(group.values or ()) for group in groups], own)
+    used = [one for item in select.outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
+    primitives = tuple(dict.fromkeys(part for one in used for part in parts(one)))
+    drawn = tuple(drawn_parts([one for one in used if one.function in nodes.DRAWN], parts.facts, bounds))
+    key = salt(dataset.name, dataset.version)
+    return Question(relation, known, unit, bounds, groups, primitives, drawn, select.where, key), parts
 
 
-def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> tuple[float, float]:
-    """Check the budget asked for; on a pure account δ has no use and counts as 0."""
+def _own(row: Row, relation: Any, known: Catalog) -> bool:
+    return isinstance(row, Ref) and any(row in owners(relation, known, place) for place in (0, 1))
+
+
+def _unknown_bounds(unit: Any, groups: tuple[Group, ...]) -> Bounds:
+    """Return the bounds where a selection finds the groups: nobody knows how many there will be."""
+    names = ", ".join(group.name for group in groups if group.values is None)
+    if not unit.enforced:
+        raise UnsupportedQuery(
+            f"GROUP BY {names} needs the public list of its groups where one row is one unit.",
+            remedy="Declare its keys, or the person's column.",
+        )
+    if unit.max_groups is None:
+        raise UnsupportedQuery(
+            f"GROUP BY {names} has no declared groups, and nothing says how many of them one person may touch.",
+            remedy="Declare max_groups of the unit, or the keys of the column. Never read them off the data.",
+        )
+    return Bounds(unit.max_groups, unit.max_rows, 2 * unit.max_groups, unit.relation, sampled=True)
+
+
+def _drawing(
+    question: Question,
+    parts: Parts,
+    select: Select,
+    measure: accounting.Measure,
+    epsilon: float,
+    delta: float,
+    atoms: float,
+    guesses: Guesses,
+    weights: Mapping[str, float] | None,
+) -> tuple[Drawing, Finder | None, events.Event, tuple[Fraction, ...], str]:
+    """Split the budget over what is noised, drawn and selected."""
+    everything: list[Part | None] = [*question.primitives, *question.drawn, *([None] if question.unknown else [])]
+    by_aggregate = {one: part for part in question.drawn for one in part.aggregates}
+    of: dict[str, list[Part | None]] = {}
+    for item in select.outputs:
+        if item.expression is not None:
+            used = [part for one in nodes.aggregates(item.expression) for part in _parts(one, parts, by_aggregate)]
+            of[item.name] = list(dict.fromkeys(used))
+    if question.unknown:
+        of["GROUP BY"] = [None]
+    sensitivities = {part: question.bounds.sensitivity(part) for part in question.primitives}
+    law: Law = "discrete_laplace" if measure.kind == "pure" else "discrete_gaussian"
+    split, why = shares(everything, of, sensitivities, law, guesses, weights)
+    askers: list[Any] = [partial(noise, measure, sensitivities[part]) for part in question.primitives]
+    askers += [partial(part.spend, measure) for part in question.drawn]
+    if question.unknown:
+        finding.check(atoms)
+        askers.append(finding.finder(measure, atoms, question.bounds.groups, question.bounds.relation))
+    budget = accounting.budget(measure, epsilon=epsilon, delta=delta)
+    draws, event = allocate(measure, budget, askers, split)
+    noises = {part: draw for part, draw in zip(everything, draws, strict=True) if isinstance(draw, Noise)}
+    choices = {part: draw for part, draw in zip(everything, draws, strict=True) if isinstance(draw, Choice)}
+    finder = draws[-1] if isinstance(draws[-1], Finder) else None
+    return Drawing(noises, choices), finder, event, split, why  # type: ignore[arg-type]
+
+
+def _parts(aggregate: Aggregate, parts: Parts, drawn: Mapping[Aggregate, Drawn]) -> tuple[Part, ...]:
+    return (drawn[aggregate],) if aggregate in drawn else parts(aggregate)
+
+
+def _check_units(known: Catalog) -> None:
+    for table in known.values():
+        for name in table.persons:
+            if table.domain[name].type == "float":
+                raise InvalidInput(
+                    f"the unit's column {name!r} is declared as float: 0.0 and -0.0 would be two people.",
+                    remedy="Declare it as integer or text.",
+                )
+        for name, column in table.domain.items():
+            texts = [name, *(key for key in column.keys or () if isinstance(key, str))]
+            if any("\0" in text or any("\ud800" <= mark <= "\udfff" for mark in text) for text in texts):
+                raise InvalidInput(f"column {name!r} or a key of it holds a character that no text may hold.")
+
+
+def _asked(
+    measure: accounting.Measure, epsilon: float, delta: float | None, *, unknown: bool
+) -> tuple[float, float, float]:
+    """Check the budget asked for: epsilon, the delta of its conversion, and that of a selection of groups.
+
+    On a pure account δ is the selection's alone; without one it has no use and counts as 0.
+    """
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
         raise InvalidInput(
             f"epsilon must be a number above 0, got {shown(epsilon)}.", remedy="For example epsilon = 0.5."
@@ -176,77 +268,61 @@ def _asked(measure: accounting.Measure, epsilon: float, delta: float | None) -> 
     if delta is not None and (isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < 1):
         raise InvalidInput(f"delta must lie in [0, 1), got {shown(delta)}.", remedy="For example delta = 1e-7.")
     if measure.kind == "pure":
-        return float(epsilon), 0.0
+        return float(epsilon), 0.0, float(delta or 0) if unknown else 0.0
     if not delta:
         raise InvalidInput(
             f"this account is measured in {measure}, where epsilon means nothing without delta.",
             remedy="Give delta too, for example delta = 1e-7: far below one over the number of people.",
         )
-    return float(epsilon), float(delta)
+    own = float(delta) / 2 if unknown else 0.0
+    return float(epsilon), float(delta) - own, own
 
 
-def _guarantee(dataset: Dataset, kind: str, event: events.Event, epsilon: float, delta: float) -> Guarantee:
+def _guarantee(
+    dataset: Dataset, engine: engines.Engine, question: Question, event: events.Event, epsilon: float, delta: float
+) -> Guarantee:
     profile = accounting.analytic(event)
     assumptions = ["The declared bounds and keys are public knowledge."]
     if not dataset.unit.enforced:
         rows = dataset.unit.max_rows
         assumptions.append(f"Each person has at most {rows} row{'s' if rows > 1 else ''} in this table (promised).")
-    csv = kind == "file" and str(dataset.source).lower().endswith(".csv")
-    assumptions += _ABOUT["csv" if csv else kind]
     return Guarantee(
         unit=dataset.unit,
         epsilon=min(epsilon, profile.epsilon(delta).upper),
         delta=delta,
         method=profile.method,
-        assumptions=tuple(assumptions),
+        assumptions=(*assumptions, *_linked(question), *engine.assumptions(question)),
         evidence="proven",
     )
 
 
-def _identity(select: Select, question: Question, noises: Mapping[Primitive, Noise]) -> dict[str, Any]:
+def _linked(question: Question) -> list[str]:
+    """Return what a foreign key has to be like for the rows behind it to be one person's."""
+    read = relations.tables(question.relation, set(), question.catalog)
+    links = [question.catalog[name].link for name in read]
+    return [
+        f"Each {link.table}.{link.key} belongs to one person (promised); rows that point to it are that person's."
+        for link in links
+        if link is not None
+    ]
+
+
+def _identity(
+    select: Select, question: Question, drawing: Drawing, finder: Finder | None, engine: engines.Engine
+) -> dict[str, Any]:
+    drawn = [{"of": part.label, "event": events.to_dict(choice.event)} for part, choice in drawing.choices.items()]
+    found = {} if finder is None else {"groups": {"offered": finder.offered, "event": events.to_dict(finder.event)}}
     return {
         "kind": "sql",
         "v": VERSION,
         "sql": str(select),
-        "engine": duckdb.NAME,
+        "engine": engine.name,
         "salt": question.salt,
         "groups": question.bounds.groups,
         "rows": question.bounds.rows,
         "noise": [
-            {"of": part.label, "law": noise.law, "scale": str(noise.scale), "sensitivity": str(noise.sensitivity)}
-            for part, noise in noises.items()
+            {"of": part.label, "law": one.law, "scale": str(one.scale), "sensitivity": str(one.sensitivity)}
+            for part, one in drawing.noises.items()
         ],
-    }
-
-
-def _dense(found: pyarrow.Table, question: Question) -> dict[Primitive, NDArray[Any]]:
-    """Return each primitive's exact integers over all declared groups; groups without rows have 0."""
-    import pyarrow.compute as pc
-
-    cells, known = np.zeros(found.num_rows, dtype=np.int64), np.ones(found.num_rows, dtype=bool)
-    for i, name in enumerate(question.keys):
-        keys = post.key_values(question.domain[name])
-        place = pc.index_in(found.column(f"k{i}").cast(keys.type), value_set=keys)
-        at = place.combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-        known &= at >= 0  # the engine has left all others out; should it ever not, they are in no group
-        cells = cells * len(keys) + at
-    exact: dict[Primitive, NDArray[Any]] = {}
-    for j, part in enumerate(question.primitives):
-        high, low = (found.column(f"{half}{j}").to_numpy() for half in "hl")
-        if len(high) and max(abs(int(high.min())), abs(int(high.max()))) >= 2**29:
-            high, low = high.astype(object), low.astype(object)
-        values = np.zeros(question.bounds.cells, dtype=high.dtype)
-        values[cells[known]] = (high * 2**32 + low)[known]
-        exact[part] = values
-    return exact
-
-
-def _places(question: Question) -> dict[str, NDArray[np.intp]]:
-    """Return, for each key, which of its declared values each group has."""
-    sizes = [len(_keys(question.domain[name])) for name in question.keys]
-    places = np.unravel_index(np.arange(question.bounds.cells), sizes) if sizes else ()
-    return dict(zip(question.keys, places, strict=True))
-
-
-def _keys(column: Column) -> tuple[Any, ...]:
-    return column.keys or ()
+        "drawn": drawn,
+    } | found

@@ -6,16 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# sqlglot's names for DuckDB's types, where they differ
-ENGINE_TYPES = {"INTEGER": "INT", "HUGEINT": "INT128", "UINTEGER": "UINT"}
-
-
-def engine_type(name: str) -> Any:
-    """Return a type of the engine."""
-    from sqlglot import exp
-
-    return exp.DataType(this=exp.DataType.Type[ENGINE_TYPES.get(name, name)])
-
 
 def name_of(name: str) -> Any:
     """Return a column of ours by its engine name."""
@@ -53,18 +43,25 @@ def integer(value: int) -> Any:
 
 
 def double(value: float) -> Any:
-    """Return a double literal; through text, which DuckDB reads exactly."""
+    """Return a double literal; through text, which engines read exactly."""
     from sqlglot import exp
 
     assert math.isfinite(value)
-    return cast(exp.Literal.string(repr(value)), "DOUBLE")
+    return exp.Cast(this=exp.Literal.string(repr(value)), to=exp.DataType(this=exp.DataType.Type.DOUBLE))
 
 
-def cast(value: Any, to: str) -> Any:
-    """Return CAST(value AS to)."""
+def conjunction(terms: Sequence[Any]) -> Any:
+    """Return conditions joined by AND, each in parentheses."""
     from sqlglot import exp
 
-    return exp.Cast(this=value, to=engine_type(to))
+    return chained(exp.And, [exp.Paren(this=term) for term in terms])
+
+
+def subquery(query: Any, alias: str) -> Any:
+    """Return (query) AS alias, to select from."""
+    from sqlglot import exp
+
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(alias)))
 
 
 def chained(kind: Any, terms: Sequence[Any]) -> Any:
@@ -81,7 +78,8 @@ def select(
     *,
     where: Sequence[Any] = (),
     group: Sequence[Any] = (),
-    qualify: Any = None,
+    joins: Sequence[Any] = (),
+    distinct: bool = False,
     stages: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return a SELECT from a table or an earlier stage."""
@@ -93,8 +91,10 @@ def select(
         query.set("where", exp.Where(this=chained(exp.And, where)))
     if group:
         query.set("group", exp.Group(expressions=list(group)))
-    if qualify is not None:
-        query.set("qualify", exp.Qualify(this=qualify))
+    if joins:
+        query.set("joins", list(joins))
+    if distinct:
+        query.set("distinct", exp.Distinct())
     if stages:
         named = [
             exp.CTE(this=stage, alias=exp.TableAlias(this=exp.to_identifier(name))) for name, stage in stages.items()

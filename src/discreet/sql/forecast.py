@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from discreet.domains import Domain
 from discreet.errors import InvalidInput
 from discreet.sql import nodes
 from discreet.sql.allocate import Law, Noise, normalised, optimal
-from discreet.sql.bound import Primitive, primitives
+from discreet.sql.bound import Parts, Primitive
+from discreet.sql.drawn import Part
 from discreet.sql.intervals import LEVEL
-from discreet.sql.nodes import Aggregate, Arithmetic, Expression, Number, Output
+from discreet.sql.nodes import SPREAD, Aggregate, Arithmetic, Expression, Number, Output
 
 NEAR_MIDDLE = 1 / 8  # a guessed mean is not trusted to be closer to the middle of its bounds than this
 SMALLEST, LARGEST = 1e-30, 1e30  # of guesses and weights: beyond, floating point cannot tell them apart
@@ -53,20 +53,20 @@ class _Point:
 class Guesses:
     """The user's public guesses: of output columns by name, or of aggregates like "COUNT(*)"."""
 
-    domain: Domain
+    parts: Parts
     outputs: tuple[Output, ...]
     columns: Mapping[str, float]
     aggregates: Mapping[Aggregate, float]
 
     @classmethod
-    def of(cls, guess: Mapping[str, float] | None, domain: Domain, outputs: tuple[Output, ...]) -> Guesses:
+    def of(cls, guess: Mapping[str, float] | None, parts: Parts, outputs: tuple[Output, ...]) -> Guesses:
         """Check and sort out guesses.
 
         Raises:
             InvalidInput: one names nothing of this query, or is no finite number other than 0.
         """
         columns: dict[str, float] = {}
-        parts: dict[Aggregate, float] = {}
+        aggregates_: dict[Aggregate, float] = {}
         known = {str(item).replace(" ", "").lower(): item for item in _guessable(outputs)}
         for name, value in _numbers("guess", guess).items():
             if value == 0:
@@ -74,13 +74,14 @@ class Guesses:
             if name in {item.name for item in outputs}:
                 columns[name] = value
             elif name.replace(" ", "").lower() in known:
-                parts[known[name.replace(" ", "").lower()]] = value
+                aggregates_[known[name.replace(" ", "").lower()]] = value
             else:
-                raise _unknown("guess", name, outputs, [str(item) for item in known.values()])
+                named = [item.name for item in outputs if item.expression is not None]
+                raise _unknown("guess", name, named + [str(item) for item in known.values()])
         for item in outputs:
             if item.name in columns and isinstance(item.expression, Aggregate):
-                parts.setdefault(item.expression, columns[item.name])
-        return cls(domain, outputs, columns, parts)
+                aggregates_.setdefault(item.expression, columns[item.name])
+        return cls(parts, outputs, columns, aggregates_)
 
     def guess(self, item: Output) -> float | None:
         """Return the guess of an output column, given or worked out from its parts."""
@@ -101,19 +102,45 @@ class Guesses:
             return _combined(expression, self._point(expression.left), self._point(expression.right))
         assert isinstance(expression, Aggregate)
         value = self.aggregates.get(expression)
-        parts = primitives(expression, self.domain)
+        parts = self.parts(expression)
         if len(parts) == 1:
             return _Point(value, {parts[0]: float(parts[0].step)})
-        people = self.aggregates.get(
-            Aggregate("COUNT", expression.column), self.aggregates.get(Aggregate("COUNT", None))
-        )
-        if people is None:
+        people = self._people(expression)
+        if people is None or not parts:
             return _Point(value, None)
+        if expression.function == "AVG":
+            return self._average(value, parts, people)
+        if expression.function in SPREAD:
+            return self._variance(expression, value, parts, people)
+        return _Point(value, None)
+
+    def _people(self, expression: Aggregate) -> float | None:
+        """Return the guessed number of values that an average is taken over."""
+        counted = Aggregate("COUNT", expression.arguments)
+        return self.aggregates.get(counted, self.aggregates.get(Aggregate("COUNT")))
+
+    def _average(self, value: float | None, parts: Sequence[Primitive], people: float) -> _Point:
         total, count = parts
         away = total.magnitude if value is None else abs(value - float(total.middle)) / float(total.step)
         away = min(max(away, total.magnitude * NEAR_MIDDLE), total.magnitude)
         step = float(total.step)
         return _Point(value, {total: step / people, count: away * step / people})
+
+    def _variance(
+        self, expression: Aggregate, value: float | None, parts: Sequence[Primitive], people: float
+    ) -> _Point:
+        """Return the slopes of a variance for a mean a quarter of the range away from the middle."""
+        squares, total, count = parts
+        half = float(total.magnitude * total.step)
+        variance = half**2 / 3 if value is None else value**2 if expression.function.startswith("STD") else value
+        slopes = {
+            squares: float(squares.step) / people,
+            total: half / 2 * 2 * float(total.step) / people,
+            count: variance / people,
+        }
+        if expression.function.startswith("STD"):
+            slopes = {part: slope / (2 * math.sqrt(variance)) for part, slope in slopes.items()}
+        return _Point(value, slopes)
 
 
 def _combined(node: Arithmetic, left: _Point, right: _Point) -> _Point:
@@ -142,34 +169,43 @@ def _combined(node: Arithmetic, left: _Point, right: _Point) -> _Point:
 
 
 def shares(
-    parts: Sequence[Primitive],
-    sensitivities: Sequence[tuple[int, int]],
+    parts: Sequence[Part | None],
+    of: Mapping[str, Sequence[Part | None]],
+    sensitivities: Mapping[Primitive, tuple[int, int]],
     law: Law,
     guesses: Guesses,
     weights: Mapping[str, float] | None,
 ) -> tuple[tuple[Fraction, ...], str]:
-    """Return the share of the budget of each primitive, and how it was found, in words.
+    """Return the share of the budget of each part, and how it was found, in words.
 
     With weights: by weight over outputs, equally over what each is computed from. With a guess of
-    every output: the split that minimises the expected relative squared error under it. Otherwise
-    equally over outputs.
+    every output, where all are sums with noise: the split that minimises the expected relative squared
+    error under it. Otherwise equally over outputs.
+
+    Args:
+        parts: Everything that is charged; None is the selection of groups.
+        of: What each output is made of; the selection of groups counts as an output.
+        sensitivities: L1 and squared L2 sensitivity of each primitive.
+        law: The noise law.
+        guesses: The user's guesses.
+        weights: The user's weights.
     """
-    outputs = [item for item in guesses.outputs if item.expression is not None]
     given = _numbers("weights", weights)
     for name, value in given.items():
-        if name not in {item.name for item in outputs}:
-            raise _unknown("weights", name, tuple(outputs), [])
+        if name not in of:
+            raise _unknown("weights", name, list(of))
         if value <= 0:
             raise InvalidInput(f"the weight of {name!r} must be above 0, got {value!r}.", remedy="Give it a weight.")
-    gains = None if given else _gains(parts, outputs, guesses)
-    if gains is not None:
-        return optimal(law, sensitivities, gains), "the split that minimises the relative error under the guess"
+    linear = [part for part in parts if isinstance(part, Primitive)]
+    if not given and len(linear) == len(parts):
+        gains = _gains(linear, [item for item in guesses.outputs if item.expression is not None], guesses)
+        if gains is not None:
+            found = optimal(law, [sensitivities[part] for part in linear], gains)
+            return found, "the split that minimises the relative error under the guess"
     raw = dict.fromkeys(parts, Fraction(0))
-    for item in outputs:
-        assert item.expression is not None
-        used = dict.fromkeys(p for one in nodes.aggregates(item.expression) for p in primitives(one, guesses.domain))
+    for name, used in of.items():
         for part in used:
-            raw[part] += Fraction(given.get(item.name, 1.0)) / len(used)
+            raw[part] += Fraction(given.get(name, 1.0)) / len(used)
     return normalised(list(raw.values())), "by the weights given" if given else "equally over the outputs"
 
 
@@ -214,8 +250,8 @@ def _half_width(slopes: Mapping[Primitive, float], noises: Mapping[Primitive, No
 def _guessable(outputs: tuple[Output, ...]) -> list[Aggregate]:
     """Return the aggregates a guess may name: those of the query, and the counts they need."""
     found = [one for item in outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
-    counts = [Aggregate("COUNT", item.column) for item in found if item.function == "AVG"]
-    return [*found, *counts, Aggregate("COUNT", None)]
+    counts = [Aggregate("COUNT", item.arguments) for item in found if item.function in ("AVG", *SPREAD)]
+    return [*found, *counts, Aggregate("COUNT")]
 
 
 def _numbers(label: str, given: Mapping[str, float] | None) -> dict[str, float]:
@@ -237,8 +273,7 @@ def _numbers(label: str, given: Mapping[str, float] | None) -> dict[str, float]:
     return {str(name): float(value) for name, value in given.items()}
 
 
-def _unknown(label: str, name: str, outputs: tuple[Output, ...], more: list[str]) -> InvalidInput:
-    known = [item.name for item in outputs if item.expression is not None] + more
+def _unknown(label: str, name: str, known: list[str]) -> InvalidInput:
     return InvalidInput(
         f"{label} names {name!r}, which is no output of this query.", remedy=f"Use: {', '.join(dict.fromkeys(known))}."
     )

@@ -1,123 +1,58 @@
-"""The query as data: our own small grammar. The analyst's text ends here.
+"""The question as data: our own small grammar. The analyst's text ends here.
 
-Everything after parsing works on these nodes; engine SQL is generated from them alone. A node
-prints itself in one canonical spelling, which names the question in request ids.
+`rows` says what is computed from one row, `relations` where rows come from; this file says what is
+asked of them: aggregates, arithmetic on what is released, and which groups are shown. A node prints
+itself in one canonical spelling, which names the question in request ids.
 """
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-Scalar: TypeAlias = str | int | Decimal | bool | datetime.date
-Comparison: TypeAlias = Literal["=", "<>", "<", "<=", ">", ">="]
-Function: TypeAlias = Literal["COUNT", "SUM", "AVG"]
+from discreet.sql.relations import Relation
+from discreet.sql.rows import Comparison, Const, Predicate, Ref, Row, quoted
+
+Function: TypeAlias = Literal[
+    "COUNT", "COUNT DISTINCT", "SUM", "AVG", "VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP",
+    "COVAR_POP", "COVAR_SAMP", "CORR", "QUANTILE", "MIN", "MAX", "MODE",
+]  # fmt: skip
 Operator: TypeAlias = Literal["+", "-", "*", "/"]
-
-# ------------------------------------------------------------------ predicates on private rows
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """A declared column."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return quoted(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Const:
-    """A literal of the query."""
-
-    value: Scalar
-
-    def __str__(self) -> str:
-        if isinstance(self.value, bool):
-            return "TRUE" if self.value else "FALSE"
-        if isinstance(self.value, datetime.date):
-            return f"DATE '{self.value.isoformat()}'"
-        if isinstance(self.value, str):
-            return "'" + self.value.replace("'", "''") + "'"
-        return str(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """left <operator> right; unknown where a side is NULL."""
-
-    operator: Comparison
-    left: Ref | Const
-    right: Ref | Const
-
-    def __str__(self) -> str:
-        return f"{self.left} {self.operator} {self.right}"
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """column IN (literals)."""
-
-    column: Ref
-    values: tuple[Const, ...]
-
-    def __str__(self) -> str:
-        return f"{self.column} IN ({', '.join(map(str, self.values))})"
-
-
-@dataclass(frozen=True, slots=True)
-class IsNull:
-    """column IS NULL."""
-
-    column: Ref
-
-    def __str__(self) -> str:
-        return f"{self.column} IS NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """NOT predicate, in three-valued logic."""
-
-    term: Predicate
-
-    def __str__(self) -> str:
-        return f"NOT ({self.term})"
-
-
-@dataclass(frozen=True, slots=True)
-class Logic:
-    """Several predicates joined by AND or by OR; at least two."""
-
-    operator: Literal["AND", "OR"]
-    terms: tuple[Predicate, ...]
-
-    def __str__(self) -> str:
-        return f" {self.operator} ".join(f"({term})" for term in self.terms)
-
-
-Predicate: TypeAlias = Compare | In | IsNull | Not | Logic
+SPREAD = ("VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP")
+PAIRED = ("COVAR_POP", "COVAR_SAMP", "CORR")
+DRAWN = ("QUANTILE", "MIN", "MAX", "MODE")  # drawn from the candidates, not a sum with noise
 
 # ---------------------------------------------------------- expressions over released aggregates
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """COUNT(*), COUNT(column), SUM(column) or AVG(column)."""
+    """One aggregate over the rows of a group.
+
+    Args:
+        function: Which.
+        arguments: Of what; nothing for COUNT(*).
+        rank: For QUANTILE, between 0 and 1.
+    """
 
     function: Function
-    column: str | None
+    arguments: tuple[Row, ...] = ()
+    rank: Decimal | None = None
 
     def __str__(self) -> str:
-        return f"{self.function}({'*' if self.column is None else quoted(self.column)})"
+        inner = ", ".join(map(str, self.arguments)) or "*"
+        if self.function == "COUNT DISTINCT":
+            return f"COUNT(DISTINCT {inner})"
+        return f"{self.function}({inner}{'' if self.rank is None else f', {self.rank}'})"
 
     @property
-    def default_name(self) -> str:
-        """The output's name without an alias: count, count_x, sum_x, avg_x."""
-        return self.function.lower() + (f"_{self.column}" if self.column else "")
+    def default_name(self) -> str | None:
+        """The output's name without an alias: count, count_x, sum_x, avg_x; None if it needs one."""
+        if any(not isinstance(item, Ref) for item in self.arguments) or self.rank is not None:
+            return None
+        named = [item.name for item in self.arguments if isinstance(item, Ref)]
+        return "_".join([self.function.lower().replace(" ", "_"), *named])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,37 +133,44 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One item of the SELECT list: a key (`key` is its column) or an expression over aggregates."""
+    """One item of the SELECT list: a key (`key` is its place in GROUP BY) or an expression over aggregates."""
 
     name: str
-    key: str | None = None
+    key: int | None = None
     expression: Expression | None = None
-
-    def __str__(self) -> str:
-        if self.key == self.name:
-            return quoted(self.name)
-        what = quoted(self.key) if self.key is not None else str(self.expression)
-        return f"{what} AS {quoted(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """The whole question."""
+    """The whole question.
 
-    table: str
+    Args:
+        relation: Where the rows come from.
+        outputs: The SELECT list.
+        where: Which rows.
+        keys: GROUP BY.
+        sets: Which keys each grouping has, by their places; one grouping by all of them is usual.
+        having, order, limit: What is shown of the released groups.
+    """
+
+    relation: Relation
     outputs: tuple[Output, ...]
     where: Predicate | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[Row, ...] = ()
+    sets: tuple[tuple[int, ...], ...] = ()
     having: Having | None = None
     order: tuple[Sort, ...] = ()
     limit: int | None = None
 
     def __str__(self) -> str:
-        parts = [f"SELECT {', '.join(map(str, self.outputs))} FROM {quoted(self.table)}"]
+        parts = [f"SELECT {', '.join(map(self._output, self.outputs))} FROM {self.relation}"]
         if self.where is not None:
             parts.append(f"WHERE {self.where}")
-        if self.keys:
-            parts.append(f"GROUP BY {', '.join(map(quoted, self.keys))}")
+        if self.sets:
+            sets = (f"({', '.join(str(self.keys[place]) for place in chosen)})" for chosen in self.sets)
+            parts.append(f"GROUP BY GROUPING SETS ({', '.join(sets)})")
+        elif self.keys:
+            parts.append(f"GROUP BY {', '.join(map(str, self.keys))}")
         if self.having is not None:
             parts.append(f"HAVING {self.having}")
         if self.order:
@@ -237,20 +179,9 @@ class Select:
             parts.append(f"LIMIT {self.limit}")
         return " ".join(parts)
 
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it: bare where that is safe, else in double quotes."""
-    if name.isidentifier() and name.isascii() and name.lower() == name and name not in RESERVED:
-        return name
-    return '"' + name.replace('"', '""') + '"'
-
-
-RESERVED = frozenset([
-    "all", "and", "as", "asc", "avg", "between", "by", "case", "count", "date", "desc", "distinct", "else",
-    "end", "false", "first", "from", "group", "having", "in", "is", "join", "last", "like", "limit", "not",
-    "null", "nulls", "offset", "on", "or", "order", "select", "sum", "table", "then", "true", "union",
-    "using", "when", "where", "with",
-])  # fmt: skip
+    def _output(self, item: Output) -> str:
+        what = str(item.expression) if item.key is None else str(self.keys[item.key])
+        return what if what == quoted(item.name) else f"{what} AS {quoted(item.name)}"
 
 
 def aggregates(expression: Expression) -> tuple[Aggregate, ...]:

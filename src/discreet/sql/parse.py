@@ -1,74 +1,96 @@
 """From the analyst's text to our own nodes; everything else is refused by name.
 
-sqlglot reads the text; nothing of its tree goes further than this file and its two halves,
-`predicates` (WHERE) and `released` (the SELECT list, HAVING, ORDER BY). Each argument of each node
-is checked against what we know: an argument we do not know is a refusal, never ignored.
+sqlglot reads the text; nothing of its tree goes further than this file and its parts: `sources`
+(FROM), `expressions` and `predicates` (values and conditions of rows), `released` (the SELECT list,
+HAVING, ORDER BY). Each argument of each node is checked against what we know: an argument we do not
+know is a refusal, never ignored.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from discreet.domains import Domain
 from discreet.errors import UnsupportedQuery, missing_extra
-from discreet.sql import predicates, released
+from discreet.sql import predicates, relations, released
+from discreet.sql.expressions import row
 from discreet.sql.nodes import Output, Select
-from discreet.sql.refuse import SHAPE, extra_arguments, keys_example, not_understood, refuse, unsupported
+from discreet.sql.refuse import SHAPE, extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.relations import Catalog
+from discreet.sql.rows import Row
 from discreet.sql.scope import Scope
+from discreet.sql.sources import Sources
+from discreet.units import PrivacyUnit
 
 MAX_TEXT = 200_000
 MAX_TOKENS = 40_000
 MAX_DEPTH = 64
+MAX_SETS = 64
+SETS = ("Rollup", "Cube", "GroupingSets")
 
-CLAUSES = {"expressions", "from_", "where", "group", "having", "order", "limit"}
+CLAUSES = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "with_"}
 
 
-def parse(sql: str, *, table: str, domain: Domain) -> Select:
-    """Read one SELECT about `table`.
+def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, str]) -> Select:
+    """Read one SELECT.
 
     Args:
         sql: The analyst's text.
-        table: The table's public name.
-        domain: Its declared columns.
+        catalog: The declared tables.
+        unit: Who is protected.
+        views: The owner's views: one SELECT each, by name.
 
     Raises:
         UnsupportedQuery: a construct has no private answer here; it is named.
         InvalidInput: a literal does not fit the declared type of its column.
     """
     tree = _tree(sql)
-    scope = Scope(table, domain)
     refusal = extra_arguments(tree, CLAUSES)
     if refusal is not None:
         raise refusal
-    _from(tree, scope)
-    keys = _keys(tree, scope)
+    reader = Sources(catalog, unit, {name: _tree(text) for name, text in views.items()})
+    relation, scope = reader.read(tree)
+    if not relations.private(relation, catalog):
+        raise UnsupportedQuery(
+            "the query reads public tables alone; it needs no privacy, and would be charged for nothing.",
+            remedy="Read the public table yourself.",
+        )
+    keys, sets = _keys(tree, scope)
     outputs = _outputs(tree, scope, keys)
     where = tree.args.get("where")
-    reader = released.Reader(scope, keys, outputs)
+    above = released.Reader(scope, keys, outputs)
     having = tree.args.get("having")
     return Select(
-        table=table,
+        relation=relation,
         outputs=outputs,
         where=None if where is None else predicates.predicate(where.this, scope),
         keys=keys,
-        having=None if having is None else reader.having(having.this),
-        order=reader.order(tree.args.get("order")),
+        sets=sets,
+        having=None if having is None else above.having(having.this),
+        order=above.order(tree.args.get("order")),
         limit=_limit(tree.args.get("limit")),
     )
 
 
-def table_name(sql: str) -> str:
-    """Return the name of the one table a query reads, before any table is known.
+def table_names(sql: str) -> list[str]:
+    """Return the names in the FROM clauses of a query that no CTE defines, before any table is known.
 
     Raises:
         UnsupportedQuery: the text is no single SELECT from a table.
     """
+    from sqlglot import exp
+
     tree = _tree(sql)
     refusal = extra_arguments(tree, CLAUSES)
     if refusal is not None:
         raise refusal
-    return str(_source(tree).name)
+    defined = {item.alias.lower() for item in tree.find_all(exp.CTE)}
+    found = [item.name for item in tree.find_all(exp.Table) if isinstance(item.this, exp.Identifier)]
+    names = [name for name in dict.fromkeys(found) if name.lower() not in defined]
+    if not names:
+        raise unsupported("a SELECT without FROM", "Write FROM and the table's name.")
+    return names
 
 
 def _tree(sql: str) -> Any:
@@ -128,86 +150,83 @@ def _first_line(error: Exception) -> str:
     return (lines[0] if lines else "no reason given").rstrip(".")[:200] + "."
 
 
-def _source(tree: Any) -> Any:
-    from sqlglot import exp
-
-    source = tree.args.get("from_")
-    if source is None:
-        raise unsupported("a SELECT without FROM", "Write FROM and the table's name.")
-    table = source.this
-    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-        raise refuse(table if not isinstance(table, exp.Table) else table.this)
-    return table
-
-
-def _from(tree: Any, scope: Scope) -> None:
-    table = _source(tree)
-    refusal = extra_arguments(table, {"this", "alias"})
-    if refusal is not None:
-        raise refusal
-    alias = table.args.get("alias")
-    if alias is not None:
-        refusal = extra_arguments(alias, {"this"})
-        if refusal is not None:
-            raise refusal
-    if table.name.lower() != scope.table.lower():
-        raise UnsupportedQuery(
-            f"the query reads the table {table.name!r}; this dataset is {scope.table!r}.",
-            remedy=f"Write FROM {scope.table}.",
-        )
-    scope.aliases = {scope.table.lower(), (alias.name if alias is not None else scope.table).lower()}
-
-
-def _keys(tree: Any, scope: Scope) -> tuple[str, ...]:
-    from sqlglot import exp
-
+def _keys(tree: Any, scope: Scope) -> tuple[tuple[Row, ...], tuple[tuple[int, ...], ...]]:
+    """Return what is grouped by, and the grouping sets as places in it, if there are several."""
     group = tree.args.get("group")
     if group is None:
-        return ()
+        return (), ()
     if group.args.get("all"):
         raise unsupported("GROUP BY ALL", "Name the columns to group by.")
     refusal = extra_arguments(group, {"expressions"})
     if refusal is not None:
         raise refusal
-    keys: list[str] = []
-    for item in group.expressions:
-        if isinstance(item, exp.Literal):
-            raise not_understood("GROUP BY a position", "Name the column to group by.")
-        if not isinstance(item, exp.Column):
-            if type(item).__name__ in ("Rollup", "Cube", "GroupingSets"):
-                raise refuse(item)
-            raise unsupported(
-                "GROUP BY an expression",
-                "Group by a declared column that has keys; prepare the expression as a column of the table.",
-            )
-        name = scope.column(_meant(item, tree, scope))
-        if scope.domain[name].keys is None:
-            raise UnsupportedQuery(
-                f"GROUP BY {name} needs the public list of its groups, and the domain declares none.",
-                remedy=f"Declare them: {keys_example(name, scope.domain[name].type)}. Never read them off the data.",
-            )
-        if name in keys:
-            raise unsupported(f"GROUP BY {name} twice", "Name each column once.")
-        keys.append(name)
-    return tuple(keys)
+    keys: list[Row] = []
+    special = [item for item in group.expressions if type(item).__name__ in SETS]
+    plain = [_key(item, tree, scope, keys) for item in group.expressions if item not in special]
+    for place in plain:
+        if plain.count(place) > 1:
+            raise unsupported(f"GROUP BY {keys[place]} twice", "Name each column once.")
+    if len(special) > 1:
+        raise unsupported("several of ROLLUP, CUBE and GROUPING SETS", "Write one GROUPING SETS.")
+    if not special:
+        return tuple(keys), ()
+    sets = [(*plain, *chosen) for chosen in _sets(special[0], tree, scope, keys)]
+    distinct = list(dict.fromkeys(tuple(sorted(set(one))) for one in sets))
+    if len(distinct) > MAX_SETS:
+        raise unsupported(f"{len(distinct)} grouping sets", f"Ask for at most {MAX_SETS} at once.")
+    return tuple(keys), tuple(distinct)
+
+
+def _sets(node: Any, tree: Any, scope: Scope, keys: list[Row]) -> list[tuple[int, ...]]:
+    """Return the grouping sets of ROLLUP, CUBE or GROUPING SETS, as places in `keys`."""
+    groups = [_places(item, tree, scope, keys) for item in node.expressions]
+    kind = type(node).__name__
+    if kind == "Rollup":
+        return [tuple(place for one in groups[:size] for place in one) for size in range(len(groups), -1, -1)]
+    if kind == "Cube":
+        if len(groups) > 6:
+            raise unsupported("CUBE of more than six columns", "Name the GROUPING SETS that you need.")
+        chosen = range(2 ** len(groups) - 1, -1, -1)
+        return [
+            tuple(place for i, one in enumerate(groups) if mask >> (len(groups) - 1 - i) & 1 for place in one)
+            for mask in chosen
+        ]
+    return groups
+
+
+def _places(node: Any, tree: Any, scope: Scope, keys: list[Row]) -> tuple[int, ...]:
+    if type(node).__name__ == "Tuple":
+        return tuple(_key(item, tree, scope, keys) for item in node.expressions)
+    return (_key(predicates.bare(node), tree, scope, keys),)
+
+
+def _key(node: Any, tree: Any, scope: Scope, keys: list[Row]) -> int:
+    """Return the place of what is grouped by; a new one is added."""
+    if type(node).__name__ == "Literal":
+        raise not_understood("GROUP BY a position", "Name the column to group by.")
+    node = _meant(node, tree, scope) if type(node).__name__ == "Column" else node
+    value = row(node, scope)
+    if value not in keys:
+        keys.append(value)
+    return keys.index(value)
 
 
 def _meant(item: Any, tree: Any, scope: Scope) -> Any:
-    """Return the column that GROUP BY names: itself, or, where there is none, the one the SELECT list calls so."""
+    """Return what GROUP BY names: a column, or, where there is none, what the SELECT list calls so."""
     from sqlglot import exp
 
-    if item.table or any(name.lower() == item.name.lower() for name in scope.domain):
+    if item.table or any(ref.name.lower() == item.name.lower() for ref in scope.columns):
         return item
     called = [
         one.this for one in tree.expressions if isinstance(one, exp.Alias) and one.alias.lower() == item.name.lower()
     ]
-    return called[0] if len(called) == 1 and isinstance(called[0], exp.Column) else item
+    return called[0] if len(called) == 1 and called[0].find(exp.AggFunc) is None else item
 
 
-def _outputs(tree: Any, scope: Scope, keys: tuple[str, ...]) -> tuple[Output, ...]:
+def _outputs(tree: Any, scope: Scope, keys: tuple[Row, ...]) -> tuple[Output, ...]:
     outputs = [released.output(item, scope, keys) for item in tree.expressions]
     if not any(item.expression is not None for item in outputs):
-        raise unsupported("a SELECT without an aggregate", "Add COUNT(*), COUNT(column), SUM(column) or AVG(column).")
+        raise unsupported("a SELECT without an aggregate", "Add an aggregate, for example COUNT(*).")
     taken: set[str] = set()
     for item in outputs:
         names = [item.name]

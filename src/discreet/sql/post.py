@@ -1,4 +1,4 @@
-"""After the noise: values, standard errors, intervals, HAVING, ORDER BY and LIMIT.
+"""After the noise: the released table, HAVING, ORDER BY and LIMIT.
 
 Everything here is a function of released numbers and public facts: post-processing, which costs
 nothing.
@@ -7,20 +7,19 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from discreet.domains import Column, Domain
-from discreet.sql import intervals, nodes
-from discreet.sql.allocate import Noise
-from discreet.sql.bound import Primitive, primitives
-from discreet.sql.intervals import LEVEL, Floats, Range
-from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Const, Expression, Number, Released, Select
+from discreet.domains import Key, Type
+from discreet.sql import nodes
+from discreet.sql.estimates import Estimate, Noisy, arithmetic, constant, floats
+from discreet.sql.intervals import LEVEL, Floats
+from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Expression, Number, Released, Select
+from discreet.sql.rows import Comparison, Const
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,126 +28,37 @@ LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """One column of released numbers with its error.
+class Labels:
+    """The groups that an answer has: for each key its values, and which of them each group has.
 
     Args:
-        value: The numbers; NaN where a division had no answer.
-        gradient: Its derivative with respect to each primitive, in steps, for the delta method.
-        spread: Its range at the level of the whole expression.
+        kinds: The type of each key.
+        values: The values of each key.
+        places: For each group, the place of its value; -1 where the group is a total over that key.
     """
 
-    value: Floats
-    gradient: Mapping[Primitive, Floats]
-    spread: Range
+    kinds: Sequence[Type]
+    values: Sequence[Sequence[Key]]
+    places: Sequence[NDArray[np.intp]]
 
+    def column(self, key: int) -> pyarrow.Array:
+        """Return the values of a key, one for each group."""
+        import pyarrow as pa
 
-@dataclass(frozen=True, slots=True)
-class Noisy:
-    """The noised integers of a query, and what they are."""
-
-    domain: Domain
-    values: Mapping[Primitive, NDArray[Any]]
-    noises: Mapping[Primitive, Noise]
-
-    @property
-    def cells(self) -> int:
-        """The number of groups."""
-        return len(next(iter(self.values.values())))
-
-    def estimate(self, expression: Expression, level: float) -> Estimate:
-        """Return an expression's value and error; `level` is the coverage of each primitive's range."""
-        if isinstance(expression, Number):
-            constant = np.full(self.cells, float(expression.value))
-            return Estimate(constant, {}, (constant, constant))
-        if isinstance(expression, Arithmetic):
-            return _arithmetic(
-                expression, self.estimate(expression.left, level), self.estimate(expression.right, level)
-            )
-        assert isinstance(expression, Aggregate)
-        parts = primitives(expression, self.domain)
-        if len(parts) == 2:
-            return self._average(parts, level)
-        part = parts[0]
-        value = scaled(self.values[part], part.step)
-        half = self.noises[part].half_width(level) * float(part.step)
-        return Estimate(value, {part: np.full(self.cells, float(part.step))}, intervals.around(value, half))
-
-    def _average(self, parts: tuple[Primitive, ...], level: float) -> Estimate:
-        total, count = parts
-        noisy, people = floats(self.values[total]), floats(self.values[count])
-        some = people > 0
-        safe = np.where(some, people, 1.0)
-        step, middle = float(total.step), float(total.middle)
-        low, high = bounds_of(total)
-        centred = np.where(some, noisy / safe, 0.0)
-        value = np.clip(middle + centred * step, low, high)
-        gradient = {
-            total: np.where(some, step / safe, np.nan),
-            count: np.where(some, -centred * step / safe, np.nan),
-        }
-        most = float(total.magnitude)
-        if level == LEVEL:
-            near = intervals.ratio(noisy, people, most, (self.noises[total], self.noises[count]))
-        else:
-            first = intervals.around(noisy, self.noises[total].half_width(level))
-            second = intervals.around(people, self.noises[count].half_width(level))
-            near = intervals.combine("/", first, (np.maximum(second[0], 0.0), second[1]))
-            near = np.clip(near[0], -most, most), np.clip(near[1], -most, most)
-        spread = np.clip(middle + near[0] * step, low, high), np.clip(middle + near[1] * step, low, high)
-        return Estimate(value, gradient, spread)
-
-    def released(self, expression: Expression) -> tuple[Estimate, Floats]:
-        """Return an output's estimate with its 95 % interval, and its standard error."""
-        parts = dict.fromkeys(part for item in nodes.aggregates(expression) for part in primitives(item, self.domain))
-        alone = isinstance(expression, Aggregate)
-        level = LEVEL if alone else 1 - (1 - LEVEL) / len(parts)
-        found = self.estimate(expression, level if not alone else LEVEL)
-        variance = np.zeros(self.cells)
-        with np.errstate(all="ignore"):
-            for part, slope in found.gradient.items():
-                variance = variance + (slope * self.noises[part].std()) ** 2
-            error = np.sqrt(variance)
-        if isinstance(expression, Aggregate) and expression.function == "AVG":
-            low, high = bounds_of(primitives(expression, self.domain)[0])
-            error = np.fmin(error, (high - low) / 2)  # also where the count is not positive
-        return found, error
-
-
-def bounds_of(total: Primitive) -> tuple[float, float]:
-    """Return the clamping bounds of a centred sum's column, as the grid has them."""
-    return float(total.middle + total.low * total.step), float(total.middle + total.high * total.step)
-
-
-def _arithmetic(node: Arithmetic, left: Estimate, right: Estimate) -> Estimate:
-    a, b = left.value, right.value
-    with np.errstate(all="ignore"):
-        if node.operator in ("+", "-"):
-            sign = 1.0 if node.operator == "+" else -1.0
-            value, by_left, by_right = a + sign * b, np.ones_like(a), np.full_like(a, sign)
-        elif node.operator == "*":
-            value, by_left, by_right = a * b, b, a
-        else:
-            divisor = np.where(b == 0, np.nan, b)
-            value, by_left, by_right = a / divisor, 1 / divisor, -a / divisor**2
-        value = np.where(np.isfinite(value), value, np.nan)
-        gradient: dict[Primitive, Floats] = {}
-        for side, slope in ((left, by_left), (right, by_right)):
-            for part, inner in side.gradient.items():
-                gradient[part] = gradient.get(part, np.zeros_like(a)) + slope * inner
-    return Estimate(value, gradient, intervals.combine(node.operator, left.spread, right.spread))
+        place = self.places[key]
+        return typed(self.kinds[key], self.values[key]).take(pa.array(place, mask=place < 0))
 
 
 # ------------------------------------------------------------------------------------ the table
 
 
-def table(select: Select, noisy: Noisy, kept: dict[str, NDArray[np.intp]]) -> pyarrow.Table:
+def table(select: Select, noisy: Noisy, labels: Labels) -> pyarrow.Table:
     """Return the released table: per output its value, c_se, c_low and c_high.
 
     Args:
         select: The query.
         noisy: The noised integers, one per group.
-        kept: For each key, which of its declared values each group has.
+        labels: The groups.
     """
     import pyarrow as pa
 
@@ -156,10 +66,13 @@ def table(select: Select, noisy: Noisy, kept: dict[str, NDArray[np.intp]]) -> py
     values: dict[str, NDArray[Any]] = {}
     for item in select.outputs:
         if item.key is not None:
-            columns[item.name] = key_values(noisy.domain[item.key]).take(pa.array(kept[item.key]))
+            columns[item.name] = labels.column(item.key)
             continue
         assert item.expression is not None
         found, error = noisy.released(item.expression)
+        if isinstance(item.expression, Aggregate) and item.expression.function == "MODE":
+            columns |= _mode(item, noisy)
+            continue
         values[item.name] = _typed(item.expression, noisy, found)
         columns[item.name] = _arrow(values[item.name])
         for suffix, numbers in (("_se", error), ("_low", found.spread[0]), ("_high", found.spread[1])):
@@ -168,7 +81,7 @@ def table(select: Select, noisy: Noisy, kept: dict[str, NDArray[np.intp]]) -> py
     result = pa.table(columns)
     if select.having is None and not select.order:
         return result if select.limit is None else result.slice(0, select.limit)
-    chosen = _Chooser(select, noisy, values, kept)
+    chosen = _Chooser(select, noisy, values, labels)
     rows = np.arange(noisy.cells)
     if select.having is not None:
         rows = rows[chosen.having(select.having)[0]]
@@ -177,18 +90,30 @@ def table(select: Select, noisy: Noisy, kept: dict[str, NDArray[np.intp]]) -> py
     return result.take(pa.array(rows[: select.limit]))
 
 
-def key_values(column: Column) -> pyarrow.Array:
-    """Return the declared keys of a column, typed."""
+def _mode(item: nodes.Output, noisy: Noisy) -> dict[str, pyarrow.Array]:
+    """Return the released candidates; of errors there are none."""
+    import pyarrow as pa
+
+    assert isinstance(item.expression, Aggregate)
+    found = noisy.parts.facts(item.expression.arguments[0])
+    candidates = typed(found.type, [key for key in found.keys or () if key is not None])
+    nothing = pa.nulls(noisy.cells, pa.float64())
+    chosen = candidates.take(pa.array(noisy.chosen[item.expression].astype(np.int64)))
+    return {item.name: chosen, **{item.name + suffix: nothing for suffix in ("_se", "_low", "_high")}}
+
+
+def typed(kind: Type, values: Sequence[Key]) -> pyarrow.Array:
+    """Return the values of a key, typed."""
     import pyarrow as pa
 
     kinds = {"integer": pa.int64(), "text": pa.string(), "boolean": pa.bool_(), "date": pa.date32()}
-    return pa.array(column.keys or (), type=kinds[column.type])
+    return pa.array(values, type=kinds[kind])
 
 
 def _typed(expression: Expression, noisy: Noisy, found: Estimate) -> NDArray[Any]:
     """Return counts and whole sums as 64-bit integers (cut at their limits), all else as floats."""
-    if isinstance(expression, Aggregate) and expression.function != "AVG":
-        part = primitives(expression, noisy.domain)[0]
+    if isinstance(expression, Aggregate) and expression.function in ("COUNT", "COUNT DISTINCT", "SUM"):
+        part = noisy.parts(expression)[0]
         if part.step == 1:
             values = noisy.values[part]
             if values.dtype == object:
@@ -206,16 +131,6 @@ def _arrow(numbers: NDArray[Any]) -> pyarrow.Array:
     return pa.array(numbers)
 
 
-def floats(values: NDArray[Any]) -> Floats:
-    """Return integers, of 64 bits or unlimited, as floats."""
-    return np.asarray(values, dtype=np.float64)
-
-
-def scaled(values: NDArray[Any], step: Fraction) -> Floats:
-    """Return integers in steps as floats in the unit of their column."""
-    return floats(values) * float(step.numerator) / float(step.denominator)
-
-
 # ---------------------------------------------------------------------------- HAVING and ORDER BY
 
 
@@ -224,7 +139,7 @@ class _Chooser:
     select: Select
     noisy: Noisy
     values: Mapping[str, NDArray[Any]]
-    kept: Mapping[str, NDArray[np.intp]]
+    labels: Labels
 
     def having(self, node: nodes.Having) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which groups satisfy a condition, and which refute it; the others are unknown."""
@@ -241,12 +156,12 @@ class _Chooser:
     def _condition(self, node: Condition) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         if isinstance(node.right, Const):
             assert isinstance(node.left, Released)
-            column = self._key(node.left.name)
-            keys = self.noisy.domain[column].keys or ()
-            verdicts = [None if key is None else _holds(node.operator, key, node.right.value) for key in keys]
-            place = self.kept[column]
-            yes, no = (np.array([item is wanted for item in verdicts], dtype=bool)[place] for wanted in (True, False))
-            return yes, no
+            key = self._key(node.left.name)
+            wanted = node.right.value
+            verdicts = [None if one is None else _holds(node.operator, one, wanted) for one in self.labels.values[key]]
+            return self._each(key, [one is True for one in verdicts]), self._each(
+                key, [one is False for one in verdicts]
+            )
         assert not isinstance(node.left, Const)
         left, right = self._numbers(node.left), self._numbers(node.right)
         known = ~(np.isnan(left) | np.isnan(right))
@@ -265,33 +180,40 @@ class _Chooser:
 
     def _rank(self, expression: Expression) -> Floats:
         if isinstance(expression, Released) and expression.name not in self.values:
-            column = self._key(expression.name)
-            keys = self.noisy.domain[column].keys or ()
-            known: list[Any] = [key for key in keys if key is not None]
-            order: dict[Any, float] = {key: float(i) for i, key in enumerate(sorted(known))}
-            return np.array([order.get(key, math.nan) for key in keys])[self.kept[column]]
+            key = self._key(expression.name)
+            known: list[Any] = [one for one in self.labels.values[key] if one is not None]
+            order: dict[Any, float] = {one: float(i) for i, one in enumerate(sorted(known))}
+            return self._each(key, [order.get(one, math.nan) for one in self.labels.values[key]])
         return self._numbers(expression)
 
     def _numbers(self, expression: Expression) -> Floats:
         if isinstance(expression, Released) and expression.name not in self.values:
-            column = self._key(expression.name)  # of whole numbers: the parser lets no other be reckoned with
-            keys: Any = self.noisy.domain[column].keys or ()
-            return np.array([math.nan if key is None else float(key) for key in keys])[self.kept[column]]
+            key = self._key(expression.name)  # of whole numbers: the parser lets no other be reckoned with
+            return self._each(key, [math.nan if one is None else float(one) for one in self._whole(key)])
         if isinstance(expression, Released):
             return floats(self.values[expression.name])
         if isinstance(expression, Number):
             return np.full(self.noisy.cells, float(expression.value))
         if isinstance(expression, Arithmetic):
-            left, right = self._numbers(expression.left), self._numbers(expression.right)
-            plain = ((left, left), (right, right))
-            return _arithmetic(expression, Estimate(left, {}, plain[0]), Estimate(right, {}, plain[1])).value
+            left, right = (
+                constant(self._numbers(side), self.noisy.cells) for side in (expression.left, expression.right)
+            )
+            return arithmetic(expression.operator, left, right).value
         return self.noisy.estimate(expression, LEVEL).value
 
-    def _key(self, name: str) -> str:
-        return next(str(item.key) for item in self.select.outputs if item.name == name)
+    def _whole(self, key: int) -> Sequence[Any]:
+        return self.labels.values[key]
+
+    def _each(self, key: int, verdicts: Sequence[Any]) -> NDArray[Any]:
+        """Return what holds for each value of a key, for each group; nothing holds for a total."""
+        missing = math.nan if verdicts and isinstance(verdicts[0], float) else False
+        return np.array([*verdicts, missing])[self.labels.places[key]]
+
+    def _key(self, name: str) -> int:
+        return next(int(item.key) for item in self.select.outputs if item.name == name and item.key is not None)
 
 
-def _holds(operator: nodes.Comparison, left: Any, right: Any) -> Any:
+def _holds(operator: Comparison, left: Any, right: Any) -> Any:
     if operator == "=":
         return left == right
     if operator == "<>":

@@ -1,4 +1,4 @@
-"""WHERE: total predicates over declared columns, in SQL's three-valued logic."""
+"""Conditions on rows: total predicates over declared columns, in SQL's three-valued logic."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from discreet.errors import UnsupportedQuery
-from discreet.sql.nodes import Compare, Comparison, Const, In, IsNull, Logic, Not, Predicate, Ref
+from discreet.sql.facts import facts
 from discreet.sql.refuse import extra_arguments, refuse, unsupported
+from discreet.sql.rows import Compare, Comparison, Const, In, IsNull, Like, Logic, Not, Predicate, Ref, Row
 from discreet.sql.scope import Scope
 
 OPERATORS: dict[str, Comparison] = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
@@ -30,12 +31,12 @@ def predicate(node: Any, scope: Scope, depth: int = 0) -> Predicate:
         return Not(predicate(node.this, scope, depth + 1))
     read = READERS.get(type(node).__name__)
     if read is not None:
-        return read(node, scope)
+        return read(node, scope, depth + 1)
     if isinstance(node, exp.Column):
-        name = scope.column(node)
-        if scope.domain[name].type != "boolean":
-            raise unsupported(f"the column {name} as a condition", f"Compare it: {name} = …")
-        return Compare("=", Ref(name), Const(True))
+        found = scope.column(node)
+        if scope.columns[found].type != "boolean":
+            raise unsupported(f"the column {found} as a condition", f"Compare it: {found} = …")
+        return Compare("=", found, Const(True))
     if isinstance(node, exp.Boolean | exp.Literal):
         raise unsupported("a constant as a condition", "Remove it, or compare a column with it.")
     raise _operand(node)
@@ -55,59 +56,73 @@ def flat(node: Any) -> list[Any]:
     return terms
 
 
-def _compare(node: Any, scope: Scope) -> Compare:
+def _compare(node: Any, scope: Scope, depth: int) -> Compare:
     operator = OPERATORS[type(node).__name__]
     left, right = bare(node.left), bare(node.right)
-    first, second = _is_column(left), _is_column(right)
-    if first and second:
-        a, b = scope.column(left), scope.column(right)
-        if _family(a, scope) != _family(b, scope):
-            raise UnsupportedQuery(
-                f"{a} is declared as {scope.domain[a].type} and {b} as {scope.domain[b].type}: they do not compare.",
-                remedy="Compare columns of the same kind.",
-            )
-        return Compare(operator, Ref(a), Ref(b))
-    if first:
-        name = scope.column(left)
-        return Compare(operator, Ref(name), scope.literal(right, name))
-    if second:
-        name = scope.column(right)
-        return Compare(FLIPPED[operator], Ref(name), scope.literal(left, name))
     if is_literal(left) and is_literal(right):
         raise unsupported("a comparison of two literals", "Remove it, or compare a column.")
-    raise _operand(right if is_literal(left) else left)
+    if is_literal(left):
+        left, right, operator = right, left, FLIPPED[operator]
+    value = _value(left, scope, depth)
+    kind = facts(value, scope.columns).type
+    if is_literal(right):
+        return Compare(operator, value, scope.literal(right, kind, _label(value)))
+    other = _value(right, scope, depth)
+    second = facts(other, scope.columns).type
+    if _family(kind) != _family(second):
+        raise UnsupportedQuery(
+            f"{value} is declared as {kind} and {other} as {second}: they do not compare.",
+            remedy="Compare columns of the same kind.",
+        )
+    return Compare(operator, value, other)
 
 
-def _between(node: Any, scope: Scope) -> Logic:
+def _between(node: Any, scope: Scope, depth: int) -> Logic:
     if node.args.get("symmetric"):
         raise unsupported("BETWEEN SYMMETRIC", "Write the smaller bound first.")
-    name = _column(node.this, scope)
-    low, high = scope.literal(bare(node.args["low"]), name), scope.literal(bare(node.args["high"]), name)
-    return Logic("AND", (Compare(">=", Ref(name), low), Compare("<=", Ref(name), high)))
+    value = _value(node.this, scope, depth)
+    kind = facts(value, scope.columns).type
+    low, high = (scope.literal(bare(node.args[side]), kind, _label(value)) for side in ("low", "high"))
+    return Logic("AND", (Compare(">=", value, low), Compare("<=", value, high)))
 
 
-def _in(node: Any, scope: Scope) -> In:
+def _in(node: Any, scope: Scope, depth: int) -> In:
     refusal = extra_arguments(node, {"this", "expressions"})
     if node.args.get("query") is not None:
-        raise unsupported("a subquery", "Write the values as literals: IN (1, 2, 3).")
+        raise unsupported("a subquery in IN", "Write the values as literals, IN (1, 2, 3), or join the other table.")
     if refusal is not None:
         raise refusal
-    name = _column(node.this, scope)
-    values = dict.fromkeys(scope.literal(bare(item), name) for item in node.expressions)
+    value = _value(node.this, scope, depth)
+    kind = facts(value, scope.columns).type
+    values = dict.fromkeys(scope.literal(bare(item), kind, _label(value)) for item in node.expressions)
     if not values:
         raise unsupported("an empty IN ()", "Name at least one value.")
-    return In(Ref(name), tuple(values))
+    return In(value, tuple(values))
 
 
-def _is(node: Any, scope: Scope) -> Predicate:
+def _is(node: Any, scope: Scope, depth: int) -> Predicate:
     from sqlglot import exp
 
-    name = _column(node.this, scope)
+    value = _value(node.this, scope, depth)
     if isinstance(node.expression, exp.Null):
-        return IsNull(Ref(name))
+        return IsNull(value)
     if isinstance(node.expression, exp.Boolean):
-        raise unsupported("IS TRUE and IS FALSE", f"Write {name} = TRUE or {name} = FALSE.")
+        raise unsupported("IS TRUE and IS FALSE", f"Write {value} = TRUE or {value} = FALSE.")
     raise refuse(node.expression)
+
+
+def _like(node: Any, scope: Scope, depth: int) -> Like:
+    from sqlglot import exp
+
+    refusal = extra_arguments(node, {"this", "expression"})
+    if refusal is not None:
+        raise refusal
+    value, pattern = _value(node.this, scope, depth), bare(node.expression)
+    if facts(value, scope.columns).type != "text":
+        raise unsupported(f"LIKE on {value}, which is no text", "Compare it with =, < or >.")
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string or "\\" in pattern.name:
+        raise unsupported("LIKE with anything but a plain text", "Write LIKE 'abc%'; a backslash has no meaning here.")
+    return Like(value, pattern.name)
 
 
 def bare(node: Any) -> Any:
@@ -124,15 +139,24 @@ def is_literal(node: Any) -> bool:
     return type(node).__name__ in ("Literal", "Boolean")
 
 
-def _is_column(node: Any) -> bool:
-    return type(node).__name__ == "Column"
+def _value(node: Any, scope: Scope, depth: int) -> Row:
+    """Read one side of a condition."""
+    from discreet.sql.expressions import row  # a value may hold conditions, and a condition values
 
-
-def _column(node: Any, scope: Scope) -> str:
     node = bare(node)
-    if not _is_column(node):
+    if isinstance(node, _aggregates()) or is_literal(node):
         raise _operand(node)
-    return scope.column(node)
+    return row(node, scope, depth)
+
+
+def _aggregates() -> type:
+    from sqlglot import exp
+
+    return cast(type, exp.AggFunc)
+
+
+def _label(value: Row) -> str:
+    return f"column {value.name!r}" if isinstance(value, Ref) else str(value)
 
 
 def _operand(node: Any) -> UnsupportedQuery:
@@ -143,14 +167,14 @@ def _operand(node: Any) -> UnsupportedQuery:
     return refuse(node)
 
 
-def _family(name: str, scope: Scope) -> str:
-    kind = scope.domain[name].type
-    return "number" if kind in ("integer", "float") else cast(str, kind)
+def _family(kind: str) -> str:
+    return "number" if kind in ("integer", "float") else kind
 
 
-READERS: dict[str, Callable[[Any, Scope], Predicate]] = {
+READERS: dict[str, Callable[[Any, Scope, int], Predicate]] = {
     **dict.fromkeys(OPERATORS, _compare),
     "Between": _between,
     "In": _in,
     "Is": _is,
+    "Like": _like,
 }

@@ -7,9 +7,13 @@ from typing import Any, Literal
 
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.sql import nodes
+from discreet.sql.aggregates import aggregate
+from discreet.sql.expressions import row
+from discreet.sql.facts import facts
 from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Conditions, Expression, Number, Output, Released
 from discreet.sql.predicates import FLIPPED, OPERATORS, bare, flat, is_literal
-from discreet.sql.refuse import CLAMPED, PLAIN, bounds_example, extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.refuse import CLAMPED, extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.rows import Comparison, Ref, Row
 from discreet.sql.scope import Scope, number
 
 ARITHMETIC: dict[str, nodes.Operator] = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
@@ -18,7 +22,7 @@ MAX_NAME = 200
 SUFFIXES = ("_se", "_low", "_high")
 
 
-def output(node: Any, scope: Scope, keys: tuple[str, ...]) -> Output:
+def output(node: Any, scope: Scope, keys: tuple[Row, ...]) -> Output:
     """Read one item of the SELECT list."""
     from sqlglot import exp
 
@@ -32,90 +36,44 @@ def output(node: Any, scope: Scope, keys: tuple[str, ...]) -> Output:
             remedy = "Choose a shorter name." if alias else "Give a name after AS."
             raise InvalidInput(f"an alias has 1 to {MAX_NAME} characters.", remedy=remedy)
     node = bare(node)
+    place = _place(node, scope, keys)
+    if place is not None:
+        key = keys[place]
+        if alias is None and not isinstance(key, Ref):
+            raise UnsupportedQuery(f"a key in SELECT needs a name: {str(key)[:80]}.", remedy="Add AS and a name.")
+        return Output(alias or (key.name if isinstance(key, Ref) else ""), key=place)
     if isinstance(node, exp.Column):
         if isinstance(node.this, exp.Star):
             raise refuse(node.this)
-        name = scope.column(node)
-        if name not in keys:
-            raise UnsupportedQuery(
-                f"the column {name} stands in SELECT by itself, which would release its private values.",
-                remedy=f"Add {name} to GROUP BY (it needs declared keys), or wrap it in COUNT, SUM or AVG.",
-            )
-        return Output(alias or name, key=name)
+        column = scope.column(node)
+        raise UnsupportedQuery(
+            f"the column {column} stands in SELECT by itself, which would release its private values.",
+            remedy=f"Add {column} to GROUP BY, or wrap it in an aggregate such as COUNT, SUM or AVG.",
+        )
     expression = _expression(node, lambda item: aggregate(item, scope))
-    if not nodes.aggregates(expression):
+    found = nodes.aggregates(expression)
+    if not found:
         raise unsupported("a constant in SELECT", "Remove it; " + CLAMPED)
-    if alias is None and not isinstance(expression, Aggregate):
+    if not isinstance(expression, Aggregate) and any(item.function == "MODE" for item in found):
+        raise unsupported("arithmetic on MODE", "Release it by itself.")
+    name = expression.default_name if isinstance(expression, Aggregate) else None
+    if alias is None and name is None:
         raise UnsupportedQuery(
-            f"arithmetic in SELECT needs a name: {str(expression)[:80]}.", remedy="Add AS and a name."
+            f"an expression in SELECT needs a name: {str(expression)[:80]}.", remedy="Add AS and a name."
         )
-    return Output(alias or _default(expression), expression=expression)
+    return Output(alias or str(name), expression=expression)
 
 
-def _default(expression: Expression) -> str:
-    assert isinstance(expression, Aggregate)
-    return expression.default_name
-
-
-def aggregate(node: Any, scope: Scope) -> Aggregate:
-    """Read COUNT(*), COUNT(column), SUM(column) or AVG(column) over a bare declared column."""
+def _place(node: Any, scope: Scope, keys: tuple[Row, ...]) -> int | None:
+    """Return the place in GROUP BY of an item of the SELECT list, if it is a key."""
     from sqlglot import exp
 
-    function: nodes.Function
-    if isinstance(node, exp.Count):
-        function = "COUNT"
-    elif isinstance(node, exp.Sum):
-        function = "SUM"
-    elif isinstance(node, exp.Avg):
-        function = "AVG"
-    else:
-        raise _not_aggregate(node)
-    refusal = extra_arguments(node, {"this", "big_int"})
-    if refusal is not None:
-        raise unsupported(f"{function} of several arguments", f"{function} takes one column.")
-    inner = bare(node.this) if node.this is not None else None
-    if function == "COUNT" and (inner is None or isinstance(inner, exp.Star)):
-        if inner is not None and (refusal := extra_arguments(inner, set())) is not None:
-            raise refusal
-        return Aggregate("COUNT", None)
-    if isinstance(inner, exp.Distinct):
-        raise unsupported(f"{function}(DISTINCT …)", f"{function} over all rows is what can be answered.")
-    if not isinstance(inner, exp.Column):
-        raise _argument(function, inner)
-    name = scope.column(inner)
-    if function != "COUNT" and not scope.domain[name].bounded:
-        raise UnsupportedQuery(
-            f"{function}({name}) needs public bounds, and the domain declares none.",
-            remedy=f"Declare them: {bounds_example(name)}. Values beyond are clamped. Never read them off the data.",
-        )
-    return Aggregate(function, name)
-
-
-def _not_aggregate(node: Any) -> UnsupportedQuery:
-    from sqlglot import exp
-
-    if isinstance(node, exp.Column):
-        return unsupported(f"the column {str(node.name)[:80]} outside of an aggregate", CLAMPED)
-    if isinstance(node, exp.Literal):
-        return unsupported("text in arithmetic", "Use numbers.")
-    return refuse(node)
-
-
-def _argument(function: str, inner: Any) -> UnsupportedQuery:
-    """Name what stands inside an aggregate."""
-    from sqlglot import exp
-
-    if inner is None or isinstance(inner, exp.Star):
-        return unsupported(f"{function}(*)", f"Name the column: {function}(column).")
-    if isinstance(inner, exp.Literal):
-        return unsupported(f"{function} of a constant", "Write COUNT(*) to count rows.")
-    if isinstance(inner, exp.Order):
-        return unsupported("ORDER BY inside an aggregate", "Remove it: the order of rows does not matter.")
-    if isinstance(inner, exp.Select | exp.Subquery | exp.Window | exp.Placeholder | exp.Parameter):
-        return refuse(inner)
-    if isinstance(inner, exp.AggFunc):
-        return unsupported("an aggregate inside an aggregate", "Ask for the inner one, and go on from its release.")
-    return unsupported(f"an expression inside {function}", PLAIN)
+    if not keys or isinstance(node, exp.AggFunc) or node.find(exp.AggFunc) is not None or node.find(exp.Star):
+        return None
+    if isinstance(node, exp.Column) or node.find(exp.Column) is not None:
+        found = row(node, scope)
+        return keys.index(found) if found in keys else None
+    return None
 
 
 def _expression(node: Any, leaf: Any, depth: int = 0) -> Expression:
@@ -142,24 +100,23 @@ class Reader:
     """Reads HAVING and ORDER BY: only what the SELECT list releases may appear there."""
 
     scope: Scope
-    keys: tuple[str, ...]
+    keys: tuple[Row, ...]
     outputs: tuple[Output, ...]
 
     def _leaf(self, node: Any) -> Expression:
         from sqlglot import exp
 
+        if isinstance(node, exp.Column) and not node.table and (found := self._released(str(node.name))) is not None:
+            return found
+        place = _place(node, self.scope, self.keys)
+        for item in self.outputs:
+            if place is not None and item.key == place:
+                return Released(item.name)
         if isinstance(node, exp.Column):
-            if not node.table and (found := self._released(str(node.name))) is not None:
-                return found
-            name = self.scope.column(node)
-            for item in self.outputs:
-                if item.key == name:
-                    return Released(item.name)
             raise unsupported(
-                f"{name} in HAVING or ORDER BY", "Only columns of the SELECT list may stand there: they are released."
+                f"{self.scope.column(node)} in HAVING or ORDER BY",
+                "Only columns of the SELECT list may stand there: they are released.",
             )
-        if isinstance(node, exp.AggFunc) and not isinstance(node, exp.Count | exp.Sum | exp.Avg):
-            raise refuse(node)
         wanted = aggregate(node, self.scope)
         released = {part for item in self.outputs if item.expression for part in nodes.aggregates(item.expression)}
         if wanted not in released:
@@ -172,6 +129,8 @@ class Reader:
     def _released(self, name: str) -> Released | None:
         """Return the column of the answer with this name; an aggregate c also brings c_se, c_low and c_high."""
         for item in self.outputs:
+            if isinstance(item.expression, Aggregate) and item.expression.function == "MODE":
+                continue  # no number to compare or sort by
             for suffix in ("", *SUFFIXES) if item.expression is not None else ("",):
                 if (item.name + suffix).lower() == name.lower():
                     return Released(item.name + suffix)
@@ -189,7 +148,7 @@ class Reader:
             self._check_numbers(expression.right)
         if isinstance(expression, Released):
             for item in self.outputs:
-                if item.name == expression.name and item.key and self.scope.domain[item.key].type != "integer":
+                if item.name == expression.name and item.key is not None and self._type(item) != "integer":
                     raise unsupported(
                         f"arithmetic on the key {item.name}", "Order by it, or compare it with a literal."
                     )
@@ -213,11 +172,11 @@ class Reader:
             return Conditions("AND", (self._condition(">=", value, low), self._condition("<=", value, high)))
         raise refuse(node)
 
-    def _condition(self, operator: nodes.Comparison, left: Any, right: Any) -> Condition:
+    def _condition(self, operator: Comparison, left: Any, right: Any) -> Condition:
         for one, other, sign in ((left, right, operator), (right, left, FLIPPED[operator])):
             key = self._key(one)
-            if key is not None and (is_literal(other) or self.scope.domain[str(key.key)].type != "integer"):
-                return Condition(sign, Released(key.name), self.scope.literal(other, str(key.key)))
+            if key is not None and (is_literal(other) or self._type(key) != "integer"):
+                return Condition(sign, Released(key.name), self.scope.literal(other, self._type(key), key.name))
         return Condition(operator, self._numbers(left), self._numbers(right))
 
     def _key(self, node: Any) -> Output | None:
@@ -229,6 +188,10 @@ class Reader:
                 if isinstance(leaf, Released) and item.name == leaf.name and item.key is not None:
                     return item
         return None
+
+    def _type(self, item: Output) -> str:
+        assert item.key is not None
+        return facts(self.keys[item.key], self.scope.columns).type
 
     def order(self, clause: Any) -> tuple[nodes.Sort, ...]:
         """Read ORDER BY over released values and keys."""

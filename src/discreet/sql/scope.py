@@ -1,30 +1,39 @@
-"""Names and literals: which declared column a name means, which typed value a literal is."""
+"""Names and literals: which column a name means, which typed value a literal is."""
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from discreet.domains import Domain
 from discreet.errors import InvalidInput, UnsupportedQuery
-from discreet.sql.nodes import Const
+from discreet.sql.facts import Facts
 from discreet.sql.refuse import extra_arguments, refuse
+from discreet.sql.rows import Const, Ref
 
 INT64 = 2**63
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """What the names of one query may mean."""
+    """What the names of one SELECT may mean.
 
-    table: str
-    domain: Domain
-    aliases: set[str] = field(default_factory=set)
+    Args:
+        columns: The columns of its FROM, with their facts.
+        labels: The tables of its FROM, by the names (in lower case) that they go by.
+        people: The columns that are a person's.
+        source: What its FROM is, in words.
+    """
 
-    def column(self, node: Any) -> str:
-        """Return the declared name of a column; unquoted or not, case does not matter, as in DuckDB."""
+    columns: Mapping[Ref, Facts]
+    labels: Mapping[str, str]
+    people: frozenset[Ref] = frozenset()
+    source: str = ""
+
+    def column(self, node: Any) -> Ref:
+        """Return the column that a name means; unquoted or not, case does not matter, as in DuckDB."""
         from sqlglot import exp
 
         if not isinstance(node.this, exp.Identifier):
@@ -32,75 +41,94 @@ class Scope:
         refusal = extra_arguments(node, {"this", "table"})
         if refusal is not None:
             raise refusal
-        if node.table and node.table.lower() not in self.aliases:
-            raise UnsupportedQuery(f"{node.table!r} names no table of this query.", remedy=f"Write FROM {self.table}.")
-        return self.named(node.name)
+        label = None
+        if node.table:
+            label = self.labels.get(node.table.lower())
+            if label is None:
+                raise UnsupportedQuery(
+                    f"{node.table!r} names no table of this query.", remedy=f"Write FROM {self.source}."
+                )
+        return self.named(node.name, label)
 
-    def named(self, name: str) -> str:
-        """Return the declared column of this name."""
-        found = [item for item in self.domain if item.lower() == name.lower()]
+    def named(self, name: str, label: str | None = None) -> Ref:
+        """Return the column of this name, in the table of this label if one is given."""
+        found = [item for item in self.columns if item.name.lower() == name.lower() and label in (None, item.table)]
         if len(found) == 1:
             return found[0]
-        if len(found) > 1:
+        if len({item.table for item in found}) > 1:
             raise UnsupportedQuery(
-                f"{name!r} could be any of the columns {', '.join(found)}: SQL does not tell cases apart.",
+                f"{name!r} could be any of the columns {', '.join(map(str, found))}.",
+                remedy="Write the table's name before it.",
+            )
+        if found:
+            raise UnsupportedQuery(
+                f"{name!r} could be any of the columns {', '.join(item.name for item in found)}: "
+                "SQL does not tell cases apart.",
                 remedy="Rename one of them in the table and the domain.",
             )
-        known = ", ".join(list(self.domain)[:20])
+        known = ", ".join(dict.fromkeys(item.name for item in list(self.columns)[:20]))
         raise UnsupportedQuery(
-            f"the column {name!r} is not declared in the domain of {self.table!r}.",
+            f"the column {name!r} is not declared in the domain of {self.source!r}.",
             remedy=f"Declare it, or use one of: {known}.",
         )
 
-    def literal(self, node: Any, column: str) -> Const:
-        """Return a literal as a value of the column's declared type."""
+    def literal(self, node: Any, kind: str, label: str) -> Const:
+        """Return a literal as a value of a type.
+
+        Args:
+            node: The literal.
+            kind: The type that it is compared with.
+            label: What has that type, for messages.
+        """
         from sqlglot import exp
 
-        kind = self.domain[column].type
         negative = isinstance(node, exp.Neg)
         inner = node.this if negative else node
         if isinstance(inner, exp.Cast) and not negative:
-            return self._date_cast(inner, column)
+            return self._date_cast(inner, kind, label)
         if isinstance(inner, exp.Boolean) and not negative:
             if kind != "boolean":
-                raise _mismatch(column, kind, "a truth value")
+                raise _mismatch(label, kind, "a truth value")
             return Const(bool(inner.this))
         if not isinstance(inner, exp.Literal) or (negative and inner.is_string):
             raise refuse(inner)
         if inner.is_string:
-            return Const(self._text(inner.name, column, kind))
+            return Const(self._text(inner.name, kind, label))
         value = number(inner.name)
         if kind not in ("integer", "float"):
-            raise _mismatch(column, kind, "a number")
+            raise _mismatch(label, kind, "a number")
         value = -value if negative else value
         if value == value.to_integral_value() and abs(value) < INT64:
             return Const(int(value))
         if kind == "integer" and abs(value) >= INT64:
             raise InvalidInput(
-                f"{inner.name[:40]} is beyond the 64-bit whole numbers of column {column!r}.",
+                f"{inner.name[:40]} is beyond the 64-bit whole numbers of {label}.",
                 remedy="Use a smaller number.",
             )
         return Const(value.normalize())
 
-    def _date_cast(self, node: Any, column: str) -> Const:
+    def _date_cast(self, node: Any, kind: str, label: str) -> Const:
         from sqlglot import exp
 
         inner = node.this
         if not (node.to.is_type("date") and isinstance(inner, exp.Literal) and inner.is_string):
             raise refuse(node)
-        return Const(self._text(inner.name, column, self.domain[column].type, dated=True))
+        return Const(self._text(inner.name, kind, label, dated=True))
 
-    def _text(self, text: str, column: str, kind: str, *, dated: bool = False) -> str | datetime.date:
+    def _text(self, text: str, kind: str, label: str, *, dated: bool = False) -> str | datetime.date:
         if kind == "date":
-            try:
-                return datetime.date.fromisoformat(text)
-            except ValueError:
-                raise InvalidInput(
-                    f"{text[:40]!r} is no date; column {column!r} is one.", remedy="Write it as '2024-12-31'."
-                ) from None
+            return date(text, label)
         if kind != "text" or dated:
-            raise _mismatch(column, kind, "a date" if dated else "text")
+            raise _mismatch(label, kind, "a date" if dated else "text")
         return text
+
+
+def date(text: str, label: str) -> datetime.date:
+    """Return a date as it is written."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{text[:40]!r} is no date; {label} is one.", remedy="Write it as '2024-12-31'.") from None
 
 
 def number(text: str) -> Decimal:
@@ -114,9 +142,9 @@ def number(text: str) -> Decimal:
     return value
 
 
-def _mismatch(column: str, kind: str, got: str) -> InvalidInput:
+def _mismatch(label: str, kind: str, got: str) -> InvalidInput:
     example = {"integer": "5", "float": "0.5", "text": "'A'", "boolean": "TRUE", "date": "'2024-12-31'"}[kind]
     return InvalidInput(
-        f"column {column!r} is declared as {kind} and is compared with {got}.",
+        f"{label} is declared as {kind} and is compared with {got}.",
         remedy=f"Write a literal of its type, like {example}.",
     )

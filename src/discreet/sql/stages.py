@@ -1,362 +1,475 @@
-"""From our nodes to one engine query that clamps, rounds, bounds and sums integers.
+"""From a question to engine queries that clamp, round, bound and sum integers.
 
-Built as sqlglot expressions from our nodes alone; no text of the analyst passes. The query is
-total: each declared column is read with TRY_CAST (unreadable, NaN and infinite values are NULL),
-and every step is defined for every input, so that no row can make it fail.
+Built as sqlglot expressions from our nodes alone; no text of the analyst passes. Each query is
+total: every step is defined for every input, so that no row can make it fail.
+
+    typed     the columns of the question's relation, each as its declared type, and the person
+    kept      the rows that count: a person, a group, the WHERE; values in whole grid steps
+    person    per person and group: rows, readable values, sums
+    bounded   at most K groups of each person, counts and sums as of at most R rows
+    total     per group: exact integers, which leave the engine in two halves
 """
 
 from __future__ import annotations
 
-import datetime
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from discreet.domains import Column, Domain, Key
-from discreet.sql import reading
-from discreet.sql.bound import Bounds, Primitive, grid
-from discreet.sql.build import aliased, case, cast, chained, double, engine_type, integer, missing, name_of, select
-from discreet.sql.nodes import Compare, Const, In, IsNull, Logic, Not, Predicate, Ref
+from discreet.domains import Key
+from discreet.sql.bound import Bounds, Primitive
+from discreet.sql.build import aliased, case, conjunction, integer, missing, name_of, select, subquery
+from discreet.sql.dialect import SPLIT, Dialect
+from discreet.sql.drawn import Drawn
+from discreet.sql.facts import Facts
+from discreet.sql.relations import Catalog, Inner, Join, PerPerson, Project, Relation, Scan, Union, columns, private
+from discreet.sql.relations import Filter as Filtered
+from discreet.sql.rows import Predicate, Ref, Row, refs
+from discreet.sql.rowsql import Rows
 from discreet.units import PrivacyUnit
 
-SPLIT = 2**32  # 128-bit sums leave the engine as two 64-bit halves
+__all__ = ["SPLIT", "Group", "Question", "Writer", "salt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One part of a GROUP BY.
+
+    Args:
+        name: What the query calls it.
+        row: What is grouped by.
+        values: The groups answered for, in order; None: those that a private selection finds.
+    """
+
+    name: str
+    row: Row
+    values: tuple[Key, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the engine computes: exact integers per declared group.
+    """What the engine computes: exact integers per group.
 
     Args:
-        domain: Declared columns.
+        relation: Where the rows come from.
+        catalog: The declared tables.
         unit: Who is protected.
         bounds: What one unit may touch.
-        keys: Columns to group by.
+        groups: What to group by.
         primitives: What to compute.
+        drawn: What to draw from histograms.
         where: Which rows.
         salt: Public number that decides which groups of a person are kept.
-        columns: Every column the query reads. Worked out, as are the next two.
-        summed: Columns whose clamped values are summed.
-        counted: Columns whose readable values are counted (all that are summed are).
+        columns: The facts of the relation's columns. Worked out, as are the next two.
+        counted: The values that are counted or summed.
+        summed: Those of them that are summed.
     """
 
-    domain: Domain
+    relation: Relation
+    catalog: Catalog
     unit: PrivacyUnit
     bounds: Bounds
-    keys: tuple[str, ...]
+    groups: tuple[Group, ...]
     primitives: tuple[Primitive, ...]
+    drawn: tuple[Drawn, ...]
     where: Predicate | None
     salt: int
-    columns: tuple[str, ...] = field(init=False)
-    summed: tuple[str, ...] = field(init=False)
-    counted: tuple[str, ...] = field(init=False)
+    columns: Mapping[Ref, Facts] = field(init=False)
+    counted: tuple[Row, ...] = field(init=False)
+    summed: tuple[Row, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        named = [(item.column, item.kind) for item in self.primitives if item.column is not None]
-        summed = dict.fromkeys(name for name, kind in named if kind in ("sum", "centred"))
-        counted = dict.fromkeys(name for name, _ in named)
-        columns = dict.fromkeys((*self.persons, *self.keys, *counted, *_columns(self.where)))
-        for name, value in (("summed", summed), ("counted", counted), ("columns", columns)):
-            object.__setattr__(self, name, tuple(value))
+        linear = [item for item in self.primitives if item.kind in ("values", "sum", "centred")]
+        counted = dict.fromkeys(item.of for item in linear if item.of is not None)
+        summed = dict.fromkeys(item.of for item in linear if item.kind != "values" and item.of is not None)
+        object.__setattr__(self, "columns", columns(self.relation, self.catalog))
+        object.__setattr__(self, "counted", tuple(counted))
+        object.__setattr__(self, "summed", tuple(summed))
 
     @property
-    def persons(self) -> tuple[str, ...]:
-        """The columns that identify one privacy unit."""
-        return tuple(item for item in (self.unit.column, self.unit.per) if item) if self.unit.enforced else ()
+    def persons(self) -> int:
+        """How many columns identify one privacy unit; 0 where one row is one."""
+        return len([item for item in (self.unit.column, self.unit.per) if item]) if self.unit.enforced else 0
 
     @property
-    def rows_counted(self) -> bool:
-        """Whether rows are counted, whatever they hold."""
-        return any(item.kind == "rows" for item in self.primitives)
+    def looked(self) -> list[tuple[Row, bool]]:
+        """The values whose histograms or numbers are asked for, and whether they are taken in steps."""
+        distinct = [(item.of, False) for item in self.primitives if item.kind == "distinct" and item.of is not None]
+        drawn = [(item.value, item.aggregates[0].function != "MODE") for item in self.drawn]
+        return list(dict.fromkeys(distinct + drawn))
 
     @property
-    def person_names(self) -> list[str]:
-        """The engine's names of the person's columns."""
-        return [f"u{i}" for i in range(len(self.persons))]
+    def unknown(self) -> bool:
+        """Whether a private selection finds the groups."""
+        return any(item.values is None for item in self.groups)
 
     @property
-    def key_names(self) -> list[str]:
-        """The engine's names of the keys."""
-        return [f"k{i}" for i in range(len(self.keys))]
+    def alone(self) -> bool:
+        """Whether one query answers everything."""
+        return not (self.unknown or self.drawn or self.counts("distinct"))
+
+    @property
+    def wanted(self) -> list[Ref]:
+        """The columns of the relation that are read."""
+        rows: list[Row | Predicate] = [item.row for item in self.groups]
+        rows += [item.of for item in self.primitives if item.of is not None]
+        rows += [item.value for item in self.drawn]
+        rows += [self.where] if self.where is not None else []
+        return list(dict.fromkeys(ref for row in rows for ref in refs(row)))
+
+    def counts(self, kind: str) -> bool:
+        """Return whether any primitive is of a kind."""
+        return any(item.kind == kind for item in self.primitives)
 
 
-def engine_query(question: Question, source: Any) -> Any:
-    """Return the query over `source` (a sqlglot table) as a sqlglot expression.
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes the engine queries of a question.
 
-    Its columns: k0, k1, … the keys; h0, l0, h1, l1, … the halves of each primitive.
+    Args:
+        question: The question.
+        dialect: The engine's spelling.
+        tables: What the engine calls each declared table.
     """
+
+    question: Question
+    dialect: Dialect
+    tables: Mapping[str, str]
+
+    def over_cells(self) -> Writer:
+        """Return the writer of the same question by the numbers of the groups that a selection found.
+
+        Nobody knows how many there will be: a person is in at most K of them, and those are chosen.
+        """
+        bounds = replace(self.question.bounds, sampled=True)
+        group = Group("cell", Ref("cell"), None)
+        return replace(self, question=replace(self.question, groups=(group,), bounds=bounds))
+
+    # ----------------------------------------------------------------------------------- relations
+
+    def relation(self, node: Relation, wanted: Sequence[Ref]) -> Any:
+        """Return a SELECT of the persons u0, … and the columns `wanted`, as c0, c1, …, of a relation."""
+        if isinstance(node, Scan):
+            return self._scan(node, wanted)
+        if isinstance(node, Join):
+            return self._join(node, wanted)
+        if isinstance(node, Union):
+            return self._union(node, wanted)
+        below = columns(node.relation, self.question.catalog)
+        if isinstance(node, Filtered):
+            inner = list(dict.fromkeys([*wanted, *refs(node.where)]))
+            rows = self._rows(below, inner)
+            chosen = [aliased(name_of(rows.names[ref]), f"c{i}") for i, ref in enumerate(wanted)]
+            source = subquery(self.relation(node.relation, inner), "f")
+            return select([*self._people(node), *chosen] or [_one()], source, where=[rows.predicate(node.where)])
+        if isinstance(node, Project):
+            named = {Ref(name, node.alias): row for name, row in node.columns}
+            inner = list(dict.fromkeys(ref for name in wanted for ref in refs(named[name])))
+            rows = self._rows(below, inner)
+            chosen = [aliased(rows.column(named[name]), f"c{i}") for i, name in enumerate(wanted)]
+            source = subquery(self.relation(node.relation, inner), "p")
+            return select([*self._people(node), *chosen] or [_one()], source)
+        return self._per_person(node, wanted, below)
+
+    def _rows(self, below: Mapping[Ref, Facts], wanted: Sequence[Ref]) -> Rows:
+        return Rows(self.dialect, below, {ref: f"c{i}" for i, ref in enumerate(wanted)})
+
+    def _people(self, node: Relation, table: str = "") -> list[Any]:
+        """Return the columns that say whose a row is; none of a public relation."""
+        if not private(node, self.question.catalog):
+            return []
+        return [aliased(_of(f"u{i}", table), f"u{i}") for i in range(self.question.persons)]
+
+    def _scan(self, node: Scan, wanted: Sequence[Ref], extra: str = "") -> Any:
+        """Return the declared columns of a table; `extra` is one more, as x."""
+        from sqlglot import exp
+
+        known, table = self.question.catalog[node.table], self.tables[node.table]
+
+        def read(name: str, *, person: bool = False) -> Any:
+            return self.dialect.read(name, known.domain[name], table, person=person)
+
+        own = known.persons if self.question.persons else ()
+        chosen = [aliased(read(name, person=True), f"u{i}") for i, name in enumerate(own)]
+        # A person's column is read in one way wherever it stands: else 1.2 might be grouped as 1.
+        chosen += [aliased(read(ref.name, person=ref.name in own), f"c{i}") for i, ref in enumerate(wanted)]
+        if extra:
+            chosen.append(aliased(read(extra), "x"))
+        source = exp.Table(this=exp.to_identifier(table, quoted=True))
+        if known.link is None:
+            return select(chosen or [_one()], source)
+        chosen.append(aliased(read(known.link.column), "k"))
+        parent = self._scan(Scan(known.link.table), (), known.link.key)
+        passed = [*(f"c{i}" for i in range(len(wanted))), *(["x"] if extra else [])]
+        names = [aliased(_of(f"u{i}", "r"), f"u{i}") for i in range(self.question.persons)]
+        names += [aliased(_of(name, "l"), name) for name in passed]
+        on = exp.EQ(this=_of("k", "l"), expression=_of("x", "r"))
+        joined = exp.Join(this=subquery(parent, "r"), on=on)
+        return select(names, subquery(select(chosen, source), "l"), joins=[joined])
+
+    def _join(self, node: Join, wanted: Sequence[Ref]) -> Any:
+        """Return the rows of both sides that belong together: of one person, whatever the query says."""
+        from sqlglot import exp
+
+        catalog = self.question.catalog
+        sides, inner = (node.left, node.right), []
+        for side, place in ((node.left, 0), (node.right, 1)):
+            here = columns(side, catalog)
+            needed = [ref for ref in wanted if ref in here] + [pair[place] for pair in node.on]
+            inner.append(list(dict.fromkeys(needed)))
+        found = {ref: (f"c{i}", name) for name, refs_ in zip("lr", inner, strict=True) for i, ref in enumerate(refs_)}
+        conditions: list[Any] = [
+            exp.EQ(this=_of(*found[left]), expression=_of(*found[right])) for left, right in node.on
+        ]
+        if all(private(side, catalog) for side in sides):
+            conditions += [
+                exp.EQ(this=_of(f"u{i}", "l"), expression=_of(f"u{i}", "r")) for i in range(self.question.persons)
+            ]
+        owner = "l" if private(node.left, catalog) else "r"
+        chosen = [*self._people(node, owner), *(aliased(_of(*found[ref]), f"c{i}") for i, ref in enumerate(wanted))]
+        join = exp.Join(this=subquery(self.relation(node.right, inner[1]), "r"), on=conjunction(conditions))
+        if node.outer:
+            join.set("side", "LEFT")
+        return select(chosen or [_one()], subquery(self.relation(node.left, inner[0]), "l"), joins=[join])
+
+    def _union(self, node: Union, wanted: Sequence[Ref]) -> Any:
+        from sqlglot import exp
+
+        names = [ref.name for ref in columns(node, self.question.catalog)]
+        places = [names.index(ref.name) for ref in wanted]
+        parts = []
+        for part in node.parts:
+            offered = list(columns(part, self.question.catalog))
+            parts.append(self.relation(part, [offered[place] for place in places]))
+        joined = parts[0]
+        for part in parts[1:]:
+            joined = exp.Union(this=joined, expression=part, distinct=False)
+        chosen = [*self._people(node), *(name_of(f"c{i}") for i in range(len(wanted)))]
+        return select(chosen or [_one()], subquery(joined, "a"))
+
+    def _per_person(self, node: PerPerson, wanted: Sequence[Ref], below: Mapping[Ref, Facts]) -> Any:
+        items = dict(node.aggregates)
+        arguments = [row for _, row in node.keys]
+        arguments += [item.argument for item in items.values() if item.argument is not None]
+        inner = list(dict.fromkeys(ref for row in arguments for ref in refs(row)))
+        rows = self._rows(below, inner)
+        keys = dict(node.keys)
+        chosen = []
+        for i, ref in enumerate(wanted):
+            value = self._inner(items[ref.name], rows) if ref.name in items else rows.column(keys[ref.name])
+            chosen.append(aliased(value, f"c{i}"))
+        group = [name_of(f"u{i}") for i in range(self.question.persons)]
+        group += [rows.column(row) for row in keys.values()]
+        source = subquery(self.relation(node.relation, inner), "g")
+        return select([*self._people(node), *chosen], source, group=group)
+
+    def _inner(self, item: Inner, rows: Rows) -> Any:
+        """Return an aggregate over the rows of one person, in 128-bit integers where it is a total."""
+        from sqlglot import exp
+
+        if item.function == "COUNT" and item.argument is None:
+            return self.dialect.cast(exp.Count(this=exp.Star(), big_int=True), "WIDE")
+        assert item.argument is not None
+        if item.function == "COUNT":
+            return self.dialect.cast(exp.Count(this=rows.column(item.argument), big_int=True), "WIDE")
+        if item.function == "COUNT DISTINCT":
+            distinct = exp.Distinct(expressions=[rows.column(item.argument)])
+            return self.dialect.cast(exp.Count(this=distinct, big_int=True), "WIDE")
+        value = rows.steps(item.argument)
+        if item.function in ("MIN", "MAX"):
+            return (exp.Min if item.function == "MIN" else exp.Max)(this=value)
+        total = exp.Sum(this=self.dialect.cast(value, "WIDE"))
+        if item.function == "SUM":
+            return total
+        count = exp.Count(this=value.copy(), big_int=True)
+        some = exp.GT(this=count, expression=integer(0))
+        mean = self.dialect.divided(total, self.dialect.cast(count.copy(), "WIDE"))
+        return self.dialect.cast(case((some, mean)), "BIGINT")
+
+    # ---------------------------------------------------------------------------------------- rows
+
+    def kept(self) -> Any:
+        """Return the rows that count: a person, a group, and the WHERE; values in grid steps."""
+        from sqlglot import exp
+
+        question = self.question
+        wanted = question.wanted
+        rows = self._rows(question.columns, wanted)
+        chosen: list[Any] = [name_of(f"u{i}") for i in range(question.persons)]
+        where: list[Any] = [exp.Not(this=missing(name_of(f"u{i}"))) for i in range(question.persons)]
+        for i, group in enumerate(question.groups):
+            value = rows.key(group.row)
+            where.append(exp.Paren(this=self._in_a_group(rows, group, value.copy())))
+            chosen.append(aliased(self._narrow_key(value, group), f"k{i}"))
+        for i, row in enumerate(question.counted):
+            value = rows.steps(row) if row in question.summed else rows.column(row)
+            chosen.append(aliased(value, f"v{i}"))
+        for i, (row, stepped) in enumerate(question.looked):
+            chosen.append(aliased(rows.steps(row) if stepped else rows.key(row), f"d{i}"))
+        if question.where is not None:
+            where.append(exp.Paren(this=rows.predicate(question.where)))
+        return select(chosen or [_one()], "typed", where=where)
+
+    def _in_a_group(self, rows: Rows, group: Group, value: Any) -> Any:
+        from sqlglot import exp
+
+        if group.values is None:
+            return exp.Not(this=missing(value))
+        return rows.declared(value, group.values)
+
+    def _narrow_key(self, value: Any, group: Group) -> Any:
+        """Return a key, integers as narrow as the declared ones allow: grouping and sorting get faster.
+
+        TRY_CAST, because the engine may narrow a row before it filters it.
+        """
+        numbers = [abs(key) for key in group.values or () if type(key) is int]
+        return self.dialect.attempt(value, self.dialect.fitting(max(numbers))) if numbers else value
+
+    # ------------------------------------------------------------------------------------- persons
+
+    def query(self, rows: str | None = None) -> Any:
+        """Return the query of all noisy integers but distinct counts.
+
+        Its columns: k0, k1, … the keys; h0, l0, h1, l1, … the halves of each primitive.
+
+        Args:
+            rows: The table that holds the kept rows, if there is one.
+        """
+        stages = self.rows() if rows is None else {}
+        stages |= {"person": self._person(rows or "kept"), "bounded": self._bounded(), "total": self._totals()}
+        chosen: list[Any] = [name_of(f"k{i}") for i in range(len(self.question.groups))]
+        for j in range(len(self.question.primitives)):
+            if self.question.primitives[j].kind != "distinct":
+                high, low = self.dialect.halves(f"t{j}")
+                chosen += [aliased(high, f"h{j}"), aliased(low, f"l{j}")]
+        return select(chosen, "total", stages=stages)
+
+    def rows(self) -> dict[str, Any]:
+        """Return the stages that make the kept rows."""
+        return {"typed": self.relation(self.question.relation, self.question.wanted), "kept": self.kept()}
+
+    @property
+    def people(self) -> list[str]:
+        """The engine's names of the person's columns."""
+        return [f"u{i}" for i in range(self.question.persons)]
+
+    @property
+    def keys(self) -> list[str]:
+        """The engine's names of the keys."""
+        return [f"k{i}" for i in range(len(self.question.groups))]
+
+    def _person(self, rows: str) -> Any:
+        """Return, per person and group, the row count n, and of each counted value its count and sum."""
+        from sqlglot import exp
+
+        chosen = [name_of(name) for name in (*self.people, *self.keys)]
+        if self.question.counts("rows"):
+            chosen.append(aliased(exp.Count(this=exp.Star(), big_int=True), "n"))
+        for i, row in enumerate(self.question.counted):
+            chosen.append(aliased(exp.Count(this=name_of(f"v{i}"), big_int=True), f"n{i}"))
+            if row in self.question.summed:
+                chosen.append(aliased(self.dialect.person_total(name_of(f"v{i}")), f"s{i}"))
+        return select(chosen or [_one()], rows, group=[name_of(name) for name in (*self.people, *self.keys)])
+
+    def _bounded(self) -> Any:
+        """Return at most K groups of each person, and in each counts and sums as of at most R rows.
+
+        Without a person's column one row is one unit, and nothing is bounded.
+        """
+        from sqlglot import exp
+
+        question, dialect = self.question, self.dialect
+        rows = question.bounds.rows if question.persons else None
+        chosen: list[Any] = [name_of(name) for name in self.keys]
+        counts = [("n", "b")] if question.counts("rows") else []
+        # Other names than the stage before: an engine that prefers its own aliases cannot bind to them.
+        for name, bounded in (*counts, *((f"n{i}", f"b{i}") for i in range(len(question.counted)))):
+            value = name_of(name)
+            if rows is not None:
+                value = case((exp.GT(this=value, expression=integer(rows)), integer(rows)), default=value.copy())
+                value = dialect.cast(value, dialect.fitting(rows))
+            chosen.append(aliased(value, bounded))
+        for i, row in enumerate(question.counted):
+            if row not in question.summed:
+                continue
+            value, count = name_of(f"s{i}"), name_of(f"n{i}")
+            if rows is not None:
+                low, high = self._range(row)
+                product = exp.Paren(this=exp.Mul(this=dialect.cast(value, "WIDE"), expression=integer(rows)))
+                scaled = dialect.divided(product, count)
+                value = case((exp.GT(this=count.copy(), expression=integer(rows)), scaled), default=value.copy())
+                value = dialect.cast(value, dialect.fitting(rows * max(abs(low), abs(high))))
+            chosen.append(aliased(value, f"z{i}"))
+        if not question.bounds.sampled:
+            return select(chosen or [_one()], "person")
+        chosen.append(aliased(self.place(exp.RowNumber()), "place"))
+        return select(chosen, "person")
+
+    def _range(self, row: Row) -> tuple[int, int]:
+        found = Rows(self.dialect, self.question.columns, {}).facts(row)
+        low, high, _ = found.range
+        return low, high
+
+    def place(self, function: Any) -> Any:
+        """Return the place of a group among those of its person, in the order of a public hash.
+
+        Args:
+            function: How places are numbered: ROW_NUMBER where each group is one row, else DENSE_RANK.
+
+        Two sort keys on purpose: the second decides ties, and without it DuckDB rewrites the window
+        into a slower list aggregate.
+        """
+        from sqlglot import exp
+
+        order = [
+            exp.Ordered(
+                this=self.dialect.chance([name_of(name) for name in (*self.people, *self.keys)], self.question.salt),
+                nulls_first=False,
+            )
+        ]
+        order += [exp.Ordered(this=name_of(key), nulls_first=False) for key in self.keys]
+        return exp.Window(
+            this=function,
+            partition_by=[name_of(name) for name in self.people],
+            order=exp.Order(expressions=order),
+        )
+
+    def _totals(self) -> Any:
+        """Return, per group, each primitive t0, t1, … as an exact 128-bit integer."""
+        from sqlglot import exp
+
+        question = self.question
+        chosen: list[Any] = [name_of(name) for name in self.keys]
+        for j, item in enumerate(question.primitives):
+            if item.kind == "distinct":
+                continue
+            if item.kind == "people":
+                chosen.append(aliased(self.dialect.cast(exp.Count(this=exp.Star(), big_int=True), "WIDE"), f"t{j}"))
+                continue
+            i = None if item.of is None else question.counted.index(item.of)
+            count = self.dialect.total(name_of("b" if i is None else f"b{i}"))
+            value = count if item.kind in ("rows", "values") else self.dialect.total(name_of(f"z{i}"))
+            if item.kind == "centred":  # linear, so it may be worked out from the totals
+                value = exp.Sub(
+                    this=exp.Mul(this=value, expression=integer(item.factor)),
+                    expression=exp.Mul(this=count, expression=integer(item.shift)),
+                )
+            chosen.append(aliased(value, f"t{j}"))
+        where = []
+        if question.bounds.sampled:
+            where = [exp.LTE(this=name_of("place"), expression=integer(question.bounds.groups))]
+        return select(chosen or [_one()], "bounded", where=where, group=[name_of(name) for name in self.keys])
+
+
+def _of(name: str, table: str = "") -> Any:
     from sqlglot import exp
 
-    read = [
-        aliased(reading.read(name, question.domain[name], source, person=name in question.persons), f"c{i}")
-        for i, name in enumerate(question.columns)
-    ]
-    typed = select(read or [_one()], source)
-    columns = [*map(name_of, question.key_names)]
-    for j in range(len(question.primitives)):
-        high = exp.IntDiv(this=name_of(f"t{j}"), expression=integer(SPLIT))
-        low = exp.Mod(this=name_of(f"t{j}"), expression=integer(SPLIT))
-        columns += [aliased(cast(high, "BIGINT"), f"h{j}"), aliased(cast(low, "BIGINT"), f"l{j}")]
-    stages = {
-        "typed": typed,
-        "kept": _kept(question),
-        "person": _measured(question),
-        "bounded": _bounded(question),
-        "total": _totals(question),
-    }
-    return select(columns, "total", stages=stages)
-
-
-# ---------------------------------------------------------------------- rows: read, filter, clamp
-
-
-def _kept(question: Question) -> Any:
-    """Return the rows that count: a person, declared keys, and the WHERE; values in grid steps."""
-    from sqlglot import exp
-
-    columns: list[Any] = []
-    where: list[Any] = []
-    for i, name in enumerate(question.persons):
-        columns.append(aliased(_column(name, question), f"u{i}"))
-        where.append(exp.Not(this=missing(_column(name, question))))
-    for i, name in enumerate(question.keys):
-        columns.append(aliased(_key_value(name, question), f"k{i}"))
-        where.append(exp.Paren(this=_declared(_column(name, question), question.domain[name])))
-    for i, name in enumerate(question.counted):
-        value = _column(name, question)
-        if name in question.summed:
-            value = _steps(value, name, question.domain[name])
-        columns.append(aliased(value, f"v{i}"))
-    if question.where is not None:
-        where.append(exp.Paren(this=_predicate(question.where, question)))
-    return select(columns or [_one()], "typed", where=where)
+    return exp.Column(this=exp.to_identifier(name), table=exp.to_identifier(table) if table else None)
 
 
 def _one() -> Any:
     """Return a column for a query that reads none: it counts rows."""
     return aliased(integer(1), "one")
-
-
-def _key_value(name: str, question: Question) -> Any:
-    """Return a key, integers as narrow as the declared ones allow: grouping and sorting get faster.
-
-    TRY_CAST, because the engine may narrow a row before it filters it.
-    """
-    from sqlglot import exp
-
-    column = question.domain[name]
-    keys = [abs(key) for key in column.keys or () if isinstance(key, int)]
-    if column.type != "integer" or not keys:
-        return _column(name, question)
-    return exp.TryCast(this=_column(name, question), to=engine_type(_narrow(max(keys))))
-
-
-def _steps(value: Any, name: str, column: Column) -> Any:
-    """Return the clamped value in whole grid steps: rounded, then clamped to the declared steps."""
-    from sqlglot import exp
-
-    low, high, step = grid(name, column)
-    if column.type == "integer" and step == 1:
-        rounded, least, most = value, integer(low), integer(high)
-    else:
-        scaled = exp.Mul(this=cast(value, "DOUBLE"), expression=double(1 / float(step)))
-        rounded, least, most = exp.Round(this=scaled), double(float(low)), double(float(high))
-    # CASE, not LEAST and GREATEST: those skip NULL and would turn it into a bound.
-    clamped = case(
-        (missing(value.copy()), exp.Null()),
-        (exp.LTE(this=rounded, expression=least), least.copy()),
-        (exp.GTE(this=rounded.copy(), expression=most), most.copy()),
-        default=rounded.copy(),
-    )
-    return cast(clamped, _narrow(max(abs(low), abs(high))))
-
-
-def _declared(value: Any, column: Column) -> Any:
-    """Return the condition that a key is one of the declared."""
-    from sqlglot import exp
-
-    keys = [key for key in column.keys or () if key is not None]
-    known: Any = None
-    if keys and column.type == "integer" and max(keys) - min(keys) == len(keys) - 1:  # type: ignore[operator]
-        known = exp.Between(this=value, low=integer(min(keys)), high=integer(max(keys)))  # type: ignore[arg-type]
-    elif keys:
-        known = exp.In(this=value, expressions=[_key(key) for key in keys])
-    if None not in (column.keys or ()):
-        return known
-    absent = missing(value.copy())
-    return absent if known is None else exp.Or(this=known, expression=absent)
-
-
-# -------------------------------------------------------------- persons: bound, then sum to groups
-
-
-def _measured(question: Question) -> Any:
-    """Return, per person and group, the row count n, and of each counted column its count and sum."""
-    from sqlglot import exp
-
-    names = [*question.person_names, *question.key_names]
-    columns = [*map(name_of, names)]
-    if question.rows_counted:
-        columns.append(aliased(exp.Count(this=exp.Star(), big_int=True), "n"))
-    for i, name in enumerate(question.counted):
-        columns.append(aliased(exp.Count(this=name_of(f"v{i}"), big_int=True), f"n{i}"))
-        if name in question.summed:
-            columns.append(aliased(exp.Sum(this=name_of(f"v{i}")), f"s{i}"))
-    return select(columns, "kept", group=[*map(name_of, names)])
-
-
-def _bounded(question: Question) -> Any:
-    """Return at most K groups of each person, and in each counts and sums as of at most R rows.
-
-    Without a person's column one row is one unit, and nothing is bounded.
-    """
-    from sqlglot import exp
-
-    rows = question.bounds.rows if question.persons else None
-    columns = [*map(name_of, question.key_names)]
-    counts = [("n", "b")] if question.rows_counted else []
-    # Other names than the stage before: an engine that prefers its own aliases cannot bind to them.
-    for name, bounded in (*counts, *((f"n{i}", f"b{i}") for i in range(len(question.counted)))):
-        value = name_of(name)
-        if rows is not None:
-            value = case((exp.GT(this=value, expression=integer(rows)), integer(rows)), default=value.copy())
-            value = cast(value, _narrow(rows))
-        columns.append(aliased(value, bounded))
-    for i, name in enumerate(question.counted):
-        if name not in question.summed:
-            continue
-        value, count = name_of(f"s{i}"), name_of(f"n{i}")
-        if rows is not None:
-            low, high, _ = grid(name, question.domain[name])
-            product = exp.Paren(this=exp.Mul(this=cast(value, "HUGEINT"), expression=integer(rows)))
-            scaled = exp.IntDiv(this=product, expression=count)
-            value = case((exp.GT(this=count.copy(), expression=integer(rows)), scaled), default=value.copy())
-            value = cast(value, _narrow(rows * max(abs(low), abs(high))))
-        columns.append(aliased(value, f"z{i}"))
-    return select(columns, "person", qualify=_sampled(question) if question.bounds.sampled else None)
-
-
-def _narrow(most: int) -> str:
-    """Return the narrowest type that holds every integer up to `most` in magnitude."""
-    for bits, name in ((15, "SMALLINT"), (31, "INTEGER"), (63, "BIGINT")):
-        if most < 2**bits:
-            return name
-    return "HUGEINT"
-
-
-def _totals(question: Question) -> Any:
-    """Return, per group, each primitive t0, t1, … as an exact 128-bit integer."""
-    from sqlglot import exp
-
-    columns = [*map(name_of, question.key_names)]
-    for j, item in enumerate(question.primitives):
-        i = None if item.column is None else question.counted.index(item.column)
-        count = _sum("b" if i is None else f"b{i}")
-        value = count if item.kind in ("rows", "values") else _sum(f"z{i}")
-        if item.kind == "centred":  # linear, so it may be worked out from the totals
-            value = exp.Sub(
-                this=exp.Mul(this=value, expression=integer(item.factor)),
-                expression=exp.Mul(this=count, expression=integer(item.shift)),
-            )
-        columns.append(aliased(value, f"t{j}"))
-    return select(columns, "bounded", group=[*map(name_of, question.key_names)])
-
-
-def _sum(name: str) -> Any:
-    from sqlglot import exp
-
-    return exp.Coalesce(this=exp.Sum(this=cast(name_of(name), "HUGEINT")), expressions=[integer(0)])
-
-
-def _sampled(question: Question) -> Any:
-    """Return the condition that keeps K groups of each person, chosen by a public hash.
-
-    Two sort keys on purpose: the second decides ties, and without it DuckDB rewrites the window
-    into a slower list aggregate. The salt stands last: first, it makes DuckDB's hash unfair.
-    """
-    from sqlglot import exp
-
-    names = (*question.person_names, *question.key_names)
-    order = [exp.Ordered(this=chance([name_of(name) for name in names], question.salt), nulls_first=False)]
-    order += [exp.Ordered(this=name_of(key), nulls_first=False) for key in question.key_names]
-    number = exp.Window(
-        this=exp.RowNumber(),
-        partition_by=[name_of(person) for person in question.person_names],
-        order=exp.Order(expressions=order),
-    )
-    return exp.LTE(this=number, expression=integer(question.bounds.groups))
-
-
-def chance(values: list[Any], salt: int) -> Any:
-    """Return the 32-bit public hash by which groups are chosen; narrow, so that sorting is fast."""
-    from sqlglot import exp
-
-    hashed = exp.Anonymous(this="hash", expressions=[*values, integer(salt)])
-    return cast(exp.Mod(this=hashed, expression=integer(SPLIT)), "UINTEGER")
-
-
-# -------------------------------------------------------------------------- predicates, literals
-
-
-def _predicate(node: Predicate, question: Question) -> Any:
-    from sqlglot import exp
-
-    if isinstance(node, Logic):
-        join = exp.And if node.operator == "AND" else exp.Or
-        return exp.Paren(this=chained(join, [_predicate(term, question) for term in node.terms]))
-    if isinstance(node, Not):
-        return exp.Not(this=exp.Paren(this=_predicate(node.term, question)))
-    if isinstance(node, IsNull):
-        return exp.Paren(this=missing(_column(node.column.name, question)))
-    if isinstance(node, In):
-        values = [_const(item, question.domain[node.column.name]) for item in node.values]
-        return exp.In(this=_column(node.column.name, question), expressions=values)
-    kinds = {"=": exp.EQ, "<>": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
-    left, right = (_operand(side, node, question) for side in (node.left, node.right))
-    return exp.Paren(this=kinds[node.operator](this=left, expression=right))
-
-
-def _operand(side: Ref | Const, node: Compare, question: Question) -> Any:
-    if isinstance(side, Ref):
-        return _column(side.name, question)
-    other = node.left if isinstance(node.left, Ref) else node.right
-    assert isinstance(other, Ref)
-    return _const(side, question.domain[other.name])
-
-
-def _const(item: Const, column: Column) -> Any:
-    value = item.value
-    if isinstance(value, Decimal) or (column.type == "float" and isinstance(value, int)):
-        return double(float(value))
-    return _key(value)
-
-
-def _key(value: Key) -> Any:
-    from sqlglot import exp
-
-    if isinstance(value, bool):
-        return exp.Boolean(this=value)
-    if isinstance(value, int):
-        return integer(value)
-    if isinstance(value, datetime.date):
-        return cast(exp.Literal.string(value.isoformat()), "DATE")
-    return exp.Literal.string(value)
-
-
-def _columns(node: Predicate | None) -> tuple[str, ...]:
-    """Return the columns a predicate reads."""
-    if isinstance(node, Logic):
-        return tuple(name for term in node.terms for name in _columns(term))
-    if isinstance(node, Not):
-        return _columns(node.term)
-    if isinstance(node, IsNull | In):
-        return (node.column.name,)
-    if isinstance(node, Compare):
-        return tuple(side.name for side in (node.left, node.right) if isinstance(side, Ref))
-    return ()
-
-
-def _column(name: str, question: Question) -> Any:
-    return name_of(f"c{question.columns.index(name)}")
 
 
 def salt(name: str, version: str) -> int:

@@ -1,1 +1,49 @@
-"""Engines: each runs our bounded aggregates over a private source and returns exact integers."""
+"""Engines: where private rows are read and summed. An engine sees no noise, no randomness, no analyst's text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from discreet.sql.dialect import Dialect
+
+if TYPE_CHECKING:
+    from discreet.dataset import Dataset
+    from discreet.sql.answering import Session
+    from discreet.sql.stages import Question
+
+
+class Engine(Protocol):
+    """Runs bounded aggregates over private sources."""
+
+    @property
+    def name(self) -> str:
+        """Part of every question's identity: another engine may keep other groups of a person."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it spells what a plan needs."""
+
+    def names(self, question: Question) -> Mapping[str, str]:
+        """Return what it calls each declared table."""
+
+    def assumptions(self, question: Question) -> Iterable[str]:
+        """Return what the sources have to be like for the proof to hold; the caller's word."""
+
+    def ready(self, question: Question) -> None:
+        """Refuse, before the charge, what is bound to fail: a missing engine, file or column. Reads no row."""
+
+    def opened(self, source: Any, question: Question) -> AbstractContextManager[Session]:
+        """Open the private source, after the charge."""
+
+
+def of(dataset: Dataset) -> Engine:
+    """Return the engine that reads a dataset's sources.
+
+    Raises:
+        InvalidInput: a source is of no known kind, or the sources do not go together.
+    """
+    from discreet.sql.engines.duckdb import DuckDB
+
+    return DuckDB(dataset.sources)

@@ -13,14 +13,18 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from discreet.domains import Domain
 from discreet.errors import InvalidInput, missing_extra
+from discreet.sql import relations
+from discreet.sql.dialect import Dialect
 from discreet.sql.engines import frames, lent
-from discreet.sql.stages import Question, engine_query
+from discreet.sql.stages import Question
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,6 +33,21 @@ NAME = "duckdb"
 FILES = (".parquet", ".csv")
 SOURCE = "source"
 LONGEST_HEADER = 2**20
+
+# What a source has to be like for the proof to hold; the caller's word.
+_VALID = "Stored values are valid for their stored types (text is UTF-8, dates and times are in range)."
+_TYPES = "The stored types of the columns do not depend on the rows."
+_ABOUT = {
+    "csv": ["The CSV file is well formed: its records are the rows of the table."],
+    "file": [_VALID, _TYPES],
+    "arrow": [_VALID, _TYPES],
+    "pandas": [_VALID, _TYPES],
+    "polars": [_VALID, _TYPES],
+    "connection": [
+        _VALID,
+        "A view or macro that the table is made of fails on no row, and makes each person's rows from theirs alone.",
+    ],
+}
 SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -81,30 +100,108 @@ def version() -> str:
     return str(_duckdb().__version__)
 
 
-def text(question: Question, table: str = SOURCE) -> str:
-    """Return the engine's query as text.
+@dataclass(frozen=True, slots=True)
+class DuckDB:
+    """DuckDB over files and frames, or over a connection that the caller lends.
 
     Args:
-        question: What to compute.
-        table: The source's name: the dataset's where the source is a connection, else ours.
+        sources: The source of each declared table.
+
+    Raises:
+        InvalidInput: a source is of no known kind, or only some of them are a connection.
     """
-    from sqlglot import ErrorLevel, exp
 
-    source = exp.Table(this=exp.to_identifier(table, quoted=True))
-    query = engine_query(question, source)
-    return str(query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=False, comments=False))
+    sources: Mapping[str, Any]
+    name: ClassVar[str] = NAME
+    dialect: ClassVar[Dialect] = Dialect()
+
+    def __post_init__(self) -> None:
+        kinds = {name: kind(source) for name, source in self.sources.items()}
+        if "connection" in kinds.values() and len({id(source) for source in self.sources.values()}) > 1:
+            raise InvalidInput(
+                "some tables are on a DuckDB connection, and others are not on the same one.",
+                remedy="Give the same connection for all of them; make a view of a file there.",
+            )
+
+    def names(self, question: Question) -> dict[str, str]:
+        """Return what DuckDB calls each table: on a connection its own name, else ours."""
+        if kind(next(iter(self.sources.values()))) == "connection":
+            return {name: name for name in question.catalog}
+        return {name: SOURCE if i == 0 else f"{SOURCE}_{i}" for i, name in enumerate(question.catalog)}
+
+    def assumptions(self, question: Question) -> list[str]:
+        """Return what the sources that are read have to be like."""
+        found: dict[str, None] = {}
+        for name in _read(question):
+            source = self.sources[name]
+            csv_file = isinstance(source, Path) and source.suffix.lower() == ".csv"
+            found |= dict.fromkeys(_ABOUT["csv" if csv_file else kind(source)])
+        return list(found)
+
+    def ready(self, question: Question) -> None:
+        """Refuse, before the charge, sources on which a query is bound to fail, by names alone.
+
+        Raises:
+            InvalidInput: one cannot be opened, lacks a column, or (a connection) redefines a function.
+        """
+        from discreet.sql.engines import canary
+
+        canary.check()
+        for name, wanted in _read(question).items():
+            ready(self.sources[name], wanted, name)
+
+    @contextmanager
+    def opened(self, source: Any, question: Question) -> Iterator[Opened]:
+        """Open the private source: the dataset's own, or all of its tables by name."""
+        sources = source if isinstance(source, Mapping) else {next(iter(question.catalog)): source}
+        read = _read(question)
+        if kind(next(iter(sources.values()))) == "connection":
+            connection = next(iter(sources.values()))
+            with lent.quiet(connection):
+                yield (opened := Opened(connection))
+                opened.close()
+            return
+        names = self.names(question)
+        with tempfile.TemporaryDirectory(prefix="discreet-") as scratch:
+            files = [str(sources[name].resolve()) for name in read if kind(sources[name]) == "file"]
+            with connect(scratch, files) as connection:
+                for name, wanted in read.items():
+                    _show(connection, names[name], sources[name], wanted, question.catalog[name].domain)
+                yield Opened(connection)
 
 
-def run(question: Question, statement: str, source: Any) -> pyarrow.Table:
-    """Return one row per group found, with columns k0, k1, … and h0, l0, h1, l1, … .
+def _read(question: Question) -> dict[str, list[str]]:
+    """Return the columns that a question reads of each table, in the order of their declaration."""
+    found = relations.tables(question.relation, set(question.wanted), question.catalog)
+    return {name: [item for item in question.catalog[name].domain if item in wanted] for name, wanted in found.items()}
 
-    Args:
-        question: What to compute.
-        statement: The same as engine SQL, from `text`.
-        source: The private source.
-    """
-    with _opened(source, question) as connection, lent.quiet(connection):
-        return connection.sql(statement).to_arrow_table()
+
+@dataclass(slots=True)
+class Opened:
+    """A DuckDB connection on which the source's tables stand."""
+
+    connection: Any
+    kept: list[str] = field(default_factory=list)
+
+    def table(self, statement: str) -> pyarrow.Table:
+        """Return the exact integers of a query."""
+        return self.connection.sql(statement).to_arrow_table()
+
+    def keep(self, name: str, statement: str) -> None:
+        """Keep the rows of a query as a temporary table."""
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {statement}")
+        self.kept.append(name)
+
+    def put(self, name: str, rows: pyarrow.Table) -> None:
+        """Make rows of ours a temporary table."""
+        self.connection.register(f"{name}_rows", rows)
+        self.keep(name, f"SELECT * FROM {_identifier(f'{name}_rows')}")
+        self.connection.unregister(f"{name}_rows")
+
+    def close(self) -> None:
+        """Take away what was kept on a connection that the caller lent."""
+        for name in dict.fromkeys(self.kept):
+            self.connection.execute(f"DROP TABLE {_identifier(name)}")
 
 
 def ready(source: Any, names: Iterable[str], table: str) -> None:
@@ -113,7 +210,7 @@ def ready(source: Any, names: Iterable[str], table: str) -> None:
     Args:
         source: The private source.
         names: The columns that the query reads.
-        table: The dataset's name.
+        table: The table's name.
 
     Raises:
         InvalidInput: it cannot be opened, lacks a column, or (a connection) redefines a function.
@@ -185,44 +282,36 @@ def _first_line(source: Path) -> list[str] | None:
     return next(csv.reader([line]), [])
 
 
-@contextmanager
-def _opened(source: Any, question: Question) -> Iterator[Any]:
-    """Yield a connection on which the source is a table or view."""
+def _show(connection: Any, name: str, source: Any, wanted: list[str], domain: Domain) -> None:
+    """Make a file or a frame a table of the connection, with the columns that are read."""
     what = kind(source)
-    if what == "connection":
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix="discreet-") as scratch:
-        path = str(source.resolve()) if what == "file" else None
-        with connect(scratch, path) as connection:
-            if what == "file":
-                connection.execute(f"CREATE VIEW {SOURCE} AS {_scan(source, str(path), question)}")
-            else:
-                connection.register(SOURCE, frames.arrow(source, what, question.columns, question.domain))
-            yield connection
+    if what == "file":
+        connection.execute(f"CREATE VIEW {name} AS {_scan(source, str(source.resolve()), wanted)}")
+    else:
+        connection.register(name, frames.arrow(source, what, wanted, domain))
 
 
-def connect(scratch: str | None = None, path: str | None = None) -> Any:
-    """Return a fresh in-memory database that may read `path` alone and spill into `scratch` alone."""
+def connect(scratch: str | None = None, paths: Sequence[str] = ()) -> Any:
+    """Return a fresh in-memory database that may read `paths` alone and spill into `scratch` alone."""
     settings = dict(SETTINGS)
     if scratch is not None:
         settings["temp_directory"] = scratch
     connection = _duckdb().connect(":memory:", config=settings)
-    if path is not None:
-        connection.execute(f"SET allowed_paths = [{_string(path)}]")
+    if paths:
+        connection.execute(f"SET allowed_paths = [{', '.join(map(_string, paths))}]")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _scan(source: Path, path: str, question: Question) -> str:
+def _scan(source: Path, path: str, wanted: list[str]) -> str:
     if source.suffix.lower() == ".parquet":
         return f"SELECT * FROM read_parquet({_string(path)}, hive_partitioning = false)"
     # parallel: that reader cuts a file into chunks, and may take the inside of a quoted cell for rows.
     # strict_mode: on, one odd line end or quote anywhere fails the query, or drops the lines after it.
     names = _header(source)
-    known = {name.lower(): name for name in question.columns}
+    known = {name.lower(): name for name in wanted}
     columns = ", ".join(f"{_string(name)}: 'VARCHAR'" for name in names)
     kept = ", ".join(_identifier(name) for name in names if name.lower() in known) or "*"
     return (
