@@ -26,6 +26,7 @@ from discreet.sql.finding import Finder
 from discreet.sql.nodes import Aggregate
 from discreet.sql.post import Labels
 from discreet.sql.rows import Ref
+from discreet.sql.sets import Sets
 from discreet.sql.stages import Group, Question, Writer
 
 if TYPE_CHECKING:
@@ -250,21 +251,33 @@ class Drawing:
     """What is random about an answer.
 
     Args:
-        noises: The noise of each primitive.
+        noises: The noise of each primitive, for each grouping.
         choices: The draw of each part that is drawn.
     """
 
-    noises: Mapping[Primitive, Noise]
+    noises: tuple[Mapping[Primitive, Noise], ...]
     choices: Mapping[Drawn, Choice]
 
-    def noisy(self, parts: Parts, found: Exact, rng: Rng) -> Noisy:
-        """Return the noised answers; from here on everything may be published."""
-        values = {part: noise.add(found.sums[part], rng) for part, noise in self.noises.items()}
+    def noisy(self, parts: Parts, found: Exact, sets: Sets, rng: Rng) -> tuple[Noisy, ...]:
+        """Return the noised answers of each grouping; from here on everything may be published."""
+        if sets.several:
+            return tuple(
+                Noisy(
+                    parts,
+                    {part: noise.add(sets.total(found.sums[part], place), rng) for part, noise in noises.items()},
+                    noises,
+                    {},
+                    sets.size(place),
+                )
+                for place, noises in enumerate(self.noises)
+            )
+        [noises] = self.noises
+        values = {part: noise.add(found.sums[part], rng) for part, noise in noises.items()}
         chosen: dict[Aggregate, NDArray[Any]] = {}
         for part, choice in self.choices.items():
             for aggregate, numbers in choice.draw(*found.histograms[part], rng).items():
                 chosen[aggregate] = _in_units(part, numbers)
-        return Noisy(parts, values, self.noises, chosen, size(found.groups))
+        return (Noisy(parts, values, noises, chosen, size(found.groups)),)
 
 
 def _in_units(part: Drawn, numbers: NDArray[Any]) -> NDArray[Any]:
@@ -274,11 +287,9 @@ def _in_units(part: Drawn, numbers: NDArray[Any]) -> NDArray[Any]:
     return numbers.astype(np.float64) * float(step.numerator) / float(step.denominator)
 
 
-def labels(groups: Sequence[Group], found: pyarrow.Table | None, kinds: Sequence[Type]) -> Labels:
+def labels(groups: Sequence[Group], found: pyarrow.Table | None, kinds: Sequence[Type], sets: Sets) -> Labels:
     """Return the groups of an answer: the declared ones, or those that were found."""
     if found is not None:
         columns = [found.column(f"k{i}").to_pylist() for i in range(len(kinds))]
         return Labels(kinds, columns, [np.arange(found.num_rows) for _ in kinds])
-    sizes = [len(group.values or ()) for group in groups]
-    places = np.unravel_index(np.arange(size(groups)), sizes) if sizes else ()
-    return Labels(kinds, [group.values or () for group in groups], list(places))
+    return Labels(kinds, [group.values or () for group in groups], sets.places())

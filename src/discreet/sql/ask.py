@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from discreet import accounting, events
 from discreet.dataset import Dataset
-from discreet.errors import BudgetExceeded
+from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
+from discreet.sql import parse, targets
 from discreet.sql.bind import QueryPlan, bind
 from discreet.sql.forecast import Forecast
 
@@ -21,17 +23,53 @@ class Query:
 
     Args:
         sql: One SELECT; see docs/reference/sql.md for what can be asked.
-        epsilon: What the whole query may cost.
-        delta: Needed on zCDP and Rényi accounts; not used on pure ones.
+        epsilon: What the whole query may cost; or target_error.
+        delta: Needed on zCDP and Rényi accounts, and to find groups that nobody declared.
         weights: Split of the budget over output columns, by name.
         guess: Public guesses of the answers, by output column or aggregate ("COUNT(*)").
+        consistent: What released numbers are made to agree in: totals, non_negative, whole.
+        target_error: Instead of epsilon: the half width of the 95 % interval that is wanted, of all output
+            columns or by name; the least epsilon that is expected to reach it is taken.
+        engine: duckdb or spark; by default what the sources call for.
     """
 
     sql: str
-    epsilon: float
+    epsilon: float | None = None
     delta: float | None = None
     weights: Mapping[str, float] | None = None
     guess: Mapping[str, float] | None = None
+    consistent: Sequence[str] | None = None
+    target_error: float | Mapping[str, float] | None = None
+    engine: str | None = None
+
+    def plan(self, dataset: Dataset) -> QueryPlan:
+        """Bind to the dataset's public facts; reads no private row and does not look at the source."""
+        text, options = parse.options(self.sql)
+        parse.check_options(options, dataset.unit)
+        delta = options.get("delta") if self.delta is None else self.delta
+        epsilon = options.get("epsilon") if self.epsilon is None else self.epsilon
+
+        def at(budget: float) -> QueryPlan:
+            return bind(
+                dataset,
+                text,
+                epsilon=budget,
+                delta=delta,
+                weights=self.weights,
+                guess=self.guess,
+                consistent=self.consistent,
+                engine=self.engine,
+            )
+
+        if (epsilon is None) == (self.target_error is None):
+            raise InvalidInput(
+                "a question needs either epsilon or target_error.",
+                remedy="Give epsilon=0.5, or target_error=50: the half width of the 95 % interval that you want.",
+            )
+        if self.target_error is not None:
+            epsilon = targets.epsilon_for(self.target_error, at)
+        assert epsilon is not None
+        return at(epsilon)
 
     def bind(self, dataset: Dataset) -> QueryPlan:
         """Bind to the dataset's public facts; reads no private row.
@@ -39,7 +77,7 @@ class Query:
         What is bound to fail afterwards is refused here, before the charge: an engine that is missing or
         means something else, a source that cannot be opened or whose columns have other names.
         """
-        bound = bind(dataset, self.sql, epsilon=self.epsilon, delta=self.delta, weights=self.weights, guess=self.guess)
+        bound = self.plan(dataset)
         bound.engine.ready(bound.question)
         return bound
 
@@ -101,6 +139,7 @@ class QueryCost:
                     "half_width": item.half_width,
                     "guess": item.guess,
                     "relative": item.relative,
+                    "rank_error": item.rank_error,
                 }
                 for item in self.columns
             ],
@@ -108,11 +147,19 @@ class QueryCost:
             "notes": self.plan.facts["notes"],
         }
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
     def __str__(self) -> str:
         lines = [str(self.plan.select), f"  {self.plan.guarantee}"]
-        lines += [f"  {item['of']}: {item['mechanism']}, standard deviation {item['standard_deviation']:.4g}"
-                  for item in self.plan.facts["noise"]]  # fmt: skip
+        lines += [f"  {described(item)}" for item in self.plan.facts["noise"]]
         for column in self.columns:
+            if column.rank_error is not None:
+                lines.append(
+                    f"  {column.name}: its rank is within {column.rank_error:.4g} rows of the target, with 95 %"
+                )
+                continue
             if column.standard_error is None:
                 lines.append(f"  {column.name}: its error depends on the answers; give guess= of them")
                 continue
@@ -125,14 +172,25 @@ class QueryCost:
         return "\n".join(lines)
 
 
+def described(noise: Mapping[str, Any]) -> str:
+    """Return in words how one part of an answer is made private, from the plan's facts."""
+    about = f"{noise['of']}: {noise['mechanism']}"
+    if "standard_deviation" in noise:
+        return f"{about}, standard deviation {noise['standard_deviation']:.4g}"
+    return f"{about}, ε = {noise['epsilon']:.4g} in each group" if "epsilon" in noise else about
+
+
 def query(
     dataset: Dataset,
     sql: str,
     *,
-    epsilon: float,
+    epsilon: float | None = None,
     delta: float | None = None,
     weights: Mapping[str, float] | None = None,
     guess: Mapping[str, float] | None = None,
+    consistent: Sequence[str] | None = None,
+    target_error: float | Mapping[str, float] | None = None,
+    engine: str | None = None,
     name: str | None = None,
     purpose: str | None = None,
     attempt: int = 1,
@@ -141,12 +199,17 @@ def query(
 
     Args:
         dataset: The private table.
-        sql: One SELECT of COUNT(*), COUNT(column), SUM(column), AVG(column) and arithmetic on them.
-        epsilon: What the whole query may cost.
-        delta: Needed on zCDP and Rényi accounts; not used on pure ones.
+        sql: One SELECT; see docs/reference/sql.md for what can be asked.
+        epsilon: What the whole query may cost; or target_error.
+        delta: Needed on zCDP and Rényi accounts, and to find groups that nobody declared.
         weights: Split of the budget over output columns, by name; equal by default.
         guess: Public guesses of the answers, by output column or aggregate ("COUNT(*)"). The
             default split then minimises the expected relative error under them.
+        consistent: What released numbers are made to agree in, some of "totals", "non_negative" and "whole";
+            by default, where there are several groupings, that totals add up. The numbers before stay, as c_raw.
+        target_error: Instead of epsilon: the half width of the 95 % interval that is wanted, of all output
+            columns or by name; the least epsilon that is expected to reach it is taken.
+        engine: duckdb or spark; by default what the sources call for.
         name: The release's name; by default made from the query.
         purpose: Why; written to the ledger. By default the query.
         attempt: Ask again, for a new charge, what was charged but never released.
@@ -166,7 +229,7 @@ def query(
     Assumes: bounds and keys are public; without a person's column, the promised max_rows.
     Not protected: running time and memory use.
     """
-    bound = Query(sql, epsilon, delta, weights, guess).bind(dataset)
+    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).bind(dataset)
     return dataset.reveal(
         _Bound(bound),
         name=bound.name if name is None else name,
@@ -179,29 +242,35 @@ def plan(
     dataset: Dataset,
     sql: str,
     *,
-    epsilon: float,
+    epsilon: float | None = None,
     delta: float | None = None,
     weights: Mapping[str, float] | None = None,
     guess: Mapping[str, float] | None = None,
+    consistent: Sequence[str] | None = None,
+    target_error: float | Mapping[str, float] | None = None,
+    engine: str | None = None,
 ) -> QueryPlan:
     """Return the query bound to public facts; spends nothing and reads no private row. See `query`."""
-    return bind(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
+    return Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).plan(dataset)
 
 
 def cost(
     dataset: Dataset,
     sql: str,
     *,
-    epsilon: float,
+    epsilon: float | None = None,
     delta: float | None = None,
     weights: Mapping[str, float] | None = None,
     guess: Mapping[str, float] | None = None,
+    consistent: Sequence[str] | None = None,
+    target_error: float | Mapping[str, float] | None = None,
+    engine: str | None = None,
 ) -> QueryCost:
     """Return what a query would cost and be worth; spends nothing and reads no private row.
 
     The arguments and refusals are those of `query`.
     """
-    bound = plan(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
+    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).plan(dataset)
     account = dataset.ledger.account(dataset.population)
     try:
         rest = dataset.ledger.after(dataset.population, bound.event, analyst=dataset.analyst)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -15,20 +15,24 @@ from discreet.dataset import Answer, Dataset
 from discreet.domains import shown
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.profiles import Guarantee
-from discreet.sql import answering, describe, engines, finding, nodes, post, relations
+from discreet.sql import answering, consistency, describe, engines, finding, nodes, post, relations
 from discreet.sql.allocate import Law, Noise, allocate, noise
 from discreet.sql.answering import Drawing, Statements
 from discreet.sql.bound import Bounds, Parts, Primitive
+from discreet.sql.consistency import Wish
 from discreet.sql.drawn import Choice, Drawn, Part
 from discreet.sql.drawn import parts as drawn_parts
+from discreet.sql.estimates import stacked
 from discreet.sql.facts import keys as known_keys
 from discreet.sql.finding import Finder
 from discreet.sql.forecast import Forecast, Guesses, forecasts, shares
+from discreet.sql.intervals import LEVEL
 from discreet.sql.narrow import narrowed
 from discreet.sql.nodes import Aggregate, Select
 from discreet.sql.parse import parse
 from discreet.sql.relations import Catalog, Known, Link, columns, owners
 from discreet.sql.rows import Ref, Row
+from discreet.sql.sets import Sets, sets
 from discreet.sql.stages import Group, Question, Writer, salt
 
 if TYPE_CHECKING:
@@ -55,6 +59,8 @@ class QueryPlan:
         facts: What the release leaves for `explain`.
         statements: The engine's SQL; written before the charge, so that nothing can be refused after it.
         engine: Where it runs.
+        sets: The groupings.
+        consistent: What released numbers are made to agree in.
     """
 
     select: Select
@@ -69,6 +75,8 @@ class QueryPlan:
     facts: Mapping[str, Any]
     statements: Statements
     engine: engines.Engine
+    sets: Sets
+    consistent: tuple[Wish, ...]
 
     @property
     def name(self) -> str:
@@ -77,8 +85,8 @@ class QueryPlan:
 
     @property
     def noises(self) -> Mapping[Primitive, Noise]:
-        """The noise of each primitive."""
-        return self.drawing.noises
+        """The noise of each primitive, in the first of several groupings."""
+        return self.drawing.noises[0]
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Compute exact integers, add noise to each, and work out the answer from those alone.
@@ -95,10 +103,11 @@ class QueryPlan:
         """
         with self.engine.opened(source, self.question) as session:
             exact = answering.exact(self.question, self.statements, session, self.finder, rng)
-        released = self.drawing.noisy(self.parts, exact, rng)
+        levels = self.drawing.noisy(self.parts, exact, self.sets, rng)
         kinds = [self.parts.facts(group.row).type for group in self.question.groups]
-        labels = answering.labels(exact.groups, exact.found, kinds)
-        value = post.table(self.select, released, labels)
+        labels = answering.labels(exact.groups, exact.found, kinds, self.sets)
+        finest = [self.sets.of_finest(place) for place in range(len(levels))] if self.consistent else []
+        value = post.table(self.select, stacked(levels, finest, self.consistent), labels)
         return Answer(value, describe.accuracy(self.select, self))
 
 
@@ -124,21 +133,25 @@ def bind(
     delta: float | None,
     weights: Mapping[str, float] | None,
     guess: Mapping[str, float] | None,
+    consistent: Sequence[str] | None = None,
+    engine: str | None = None,
 ) -> QueryPlan:
     """Bind a query to a dataset's public facts: parse, bound, split the budget. Reads no private row."""
-    engine = engines.of(dataset)
+    reader = engines.of(dataset, engine)
     known = catalog(dataset)
     _check_units(known)
     select = parse(sql, catalog=known, unit=dataset.unit, views=dataset.views)
     measure = dataset.ledger.account(dataset.population).measure
     question, parts = _question(dataset, known, select)
+    groupings = _sets(select, question)
+    wishes = _consistent(consistent, groupings, question)
     epsilon, delta, atoms = _asked(measure, epsilon, delta, unknown=question.unknown)
     guesses = Guesses.of(guess, parts, select.outputs)
     drawing, finder, event, split, why = _drawing(
-        question, parts, select, measure, epsilon, delta, atoms, guesses, weights
+        question, parts, select, groupings, measure, epsilon, delta, atoms, guesses, weights
     )
-    writer = Writer(question, engine.dialect, engine.names(question))
-    guarantee = _guarantee(dataset, engine, question, event, epsilon, delta + atoms)
+    writer = Writer(question, reader.dialect, reader.names(question))
+    guarantee = _guarantee(dataset, reader, question, event, epsilon, delta + atoms)
     bound = QueryPlan(
         select=select,
         question=question,
@@ -147,11 +160,13 @@ def bind(
         finder=finder,
         event=event,
         guarantee=guarantee,
-        forecasts=forecasts(drawing.noises, guesses),
-        identity=_identity(select, question, drawing, finder, engine),
+        forecasts=forecasts(drawing.noises[0], guesses, _ranks(drawing)),
+        identity=_identity(select, question, drawing, finder, reader, wishes),
         facts={},
         statements=answering.write(writer, finder),
-        engine=engine,
+        engine=reader,
+        sets=groupings,
+        consistent=wishes,
     )
     return replace(bound, facts=describe.facts(bound, split, why, str(measure)))
 
@@ -172,6 +187,42 @@ def _question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Questio
     drawn = tuple(drawn_parts([one for one in used if one.function in nodes.DRAWN], parts.facts, bounds))
     key = salt(dataset.name, dataset.version)
     return Question(relation, known, unit, bounds, groups, primitives, drawn, select.where, key), parts
+
+
+def _sets(select: Select, question: Question) -> Sets:
+    """Return the groupings; several only of sums that are known in the finest groups."""
+    own = [_own(group.row, question.relation, question.catalog) for group in question.groups]
+    if not select.sets:
+        return sets([len(group.values or ()) for group in question.groups], (), own)
+    if question.unknown:
+        name = next(group.name for group in question.groups if group.values is None)
+        raise UnsupportedQuery(
+            f"GROUPING SETS, ROLLUP and CUBE need declared groups, and {name} has none.",
+            remedy="Declare its keys, or ask one query per grouping.",
+        )
+    for item in select.outputs:
+        for one in nodes.aggregates(item.expression) if item.expression is not None else ():
+            if one.function in (*nodes.DRAWN, "COUNT DISTINCT"):
+                raise UnsupportedQuery(
+                    f"{one} does not add up over groups, so GROUPING SETS, ROLLUP and CUBE cannot answer it.",
+                    remedy="Ask one query per grouping.",
+                )
+    return sets([len(group.values or ()) for group in question.groups], select.sets, own)
+
+
+def _consistent(wanted: Sequence[str] | None, groupings: Sets, question: Question) -> tuple[Wish, ...]:
+    """Return what released numbers are made to agree in; by default, where there are totals, that they add up."""
+    if wanted is None:
+        return ("totals",) if groupings.several else ()
+    wishes = consistency.check(wanted)
+    if "totals" in wishes and not groupings.several:
+        raise InvalidInput(
+            "there are no totals to agree with: the query has one grouping.",
+            remedy="Ask for GROUP BY ROLLUP (…) or GROUPING SETS, or leave totals out.",
+        )
+    if wishes and question.unknown:
+        wishes = tuple(wish for wish in wishes if wish != "totals")
+    return wishes
 
 
 def _own(row: Row, relation: Any, known: Catalog) -> bool:
@@ -198,6 +249,7 @@ def _drawing(
     question: Question,
     parts: Parts,
     select: Select,
+    groupings: Sets,
     measure: accounting.Measure,
     epsilon: float,
     delta: float,
@@ -206,29 +258,45 @@ def _drawing(
     weights: Mapping[str, float] | None,
 ) -> tuple[Drawing, Finder | None, events.Event, tuple[Fraction, ...], str]:
     """Split the budget over what is noised, drawn and selected."""
-    everything: list[Part | None] = [*question.primitives, *question.drawn, *([None] if question.unknown else [])]
+    levels = range(len(groupings.chosen))
+    slots = [(place, part) for place in levels for part in question.primitives]
+    several = groupings.several
+    everything: list[Any] = [*(slots if several else question.primitives), *question.drawn]
+    everything += [None] if question.unknown else []
     by_aggregate = {one: part for part in question.drawn for one in part.aggregates}
-    of: dict[str, list[Part | None]] = {}
+    of: dict[str, list[Any]] = {}
     for item in select.outputs:
         if item.expression is not None:
             used = [part for one in nodes.aggregates(item.expression) for part in _parts(one, parts, by_aggregate)]
-            of[item.name] = list(dict.fromkeys(used))
+            used = list(dict.fromkeys(used))
+            of[item.name] = [(place, part) for place in levels for part in used] if several else used
     if question.unknown:
         of["GROUP BY"] = [None]
-    sensitivities = {part: question.bounds.sensitivity(part) for part in question.primitives}
+    bounds = question.bounds
+    moved = {
+        (place, part): groupings.sensitivity(bounds, part, place) if several else bounds.sensitivity(part)
+        for place, part in slots
+    }
     law: Law = "discrete_laplace" if measure.kind == "pure" else "discrete_gaussian"
-    split, why = shares(everything, of, sensitivities, law, guesses, weights)
-    askers: list[Any] = [partial(noise, measure, sensitivities[part]) for part in question.primitives]
+    alone = {} if several else {part: moved[0, part] for part in question.primitives}
+    split, why = shares(everything, of, alone, law, guesses, weights)
+    askers: list[Any] = [partial(noise, measure, moved[slot]) for slot in slots]
     askers += [partial(part.spend, measure) for part in question.drawn]
     if question.unknown:
         finding.check(atoms)
-        askers.append(finding.finder(measure, atoms, question.bounds.groups, question.bounds.relation))
+        askers.append(finding.finder(measure, atoms, bounds.groups, bounds.relation))
     budget = accounting.budget(measure, epsilon=epsilon, delta=delta)
     draws, event = allocate(measure, budget, askers, split)
-    noises = {part: draw for part, draw in zip(everything, draws, strict=True) if isinstance(draw, Noise)}
-    choices = {part: draw for part, draw in zip(everything, draws, strict=True) if isinstance(draw, Choice)}
+    found = dict(zip(slots, draws, strict=False))
+    noises = tuple({part: found[place, part] for part in question.primitives} for place in levels)
+    choices = {draw.part: draw for draw in draws if isinstance(draw, Choice)}
     finder = draws[-1] if isinstance(draws[-1], Finder) else None
     return Drawing(noises, choices), finder, event, split, why  # type: ignore[arg-type]
+
+
+def _ranks(drawing: Drawing) -> dict[Aggregate, float | None]:
+    """Return by how many rows the rank of each drawn aggregate may be off."""
+    return {one: choice.rank_error(LEVEL) for part, choice in drawing.choices.items() for one in part.aggregates}
 
 
 def _parts(aggregate: Aggregate, parts: Parts, drawn: Mapping[Aggregate, Drawn]) -> tuple[Part, ...]:
@@ -308,21 +376,31 @@ def _linked(question: Question) -> list[str]:
 
 
 def _identity(
-    select: Select, question: Question, drawing: Drawing, finder: Finder | None, engine: engines.Engine
+    select: Select,
+    question: Question,
+    drawing: Drawing,
+    finder: Finder | None,
+    engine: engines.Engine,
+    wishes: tuple[Wish, ...],
 ) -> dict[str, Any]:
     drawn = [{"of": part.label, "event": events.to_dict(choice.event)} for part, choice in drawing.choices.items()]
     found = {} if finder is None else {"groups": {"offered": finder.offered, "event": events.to_dict(finder.event)}}
-    return {
-        "kind": "sql",
-        "v": VERSION,
-        "sql": str(select),
-        "engine": engine.name,
-        "salt": question.salt,
-        "groups": question.bounds.groups,
-        "rows": question.bounds.rows,
-        "noise": [
-            {"of": part.label, "law": one.law, "scale": str(one.scale), "sensitivity": str(one.sensitivity)}
-            for part, one in drawing.noises.items()
-        ],
-        "drawn": drawn,
-    } | found
+    return (
+        {
+            "kind": "sql",
+            "v": VERSION,
+            "sql": str(select),
+            "engine": engine.name,
+            "salt": question.salt,
+            "groups": question.bounds.groups,
+            "rows": question.bounds.rows,
+            "noise": [
+                {"of": part.label, "law": one.law, "scale": str(one.scale), "sensitivity": str(one.sensitivity)}
+                for noises in drawing.noises
+                for part, one in noises.items()
+            ],
+            "drawn": drawn,
+        }
+        | found
+        | ({"consistent": list(wishes)} if wishes else {})
+    )

@@ -89,7 +89,11 @@ def facts(plan: QueryPlan, split: Sequence[Fraction], why: str, measure: str) ->
     """Return plain data about the query: what is released, how, and what bounds what."""
     select, question = plan.select, plan.question
     outputs = [item for item in select.outputs if item.expression is not None]
-    drawn = [_noise(part, noise) for part, noise in plan.noises.items()]
+    drawn = [
+        _noise(part, noise, _grouping(plan, place))
+        for place, noises in enumerate(plan.drawing.noises)
+        for part, noise in noises.items()
+    ]
     drawn += [_choice(choice) for choice in plan.drawing.choices.values()]
     if plan.finder is not None:
         drawn.append(
@@ -102,7 +106,7 @@ def facts(plan: QueryPlan, split: Sequence[Fraction], why: str, measure: str) ->
         "sql": str(select),
         "columns": [_output(item, plan) for item in outputs],
         "keys": {group.name: None if group.values is None else len(group.values) for group in question.groups},
-        "groups_released": None if question.unknown else question.bounds.cells,
+        "groups_released": None if question.unknown else sum(map(plan.sets.size, range(len(plan.sets.chosen)))),
         "unit": question.unit.label,
         "bounds": {
             "max_groups": question.bounds.groups,
@@ -132,10 +136,18 @@ def _output(item: Output, plan: QueryPlan) -> dict[str, Any]:
     }
 
 
-def _noise(part: Primitive, noise: Noise) -> dict[str, Any]:
+def _grouping(plan: QueryPlan, place: int) -> str:
+    """Return which of several groupings something is of, in words."""
+    if not plan.sets.several:
+        return ""
+    names = [plan.question.groups[key].name for key in plan.sets.chosen[place]]
+    return f", by {', '.join(names)}" if names else ", in total"
+
+
+def _noise(part: Primitive, noise: Noise, grouping: str) -> dict[str, Any]:
     unit = float(part.step)
     return {
-        "of": part.label,
+        "of": part.label + grouping,
         "mechanism": NAMES[noise.law],
         "standard_deviation": noise.std() * unit,
         "scale" if noise.law == "discrete_laplace" else "variance": str(noise.scale),
@@ -174,15 +186,31 @@ def _notes(plan: QueryPlan, measure: str) -> list[str]:
         notes.append(f"One row is one unit; a person has at most {rows} {_plural('row', rows)} by the owner's promise.")
     if question.unknown:
         notes.append("Groups are shown that a private selection found; groups of few people are left out, unnamed.")
+        notes += _suppressed(plan)
     elif question.groups:
         notes.append("Exactly the declared groups are answered for, also those without rows.")
     notes += _about(select)
+    if plan.consistent:
+        notes.append(
+            f"Released numbers were made to agree ({', '.join(plan.consistent)}); those before are in the columns …_raw. "
+            "Standard errors and intervals are those of the noise before."
+        )
     if select.having is not None or select.order or select.limit is not None:
         notes.append("HAVING, ORDER BY and LIMIT act on released values: what they choose is partly chosen by noise.")
     if measure == "pure":
         used = "delta is the selection's alone" if question.unknown else "delta is not used"
         notes.append(f"The account is measured in pure epsilon; {used}.")
     return notes
+
+
+def _suppressed(plan: QueryPlan) -> list[str]:
+    """Return how many people a group needs to be shown, from public facts."""
+    if plan.finder is None:
+        return []
+    half, most = (plan.finder.shown_from(chance) for chance in (0.5, 0.95))
+    groups = plan.finder.groups
+    where = f", if each is in {groups} {_plural('group', groups)}" if plan.finder.by_weight else ""
+    return [f"A group of {half} people is shown in at least half of the cases, one of {most} in 95 %{where}."]
 
 
 def _about(select: Select) -> list[str]:

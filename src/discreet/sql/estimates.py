@@ -6,8 +6,8 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from discreet.sql import intervals, nodes
 from discreet.sql.allocate import Noise
 from discreet.sql.bound import Parts, Primitive
+from discreet.sql.consistency import Level, Wish, agreeing
 from discreet.sql.facts import Facts
 from discreet.sql.intervals import LEVEL, Floats, Range
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Arithmetic, Expression, Number
@@ -162,6 +163,85 @@ class Noisy:
             low, high = bounds_of(self.parts(expression)[0])
             error = np.fmin(error, (high - low) / 2)  # also where the count is not positive
         return found, error
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """The noised answers of several groupings, one below the other.
+
+    Args:
+        levels: Those of each grouping.
+        originals: The same before they were made to agree; the same objects where they were not.
+    """
+
+    levels: tuple[Noisy, ...]
+    originals: tuple[Noisy, ...]
+
+    @property
+    def cells(self) -> int:
+        """The number of groups in all."""
+        return sum(level.cells for level in self.levels)
+
+    @property
+    def parts(self) -> Parts:
+        """What each aggregate is computed from."""
+        return self.levels[0].parts
+
+    def released(self, expression: Expression) -> tuple[Estimate, Floats]:
+        """Return an output's estimate with its 95 % interval, and its standard error."""
+        found = [level.released(expression) for level in self.levels]
+        spread = tuple(np.concatenate([one.spread[side] for one, _ in found]) for side in (0, 1))
+        value = np.concatenate([one.value for one, _ in found])
+        return Estimate(value, {}, (spread[0], spread[1])), np.concatenate([error for _, error in found])
+
+    def numbers(self, expression: Expression) -> Floats:
+        """Return an expression's values."""
+        return np.concatenate([level.estimate(expression, LEVEL).value for level in self.levels])
+
+    def integers(self, part: Primitive) -> NDArray[Any]:
+        """Return a primitive's noised integers; floats where they were made to agree."""
+        return np.concatenate([level.values[part] for level in self.levels])
+
+    def chosen(self, aggregate: Aggregate) -> NDArray[Any]:
+        """Return what was drawn."""
+        return np.concatenate([level.chosen[aggregate] for level in self.levels])
+
+    def original(self, expression: Expression) -> Floats | None:
+        """Return an expression's values before they were made to agree; None where they were not."""
+        touched = any(
+            level.values[part] is not before.values[part]
+            for level, before in zip(self.levels, self.originals, strict=True)
+            for item in nodes.aggregates(expression)
+            for part in level.parts(item)
+        )
+        if not touched:
+            return None
+        return np.concatenate([level.estimate(expression, LEVEL).value for level in self.originals])
+
+
+def stacked(levels: tuple[Noisy, ...], groups: Sequence[NDArray[np.intp]], wishes: Sequence[Wish]) -> Stacked:
+    """Return the answers of all groupings, made to agree as wished.
+
+    Args:
+        levels: Those of each grouping.
+        groups: For each grouping, the group of each finest one.
+        wishes: What to see to.
+    """
+    if not wishes:
+        return Stacked(levels, levels)
+    values: list[dict[Primitive, NDArray[Any]]] = [dict(level.values) for level in levels]
+    for part in levels[0].values:
+        noisy = [
+            Level(floats(level.values[part]), level.noises[part].std() ** 2, group)
+            for level, group in zip(levels, groups, strict=True)
+        ]
+        counts = part.kind in ("rows", "values", "people", "distinct")
+        wanted = wishes if counts else [wish for wish in wishes if wish == "totals"]
+        if not wanted or (wanted == ["totals"] and len(levels) == 1):
+            continue
+        for one, found in zip(values, agreeing(noisy, wanted, counts=counts), strict=True):
+            one[part] = found
+    return Stacked(tuple(replace(level, values=one) for level, one in zip(levels, values, strict=True)), levels)
 
 
 def _half_range(parts: Parts, value: Row) -> float:

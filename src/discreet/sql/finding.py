@@ -20,8 +20,9 @@ from discreet import accounting, events
 from discreet.errors import InvalidInput
 from discreet.events import Relation
 from discreet.mechanisms import KeySelection
+from discreet.mechanisms.parameters import smallest
 from discreet.mechanisms.rng import Rng
-from discreet.mechanisms.weighted_selection import WeightedKeySelection
+from discreet.mechanisms.weighted_selection import WeightedKeySelection, key_weight
 from discreet.sql.allocate import too_small
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ class Finder:
     Args:
         mechanisms: One, by numbers of people, or several rounds by weight.
         offered: How many groups one person offers at most.
+        groups: The unit's max_groups.
     """
 
     mechanisms: tuple[KeySelection | WeightedKeySelection, ...]
     offered: int
+    groups: int
 
     @property
     def event(self) -> events.Event:
@@ -60,6 +63,21 @@ class Finder:
     def by_weight(self) -> bool:
         """Whether people spread weight over their groups."""
         return isinstance(self.mechanisms[0], WeightedKeySelection)
+
+    def shown_from(self, chance: float) -> int:
+        """Return from how many people a group is shown with at least this chance, if each is in `groups` groups.
+
+        Of several rounds the last one alone is reckoned with, so that it may be fewer.
+        """
+        mechanism = self.mechanisms[-1]
+        each = key_weight(self.groups) if isinstance(mechanism, WeightedKeySelection) else 1
+
+        def enough(people: int) -> bool:
+            if isinstance(mechanism, WeightedKeySelection):
+                return mechanism.keep_probability(people * each)[0] >= chance
+            return mechanism.keep_probability(people) >= chance
+
+        return smallest(enough, 1)
 
     def find(self, ask: Round, rng: Rng) -> pyarrow.Table:
         """Return the keys of the groups found, sorted, with their numbers as `cell`."""
@@ -106,11 +124,11 @@ def finder(measure: accounting.Measure, delta: float, groups: int, relation: Rel
         if measure.kind == "pure":
             most = groups * (2 if relation is Relation.REPLACE_ONE else 1)
             epsilon = _rounded_down(loss)
-            return Finder((KeySelection(epsilon=epsilon, delta=delta, max_groups=most),), groups)
+            return Finder((KeySelection(epsilon=epsilon, delta=delta, max_groups=most),), groups, groups)
         rho = loss if measure.kind == "zcdp" else loss / Fraction(measure.order or 1)
         offered = max(groups, LEAST_OFFERED)
         rounds = WeightedKeySelection.rounds(rho=rho, delta=delta, max_keys=offered, relation=relation)
-        return Finder(rounds, offered)
+        return Finder(rounds, offered, groups)
 
     return spend
 

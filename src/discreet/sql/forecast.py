@@ -32,6 +32,7 @@ class Forecast:
         half_width: Of the 95 % interval.
         guess: The guessed answer.
         relative: standard_error / |guess|.
+        rank_error: Of what is drawn by rank: by how many rows its rank may be off, with 95 %.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Forecast:
     half_width: float | None
     guess: float | None
     relative: float | None
+    rank_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,9 @@ def _gains(parts: Sequence[Primitive], outputs: Sequence[Output], guesses: Guess
     return found if any(found) and all(map(math.isfinite, found)) else None
 
 
-def forecasts(noises: Mapping[Primitive, Noise], guesses: Guesses) -> tuple[Forecast, ...]:
+def forecasts(
+    noises: Mapping[Primitive, Noise], guesses: Guesses, ranks: Mapping[Aggregate, float | None]
+) -> tuple[Forecast, ...]:
     """Return the expected error of each output column under the guesses."""
     found = []
     for item in guesses.outputs:
@@ -229,6 +233,9 @@ def forecasts(noises: Mapping[Primitive, Noise], guesses: Guesses) -> tuple[Fore
             continue
         slopes, guess = guesses.slopes(item), guesses.guess(item)
         error = half = None
+        if isinstance(item.expression, Aggregate) and item.expression in ranks:
+            found.append(Forecast(item.name, None, None, guess, None, ranks[item.expression]))
+            continue
         if slopes is not None:
             error = _known(math.hypot(*(slope * noises[part].std() for part, slope in slopes.items())))
             half = _known(_half_width(slopes, noises))

@@ -21,6 +21,7 @@ Function: TypeAlias = Literal[
 Operator: TypeAlias = Literal["+", "-", "*", "/"]
 SPREAD = ("VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP")
 PAIRED = ("COVAR_POP", "COVAR_SAMP", "CORR")
+TOTAL = "_total"  # of a column that says whether a group is a total over a key
 DRAWN = ("QUANTILE", "MIN", "MAX", "MODE")  # drawn from the candidates, not a sum with noise
 
 # ---------------------------------------------------------- expressions over released aggregates

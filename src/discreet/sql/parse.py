@@ -9,13 +9,14 @@ know is a refusal, never ignored.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from discreet.errors import UnsupportedQuery, missing_extra
 from discreet.sql import predicates, relations, released
 from discreet.sql.expressions import row
-from discreet.sql.nodes import Output, Select
+from discreet.sql.nodes import TOTAL, Output, Select
 from discreet.sql.refuse import SHAPE, extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.relations import Catalog
 from discreet.sql.rows import Row
@@ -57,7 +58,7 @@ def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, 
             remedy="Read the public table yourself.",
         )
     keys, sets = _keys(tree, scope)
-    outputs = _outputs(tree, scope, keys)
+    outputs = _outputs(tree, scope, keys, totals=bool(sets))
     where = tree.args.get("where")
     above = released.Reader(scope, keys, outputs)
     having = tree.args.get("having")
@@ -91,6 +92,49 @@ def table_names(sql: str) -> list[str]:
     if not names:
         raise unsupported("a SELECT without FROM", "Write FROM and the table's name.")
     return names
+
+
+OPTIONS = re.compile(r"^\s*SELECT\s+WITH\s+DIFFERENTIAL_PRIVACY\s+OPTIONS\s*\(([^()]*)\)", re.IGNORECASE)
+KNOWN_OPTIONS = ("epsilon", "delta", "max_groups_contributed", "privacy_unit_column")
+
+
+def options(sql: str) -> tuple[str, dict[str, Any]]:
+    """Return a query without BigQuery's WITH DIFFERENTIAL_PRIVACY OPTIONS (…), and the options.
+
+    Raises:
+        UnsupportedQuery: an option is unknown, or is no literal.
+    """
+    found = OPTIONS.match(sql) if isinstance(sql, str) and len(sql) <= MAX_TEXT else None
+    if found is None:
+        return sql, {}
+    given: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in found[1].split(","))):
+        name, sign, value = (part.strip() for part in item.partition("="))
+        if not sign or name.lower() not in KNOWN_OPTIONS or name.lower() in given:
+            raise unsupported(f"the option {item[:60]!r}", f"Use each of {', '.join(KNOWN_OPTIONS)} at most once.")
+        given[name.lower()] = value if name.lower() == "privacy_unit_column" else _option(name, value)
+    return "SELECT" + sql[found.end() :], given
+
+
+def _option(name: str, value: str) -> float:
+    try:
+        return int(value) if name.lower() == "max_groups_contributed" else float(value)
+    except ValueError:
+        raise unsupported(f"the option {name} = {value[:40]}", "Write a number.") from None
+
+
+def check_options(given: Mapping[str, Any], unit: PrivacyUnit) -> None:
+    """Refuse options that contradict what the dataset declares: they are the owner's to choose.
+
+    Raises:
+        UnsupportedQuery: names the option.
+    """
+    declared = {"privacy_unit_column": unit.column, "max_groups_contributed": unit.max_groups}
+    for name, value in declared.items():
+        if name in given and given[name] != value:
+            raise unsupported(
+                f"the option {name} = {given[name]}", f"The dataset declares {value}; leave the option out."
+            )
 
 
 def _tree(sql: str) -> Any:
@@ -223,7 +267,7 @@ def _meant(item: Any, tree: Any, scope: Scope) -> Any:
     return called[0] if len(called) == 1 and called[0].find(exp.AggFunc) is None else item
 
 
-def _outputs(tree: Any, scope: Scope, keys: tuple[Row, ...]) -> tuple[Output, ...]:
+def _outputs(tree: Any, scope: Scope, keys: tuple[Row, ...], *, totals: bool) -> tuple[Output, ...]:
     outputs = [released.output(item, scope, keys) for item in tree.expressions]
     if not any(item.expression is not None for item in outputs):
         raise unsupported("a SELECT without an aggregate", "Add an aggregate, for example COUNT(*).")
@@ -231,12 +275,14 @@ def _outputs(tree: Any, scope: Scope, keys: tuple[Row, ...]) -> tuple[Output, ..
     for item in outputs:
         names = [item.name]
         if item.expression is not None:
-            names += [item.name + suffix for suffix in ("_se", "_low", "_high")]
+            names += [item.name + suffix for suffix in ("_se", "_low", "_high", "_raw")]
+        elif totals:
+            names.append(item.name + TOTAL)
         for name in names:
             if name.lower() in taken:
                 raise UnsupportedQuery(
                     f"two columns of the answer would be named {name!r} "
-                    "(each aggregate c also brings c_se, c_low and c_high).",
+                    "(each aggregate c also brings c_se, c_low, c_high and perhaps c_raw).",
                     remedy="Give each its own name with AS.",
                 )
             taken.add(name.lower())

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from discreet.domains import Key, Type
 from discreet.sql import nodes
-from discreet.sql.estimates import Estimate, Noisy, arithmetic, constant, floats
-from discreet.sql.intervals import LEVEL, Floats
+from discreet.sql.estimates import Estimate, Stacked, arithmetic, constant, floats
+from discreet.sql.intervals import Floats
 from discreet.sql.nodes import Aggregate, Arithmetic, Condition, Expression, Number, Released, Select
 from discreet.sql.rows import Comparison, Const
 
@@ -52,7 +52,7 @@ class Labels:
 # ------------------------------------------------------------------------------------ the table
 
 
-def table(select: Select, noisy: Noisy, labels: Labels) -> pyarrow.Table:
+def table(select: Select, noisy: Stacked, labels: Labels) -> pyarrow.Table:
     """Return the released table: per output its value, c_se, c_low and c_high.
 
     Args:
@@ -67,6 +67,8 @@ def table(select: Select, noisy: Noisy, labels: Labels) -> pyarrow.Table:
     for item in select.outputs:
         if item.key is not None:
             columns[item.name] = labels.column(item.key)
+            if select.sets:  # a total has no value of the key, and neither has the group of NULL
+                columns[item.name + nodes.TOTAL] = pa.array(labels.places[item.key] < 0)
             continue
         assert item.expression is not None
         found, error = noisy.released(item.expression)
@@ -75,6 +77,9 @@ def table(select: Select, noisy: Noisy, labels: Labels) -> pyarrow.Table:
             continue
         values[item.name] = _typed(item.expression, noisy, found)
         columns[item.name] = _arrow(values[item.name])
+        original = noisy.original(item.expression)
+        if original is not None:
+            columns[item.name + "_raw"] = _arrow(original)
         for suffix, numbers in (("_se", error), ("_low", found.spread[0]), ("_high", found.spread[1])):
             columns[item.name + suffix] = _arrow(numbers)
             values[item.name + suffix] = np.where(np.isfinite(numbers), numbers, np.nan)
@@ -90,7 +95,7 @@ def table(select: Select, noisy: Noisy, labels: Labels) -> pyarrow.Table:
     return result.take(pa.array(rows[: select.limit]))
 
 
-def _mode(item: nodes.Output, noisy: Noisy) -> dict[str, pyarrow.Array]:
+def _mode(item: nodes.Output, noisy: Stacked) -> dict[str, pyarrow.Array]:
     """Return the released candidates; of errors there are none."""
     import pyarrow as pa
 
@@ -98,7 +103,7 @@ def _mode(item: nodes.Output, noisy: Noisy) -> dict[str, pyarrow.Array]:
     found = noisy.parts.facts(item.expression.arguments[0])
     candidates = typed(found.type, [key for key in found.keys or () if key is not None])
     nothing = pa.nulls(noisy.cells, pa.float64())
-    chosen = candidates.take(pa.array(noisy.chosen[item.expression].astype(np.int64)))
+    chosen = candidates.take(pa.array(noisy.chosen(item.expression).astype(np.int64)))
     return {item.name: chosen, **{item.name + suffix: nothing for suffix in ("_se", "_low", "_high")}}
 
 
@@ -110,12 +115,14 @@ def typed(kind: Type, values: Sequence[Key]) -> pyarrow.Array:
     return pa.array(values, type=kinds[kind])
 
 
-def _typed(expression: Expression, noisy: Noisy, found: Estimate) -> NDArray[Any]:
+def _typed(expression: Expression, noisy: Stacked, found: Estimate) -> NDArray[Any]:
     """Return counts and whole sums as 64-bit integers (cut at their limits), all else as floats."""
     if isinstance(expression, Aggregate) and expression.function in ("COUNT", "COUNT DISTINCT", "SUM"):
         part = noisy.parts(expression)[0]
         if part.step == 1:
-            values = noisy.values[part]
+            values = noisy.integers(part)
+            if values.dtype == np.float64 and (values != np.round(values)).any():
+                return found.value
             if values.dtype == object:
                 values = np.clip(values, -LARGEST, LARGEST)
             return values.astype(np.int64)
@@ -137,7 +144,7 @@ def _arrow(numbers: NDArray[Any]) -> pyarrow.Array:
 @dataclass(frozen=True, slots=True)
 class _Chooser:
     select: Select
-    noisy: Noisy
+    noisy: Stacked
     values: Mapping[str, NDArray[Any]]
     labels: Labels
 
@@ -199,7 +206,7 @@ class _Chooser:
                 constant(self._numbers(side), self.noisy.cells) for side in (expression.left, expression.right)
             )
             return arithmetic(expression.operator, left, right).value
-        return self.noisy.estimate(expression, LEVEL).value
+        return self.noisy.numbers(expression)
 
     def _whole(self, key: int) -> Sequence[Any]:
         return self.labels.values[key]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from discreet.errors import InvalidInput
 from discreet.sql.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -38,12 +39,21 @@ class Engine(Protocol):
         """Open the private source, after the charge."""
 
 
-def of(dataset: Dataset) -> Engine:
+ENGINES = ("duckdb", "spark")
+
+
+def of(dataset: Dataset, name: str | None = None) -> Engine:
     """Return the engine that reads a dataset's sources.
+
+    Args:
+        dataset: The dataset.
+        name: duckdb or spark; by default what the sources call for.
 
     Raises:
         InvalidInput: a source is of no known kind, or the sources do not go together.
     """
+    if name not in (None, *ENGINES):
+        raise InvalidInput(f"engine must be {' or '.join(ENGINES)}, got {name!r}.")
     from discreet.sql.engines.duckdb import DuckDB
 
     return DuckDB(dataset.sources)
