@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 from audited import Case, Trial, gaussian_loss, loss, mass
+from audited_running import running_cases
 
 from discreet import events
 from discreet.audit import Claim, Pair, answer_pairs
@@ -31,6 +32,8 @@ RNG = Rng()
 ADD, REPLACE = Relation.ADD_REMOVE, Relation.REPLACE_ONE
 NO_MECHANISM = {  # public names of discreet.mechanisms that draw nothing about a dataset
     "Rng",
+    "SumsSoFar",
+    "Toeplitz",
     "discrete_gaussian_quantile",
     "discrete_gaussian_std",
     "discrete_laplace_quantile",
@@ -43,6 +46,7 @@ def mechanism_cases() -> Iterator[Case]:
     yield from laplace_cases()
     yield from gaussian_cases()
     yield from sampler_cases()
+    yield from running_cases()
     yield from selection_cases()
     yield from response_cases()
     yield from key_cases()

@@ -3,6 +3,7 @@
 Vectorised in NumPy, fed by the operating system's randomness. No files, no ledger, no seeds.
 """
 
+from discreet.mechanisms.continual import RunningSums, SumsSoFar
 from discreet.mechanisms.discrete_gaussian import (
     discrete_gaussian,
     discrete_gaussian_quantile,
@@ -18,6 +19,7 @@ from discreet.mechanisms.noise import DiscreteGaussianMechanism, DiscreteLaplace
 from discreet.mechanisms.randomized_response import RandomizedResponse
 from discreet.mechanisms.rng import Rng
 from discreet.mechanisms.selection import ExponentialMechanism, NoisyMax, PermuteAndFlip
+from discreet.mechanisms.toeplitz import Toeplitz
 
 __all__ = [
     "DiscreteGaussianMechanism",
@@ -28,6 +30,9 @@ __all__ = [
     "PermuteAndFlip",
     "RandomizedResponse",
     "Rng",
+    "RunningSums",
+    "SumsSoFar",
+    "Toeplitz",
     "discrete_gaussian",
     "discrete_gaussian_quantile",
     "discrete_gaussian_std",
