@@ -6,6 +6,18 @@ DuckDB, sqlglot and Arrow are loaded with the first question, not with this pack
 from discreet.sql.ask import Query, QueryCost, cost, plan, query
 from discreet.sql.bind import QueryPlan
 from discreet.sql.forecast import Forecast
+from discreet.sql.kept import Materialised, materialise
 from discreet.sql.parse import table_names
 
-__all__ = ["Forecast", "Query", "QueryCost", "QueryPlan", "cost", "plan", "query", "table_names"]
+__all__ = [
+    "Forecast",
+    "Materialised",
+    "Query",
+    "QueryCost",
+    "QueryPlan",
+    "cost",
+    "materialise",
+    "plan",
+    "query",
+    "table_names",
+]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Names that a caller's own tables will not have.
 KEPT, OFFERED, OPEN, CHOSEN = "discreet_kept", "discreet_offered", "discreet_open", "discreet_chosen"
+BOUNDED = "discreet_bounded"
 
 
 class Session(Protocol):
@@ -77,9 +78,17 @@ class Statements:
         return tuple(item for item in found if item is not None)
 
 
-def write(writer: Writer, finder: Finder | None) -> Statements:
-    """Return the statements of a question."""
+def write(writer: Writer, finder: Finder | None, *, bounded: bool = False) -> Statements:
+    """Return the statements of a question.
+
+    Args:
+        writer: Its writer.
+        finder: What finds the groups, where nobody declared them.
+        bounded: Whether what each person adds was kept before, as the table BOUNDED.
+    """
     question, text = writer.question, writer.dialect.text
+    if bounded:
+        return Statements(text(writer.over_bounded(BOUNDED)), {})
     if question.alone:
         return Statements(text(writer.query()), {})
     stages = writer.rows()

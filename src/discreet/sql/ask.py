@@ -15,6 +15,7 @@ from discreet.release import Release
 from discreet.sql import parse, targets
 from discreet.sql.bind import QueryPlan, bind
 from discreet.sql.forecast import Forecast
+from discreet.sql.kept import Materialised
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,7 @@ class Query:
         target_error: Instead of epsilon: the half width of the 95 % interval that is wanted, of all output
             columns or by name; the least epsilon that is expected to reach it is taken.
         engine: duckdb or spark; by default what the sources call for.
+        using: A kept pre-aggregate that answers it.
     """
 
     sql: str
@@ -41,6 +43,7 @@ class Query:
     consistent: Sequence[str] | None = None
     target_error: float | Mapping[str, float] | None = None
     engine: str | None = None
+    using: Materialised | None = None
 
     def plan(self, dataset: Dataset) -> QueryPlan:
         """Bind to the dataset's public facts; reads no private row and does not look at the source."""
@@ -59,6 +62,7 @@ class Query:
                 guess=self.guess,
                 consistent=self.consistent,
                 engine=self.engine,
+                using=self.using,
             )
 
         if (epsilon is None) == (self.target_error is None):
@@ -191,6 +195,7 @@ def query(
     consistent: Sequence[str] | None = None,
     target_error: float | Mapping[str, float] | None = None,
     engine: str | None = None,
+    using: Materialised | None = None,
     name: str | None = None,
     purpose: str | None = None,
     attempt: int = 1,
@@ -210,6 +215,7 @@ def query(
         target_error: Instead of epsilon: the half width of the 95 % interval that is wanted, of all output
             columns or by name; the least epsilon that is expected to reach it is taken.
         engine: duckdb or spark; by default what the sources call for.
+        using: A kept pre-aggregate (`materialise`) that answers it.
         name: The release's name; by default made from the query.
         purpose: Why; written to the ledger. By default the query.
         attempt: Ask again, for a new charge, what was charged but never released.
@@ -229,7 +235,7 @@ def query(
     Assumes: bounds and keys are public; without a person's column, the promised max_rows.
     Not protected: running time and memory use.
     """
-    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).bind(dataset)
+    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).bind(dataset)
     return dataset.reveal(
         _Bound(bound),
         name=bound.name if name is None else name,
@@ -249,9 +255,10 @@ def plan(
     consistent: Sequence[str] | None = None,
     target_error: float | Mapping[str, float] | None = None,
     engine: str | None = None,
+    using: Materialised | None = None,
 ) -> QueryPlan:
     """Return the query bound to public facts; spends nothing and reads no private row. See `query`."""
-    return Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).plan(dataset)
+    return Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).plan(dataset)
 
 
 def cost(
@@ -265,12 +272,13 @@ def cost(
     consistent: Sequence[str] | None = None,
     target_error: float | Mapping[str, float] | None = None,
     engine: str | None = None,
+    using: Materialised | None = None,
 ) -> QueryCost:
     """Return what a query would cost and be worth; spends nothing and reads no private row.
 
     The arguments and refusals are those of `query`.
     """
-    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine).plan(dataset)
+    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).plan(dataset)
     account = dataset.ledger.account(dataset.population)
     try:
         rest = dataset.ledger.after(dataset.population, bound.event, analyst=dataset.analyst)

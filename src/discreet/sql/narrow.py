@@ -27,6 +27,17 @@ def narrowed(groups: tuple[Group, ...], where: Predicate | None) -> tuple[Group,
     return tuple(found)
 
 
+def decides(groups: tuple[Group, ...], term: Predicate) -> bool:
+    """Return whether a condition is about the groups alone, so that leaving groups out is all that it does."""
+    found = list(_conditions(term))
+    if len(found) != 1:
+        return False
+    [(row, values)] = found
+    kinds = {type(item.value) for item in values}
+    named = [group.values or () for group in groups if group.row == row and group.values is not None]
+    return bool(named) and kinds <= {type(key) for key in named[0]}
+
+
 def _conditions(where: Predicate | None) -> Iterator[tuple[Row, tuple[Const, ...]]]:
     """Yield each value that a condition holds to literals, and the literals."""
     if isinstance(where, Logic) and where.operator == "AND":

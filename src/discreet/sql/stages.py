@@ -60,6 +60,7 @@ class Question:
         drawn: What to draw from histograms.
         where: Which rows.
         salt: Public number that decides which groups of a person are kept.
+        kept: The values that are counted and those that are summed, where more are than the primitives need.
         columns: The facts of the relation's columns. Worked out, as are the next two.
         counted: The values that are counted or summed.
         summed: Those of them that are summed.
@@ -74,6 +75,7 @@ class Question:
     drawn: tuple[Drawn, ...]
     where: Predicate | None
     salt: int
+    kept: tuple[tuple[Row, ...], tuple[Row, ...]] | None = None
     columns: Mapping[Ref, Facts] = field(init=False)
     counted: tuple[Row, ...] = field(init=False)
     summed: tuple[Row, ...] = field(init=False)
@@ -83,8 +85,8 @@ class Question:
         counted = dict.fromkeys(item.of for item in linear if item.of is not None)
         summed = dict.fromkeys(item.of for item in linear if item.kind != "values" and item.of is not None)
         object.__setattr__(self, "columns", columns(self.relation, self.catalog))
-        object.__setattr__(self, "counted", tuple(counted))
-        object.__setattr__(self, "summed", tuple(summed))
+        object.__setattr__(self, "counted", tuple(counted) if self.kept is None else self.kept[0])
+        object.__setattr__(self, "summed", tuple(summed) if self.kept is None else self.kept[1])
 
     @property
     def persons(self) -> int:
@@ -336,7 +338,21 @@ class Writer:
             rows: The table that holds the kept rows, if there is one.
         """
         stages = self.rows() if rows is None else {}
-        stages |= {"person": self._person(rows or "kept"), "bounded": self._bounded(), "total": self._totals()}
+        stages |= {"person": self._person(rows or "kept"), "bounded": self._bounded(), "total": self._totals("bounded")}
+        return self._halved(stages)
+
+    def bounded(self) -> Any:
+        """Return what each person adds to each group, at most K of them: personal data, to be kept by the owner."""
+        stages = self.rows() | {"person": self._person("kept"), "bounded": self._bounded(people=True)}
+        names = [*self.people, *self.keys, "b", *(f"b{i}" for i in range(len(self.question.counted)))]
+        names += [f"z{i}" for i, row in enumerate(self.question.counted) if row in self.question.summed]
+        return select([*map(name_of, names)], "bounded", where=self._few(), stages=stages)
+
+    def over_bounded(self, table: str) -> Any:
+        """Return the query of all noisy integers over a table that `bounded` made."""
+        return self._halved({"total": self._totals(table, few=False)})
+
+    def _halved(self, stages: dict[str, Any]) -> Any:
         chosen: list[Any] = [name_of(f"k{i}") for i in range(len(self.question.groups))]
         for j in range(len(self.question.primitives)):
             if self.question.primitives[j].kind != "distinct":
@@ -371,7 +387,7 @@ class Writer:
                 chosen.append(aliased(self.dialect.person_total(name_of(f"v{i}")), f"s{i}"))
         return select(chosen or [_one()], rows, group=[name_of(name) for name in (*self.people, *self.keys)])
 
-    def _bounded(self) -> Any:
+    def _bounded(self, *, people: bool = False) -> Any:
         """Return at most K groups of each person, and in each counts and sums as of at most R rows.
 
         Without a person's column one row is one unit, and nothing is bounded.
@@ -380,7 +396,7 @@ class Writer:
 
         question, dialect = self.question, self.dialect
         rows = question.bounds.rows if question.persons else None
-        chosen: list[Any] = [name_of(name) for name in self.keys]
+        chosen: list[Any] = [name_of(name) for name in (*(self.people if people else ()), *self.keys)]
         counts = [("n", "b")] if question.counts("rows") else []
         # Other names than the stage before: an engine that prefers its own aliases cannot bind to them.
         for name, bounded in (*counts, *((f"n{i}", f"b{i}") for i in range(len(question.counted)))):
@@ -434,7 +450,14 @@ class Writer:
             order=exp.Order(expressions=order),
         )
 
-    def _totals(self) -> Any:
+    def _few(self) -> list[Any]:
+        """Return the condition that a group is one of the K that count."""
+        from sqlglot import exp
+
+        bounds = self.question.bounds
+        return [exp.LTE(this=name_of("place"), expression=integer(bounds.groups))] if bounds.sampled else []
+
+    def _totals(self, table: str, *, few: bool = True) -> Any:
         """Return, per group, each primitive t0, t1, … as an exact 128-bit integer."""
         from sqlglot import exp
 
@@ -455,10 +478,8 @@ class Writer:
                     expression=exp.Mul(this=count, expression=integer(item.shift)),
                 )
             chosen.append(aliased(value, f"t{j}"))
-        where = []
-        if question.bounds.sampled:
-            where = [exp.LTE(this=name_of("place"), expression=integer(question.bounds.groups))]
-        return select(chosen or [_one()], "bounded", where=where, group=[name_of(name) for name in self.keys])
+        where = self._few() if few else []
+        return select(chosen or [_one()], table, where=where, group=[name_of(name) for name in self.keys])
 
 
 def _of(name: str, table: str = "") -> Any:

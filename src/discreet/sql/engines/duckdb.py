@@ -291,6 +291,11 @@ def _show(connection: Any, name: str, source: Any, wanted: list[str], domain: Do
         connection.register(name, frames.arrow(source, what, wanted, domain))
 
 
+def show(connection: Any, name: str, path: Path) -> None:
+    """Make a Parquet file of ours a view of the connection."""
+    connection.execute(f"CREATE VIEW {_identifier(name)} AS SELECT * FROM read_parquet({_string(str(path))})")
+
+
 def connect(scratch: str | None = None, paths: Sequence[str] = ()) -> Any:
     """Return a fresh in-memory database that may read `paths` alone and spill into `scratch` alone."""
     settings = dict(SETTINGS)
