@@ -14,6 +14,18 @@ def name_of(name: str) -> Any:
     return exp.Column(this=exp.to_identifier(name))
 
 
+def column(name: str, table: str) -> Any:
+    """Return a column of ours by its engine name, and that of its table."""
+    from sqlglot import exp
+
+    return exp.Column(this=exp.to_identifier(name), table=exp.to_identifier(table))
+
+
+def one() -> Any:
+    """Return a column for a query that reads none: it counts rows."""
+    return aliased(integer(1), "one")
+
+
 def missing(value: Any) -> Any:
     """Return value IS NULL."""
     from sqlglot import exp

@@ -18,7 +18,7 @@ from typing import Any
 from discreet.domains import Key
 from discreet.errors import UnsupportedQuery
 from discreet.sql import facts as public
-from discreet.sql.build import case, chained, double, integer, missing, name_of
+from discreet.sql.build import case, chained, column, double, integer, missing
 from discreet.sql.dialect import Dialect
 from discreet.sql.facts import Facts
 from discreet.sql.rows import (
@@ -53,11 +53,13 @@ class Rows:
         dialect: The engine's spelling.
         columns: The public facts of the columns.
         names: What the engine calls them.
+        table: Whose they are: qualified, no name can mean an alias of the same SELECT.
     """
 
     dialect: Dialect
     columns: Mapping[Ref, Facts]
     names: Mapping[Ref, str]
+    table: str
 
     def facts(self, row: Row) -> Facts:
         """Return the public facts of a value."""
@@ -75,7 +77,7 @@ class Rows:
     def plain(self, row: Row) -> Any:
         """Return a value that is no reckoned number: a column as it is read, a text, a date, a truth value."""
         if isinstance(row, Ref):
-            return name_of(self.names[row])
+            return column(self.names[row], self.table)
         if isinstance(row, Const):
             return self.literal(row.value)
         if isinstance(row, Case):
@@ -102,7 +104,11 @@ class Rows:
         """Return a number in whole steps of its facts, within their bounds."""
         if isinstance(row, Ref):
             found = self.columns[row]
-            return name_of(self.names[row]) if found.stepped else self._read(name_of(self.names[row]), found)
+            return (
+                column(self.names[row], self.table)
+                if found.stepped
+                else self._read(column(self.names[row], self.table), found)
+            )
         if isinstance(row, Scale):
             inner = self.steps(row.value)
             return inner if public.scale(row) > 0 else _negative(inner)

@@ -12,18 +12,18 @@ total: every step is defined for every input, so that no row can make it fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discreet.domains import Key
 from discreet.sql.bound import Bounds, Primitive
-from discreet.sql.build import aliased, case, conjunction, integer, missing, name_of, select, subquery
+from discreet.sql.build import aliased, case, integer, missing, name_of, one, select
 from discreet.sql.dialect import SPLIT, Dialect
 from discreet.sql.drawn import Drawn
 from discreet.sql.facts import Facts
-from discreet.sql.relations import Catalog, Inner, Join, PerPerson, Project, Relation, Scan, Union, columns, private
-from discreet.sql.relations import Filter as Filtered
+from discreet.sql.relations import Catalog, Relation, columns
+from discreet.sql.relationsql import Relations
 from discreet.sql.rows import Predicate, Ref, Row, refs
 from discreet.sql.rowsql import Rows
 from discreet.units import PrivacyUnit
@@ -147,147 +147,6 @@ class Writer:
         group = Group("cell", Ref("cell"), None)
         return replace(self, question=replace(self.question, groups=(group,), bounds=bounds))
 
-    # ----------------------------------------------------------------------------------- relations
-
-    def relation(self, node: Relation, wanted: Sequence[Ref]) -> Any:
-        """Return a SELECT of the persons u0, … and the columns `wanted`, as c0, c1, …, of a relation."""
-        if isinstance(node, Scan):
-            return self._scan(node, wanted)
-        if isinstance(node, Join):
-            return self._join(node, wanted)
-        if isinstance(node, Union):
-            return self._union(node, wanted)
-        below = columns(node.relation, self.question.catalog)
-        if isinstance(node, Filtered):
-            inner = list(dict.fromkeys([*wanted, *refs(node.where)]))
-            rows = self._rows(below, inner)
-            chosen = [aliased(name_of(rows.names[ref]), f"c{i}") for i, ref in enumerate(wanted)]
-            source = subquery(self.relation(node.relation, inner), "f")
-            return select([*self._people(node), *chosen] or [_one()], source, where=[rows.predicate(node.where)])
-        if isinstance(node, Project):
-            named = {Ref(name, node.alias): row for name, row in node.columns}
-            inner = list(dict.fromkeys(ref for name in wanted for ref in refs(named[name])))
-            rows = self._rows(below, inner)
-            chosen = [aliased(rows.column(named[name]), f"c{i}") for i, name in enumerate(wanted)]
-            source = subquery(self.relation(node.relation, inner), "p")
-            return select([*self._people(node), *chosen] or [_one()], source)
-        return self._per_person(node, wanted, below)
-
-    def _rows(self, below: Mapping[Ref, Facts], wanted: Sequence[Ref]) -> Rows:
-        return Rows(self.dialect, below, {ref: f"c{i}" for i, ref in enumerate(wanted)})
-
-    def _people(self, node: Relation, table: str = "") -> list[Any]:
-        """Return the columns that say whose a row is; none of a public relation."""
-        if not private(node, self.question.catalog):
-            return []
-        return [aliased(_of(f"u{i}", table), f"u{i}") for i in range(self.question.persons)]
-
-    def _scan(self, node: Scan, wanted: Sequence[Ref], extra: str = "") -> Any:
-        """Return the declared columns of a table; `extra` is one more, as x."""
-        from sqlglot import exp
-
-        known, table = self.question.catalog[node.table], self.tables[node.table]
-
-        def read(name: str, *, person: bool = False) -> Any:
-            return self.dialect.read(name, known.domain[name], table, person=person)
-
-        own = known.persons if self.question.persons else ()
-        chosen = [aliased(read(name, person=True), f"u{i}") for i, name in enumerate(own)]
-        # A person's column is read in one way wherever it stands: else 1.2 might be grouped as 1.
-        chosen += [aliased(read(ref.name, person=ref.name in own), f"c{i}") for i, ref in enumerate(wanted)]
-        if extra:
-            chosen.append(aliased(read(extra), "x"))
-        source = exp.Table(this=exp.to_identifier(table, quoted=True))
-        if known.link is None:
-            return select(chosen or [_one()], source)
-        chosen.append(aliased(read(known.link.column), "k"))
-        parent = self._scan(Scan(known.link.table), (), known.link.key)
-        passed = [*(f"c{i}" for i in range(len(wanted))), *(["x"] if extra else [])]
-        names = [aliased(_of(f"u{i}", "r"), f"u{i}") for i in range(self.question.persons)]
-        names += [aliased(_of(name, "l"), name) for name in passed]
-        on = exp.EQ(this=_of("k", "l"), expression=_of("x", "r"))
-        joined = exp.Join(this=subquery(parent, "r"), on=on)
-        return select(names, subquery(select(chosen, source), "l"), joins=[joined])
-
-    def _join(self, node: Join, wanted: Sequence[Ref]) -> Any:
-        """Return the rows of both sides that belong together: of one person, whatever the query says."""
-        from sqlglot import exp
-
-        catalog = self.question.catalog
-        sides, inner = (node.left, node.right), []
-        for side, place in ((node.left, 0), (node.right, 1)):
-            here = columns(side, catalog)
-            needed = [ref for ref in wanted if ref in here] + [pair[place] for pair in node.on]
-            inner.append(list(dict.fromkeys(needed)))
-        found = {ref: (f"c{i}", name) for name, refs_ in zip("lr", inner, strict=True) for i, ref in enumerate(refs_)}
-        conditions: list[Any] = [
-            exp.EQ(this=_of(*found[left]), expression=_of(*found[right])) for left, right in node.on
-        ]
-        if all(private(side, catalog) for side in sides):
-            conditions += [
-                exp.EQ(this=_of(f"u{i}", "l"), expression=_of(f"u{i}", "r")) for i in range(self.question.persons)
-            ]
-        owner = "l" if private(node.left, catalog) else "r"
-        chosen = [*self._people(node, owner), *(aliased(_of(*found[ref]), f"c{i}") for i, ref in enumerate(wanted))]
-        join = exp.Join(this=subquery(self.relation(node.right, inner[1]), "r"), on=conjunction(conditions))
-        if node.outer:
-            join.set("side", "LEFT")
-        return select(chosen or [_one()], subquery(self.relation(node.left, inner[0]), "l"), joins=[join])
-
-    def _union(self, node: Union, wanted: Sequence[Ref]) -> Any:
-        from sqlglot import exp
-
-        names = [ref.name for ref in columns(node, self.question.catalog)]
-        places = [names.index(ref.name) for ref in wanted]
-        parts = []
-        for part in node.parts:
-            offered = list(columns(part, self.question.catalog))
-            parts.append(self.relation(part, [offered[place] for place in places]))
-        joined = parts[0]
-        for part in parts[1:]:
-            joined = exp.Union(this=joined, expression=part, distinct=False)
-        chosen = [*self._people(node), *(name_of(f"c{i}") for i in range(len(wanted)))]
-        return select(chosen or [_one()], subquery(joined, "a"))
-
-    def _per_person(self, node: PerPerson, wanted: Sequence[Ref], below: Mapping[Ref, Facts]) -> Any:
-        items = dict(node.aggregates)
-        arguments = [row for _, row in node.keys]
-        arguments += [item.argument for item in items.values() if item.argument is not None]
-        inner = list(dict.fromkeys(ref for row in arguments for ref in refs(row)))
-        rows = self._rows(below, inner)
-        keys = dict(node.keys)
-        chosen = []
-        for i, ref in enumerate(wanted):
-            value = self._inner(items[ref.name], rows) if ref.name in items else rows.column(keys[ref.name])
-            chosen.append(aliased(value, f"c{i}"))
-        group = [name_of(f"u{i}") for i in range(self.question.persons)]
-        group += [rows.column(row) for row in keys.values()]
-        source = subquery(self.relation(node.relation, inner), "g")
-        return select([*self._people(node), *chosen], source, group=group)
-
-    def _inner(self, item: Inner, rows: Rows) -> Any:
-        """Return an aggregate over the rows of one person, in 128-bit integers where it is a total."""
-        from sqlglot import exp
-
-        if item.function == "COUNT" and item.argument is None:
-            return self.dialect.cast(exp.Count(this=exp.Star(), big_int=True), "WIDE")
-        assert item.argument is not None
-        if item.function == "COUNT":
-            return self.dialect.cast(exp.Count(this=rows.column(item.argument), big_int=True), "WIDE")
-        if item.function == "COUNT DISTINCT":
-            distinct = exp.Distinct(expressions=[rows.column(item.argument)])
-            return self.dialect.cast(exp.Count(this=distinct, big_int=True), "WIDE")
-        value = rows.steps(item.argument)
-        if item.function in ("MIN", "MAX"):
-            return (exp.Min if item.function == "MIN" else exp.Max)(this=value)
-        total = exp.Sum(this=self.dialect.cast(value, "WIDE"))
-        if item.function == "SUM":
-            return total
-        count = exp.Count(this=value.copy(), big_int=True)
-        some = exp.GT(this=count, expression=integer(0))
-        mean = self.dialect.divided(total, self.dialect.cast(count.copy(), "WIDE"))
-        return self.dialect.cast(case((some, mean)), "BIGINT")
-
     # ---------------------------------------------------------------------------------------- rows
 
     def kept(self) -> Any:
@@ -295,8 +154,8 @@ class Writer:
         from sqlglot import exp
 
         question = self.question
-        wanted = question.wanted
-        rows = self._rows(question.columns, wanted)
+        names = {ref: f"c{i}" for i, ref in enumerate(question.wanted)}
+        rows = Rows(self.dialect, question.columns, names, "typed")
         chosen: list[Any] = [name_of(f"u{i}") for i in range(question.persons)]
         where: list[Any] = [exp.Not(this=missing(name_of(f"u{i}"))) for i in range(question.persons)]
         for i, group in enumerate(question.groups):
@@ -310,7 +169,7 @@ class Writer:
             chosen.append(aliased(rows.steps(row) if stepped else rows.key(row), f"d{i}"))
         if question.where is not None:
             where.append(exp.Paren(this=rows.predicate(question.where)))
-        return select(chosen or [_one()], "typed", where=where)
+        return select(chosen or [one()], "typed", where=where)
 
     def _in_a_group(self, rows: Rows, group: Group, value: Any) -> Any:
         from sqlglot import exp
@@ -362,7 +221,9 @@ class Writer:
 
     def rows(self) -> dict[str, Any]:
         """Return the stages that make the kept rows."""
-        return {"typed": self.relation(self.question.relation, self.question.wanted), "kept": self.kept()}
+        question = self.question
+        relations = Relations(self.dialect, question.catalog, self.tables, question.persons)
+        return {"typed": relations.relation(question.relation, question.wanted), "kept": self.kept()}
 
     @property
     def people(self) -> list[str]:
@@ -385,7 +246,7 @@ class Writer:
             chosen.append(aliased(exp.Count(this=name_of(f"v{i}"), big_int=True), f"n{i}"))
             if row in self.question.summed:
                 chosen.append(aliased(self.dialect.person_total(name_of(f"v{i}")), f"s{i}"))
-        return select(chosen or [_one()], rows, group=[name_of(name) for name in (*self.people, *self.keys)])
+        return select(chosen or [one()], rows, group=[name_of(name) for name in (*self.people, *self.keys)])
 
     def _bounded(self, *, people: bool = False) -> Any:
         """Return at most K groups of each person, and in each counts and sums as of at most R rows.
@@ -417,12 +278,12 @@ class Writer:
                 value = dialect.cast(value, dialect.fitting(rows * max(abs(low), abs(high))))
             chosen.append(aliased(value, f"z{i}"))
         if not question.bounds.sampled:
-            return select(chosen or [_one()], "person")
+            return select(chosen or [one()], "person")
         chosen.append(aliased(self.place(exp.RowNumber()), "place"))
         return select(chosen, "person")
 
     def _range(self, row: Row) -> tuple[int, int]:
-        found = Rows(self.dialect, self.question.columns, {}).facts(row)
+        found = Rows(self.dialect, self.question.columns, {}, "").facts(row)
         low, high, _ = found.range
         return low, high
 
@@ -479,18 +340,7 @@ class Writer:
                 )
             chosen.append(aliased(value, f"t{j}"))
         where = self._few() if few else []
-        return select(chosen or [_one()], table, where=where, group=[name_of(name) for name in self.keys])
-
-
-def _of(name: str, table: str = "") -> Any:
-    from sqlglot import exp
-
-    return exp.Column(this=exp.to_identifier(name), table=exp.to_identifier(table) if table else None)
-
-
-def _one() -> Any:
-    """Return a column for a query that reads none: it counts rows."""
-    return aliased(integer(1), "one")
+        return select(chosen or [one()], table, where=where, group=[name_of(name) for name in self.keys])
 
 
 def salt(name: str, version: str) -> int:

@@ -1,28 +1,27 @@
 """Spark: opens private DataFrames, runs the statements of a plan on their cluster, hands back exact integers.
 
-The caller lends a DataFrame, classic or of Spark Connect; files and tables are read with the caller's
-own reader. Everything runs in a session beside the caller's: its settings, functions and temporary
-views are not ours, and ours are not seen there. Before the charge only names of columns are looked at
-(docs/decisions/0006-look-at-names-first.md), and the self-test runs on synthetic values.
+The caller lends a DataFrame, classic or of Spark Connect, or names files that every machine of the
+cluster can read. Everything runs in a session beside the caller's: its settings, functions and
+temporary views are not ours, and ours are not seen there. Before the charge only names of columns are
+looked at (docs/decisions/0006-look-at-names-first.md), and the self-test runs on synthetic values.
 """
 
 from __future__ import annotations
 
-import functools
-import re
+import csv
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from discreet.errors import InvalidInput, missing_extra
+from discreet.errors import InvalidInput
 from discreet.sql import relations
 from discreet.sql.dialect import Dialect
-from discreet.sql.engines import frames, spark_cells
+from discreet.sql.engines import duckdb, frames, spark_canary, spark_cells, spark_session
 from discreet.sql.engines.spark_dialect import SparkDialect, read_as
-from discreet.sql.engines.spark_quiet import check as check_quiet
-from discreet.sql.engines.spark_quiet import connected, quiet
+from discreet.sql.engines.spark_quiet import quiet
 from discreet.sql.relations import Known
 from discreet.sql.stages import Question
 
@@ -31,43 +30,51 @@ if TYPE_CHECKING:
 
 NAME = "spark"
 SOURCE = "source"
-OLDEST = 4  # major version
-# What a plan's meaning depends on; a session of our own starts with whatever the cluster was started with.
-SETTINGS = {
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.ansi.doubleQuotedIdentifiers": "false",
-    "spark.sql.ansi.enforceReservedKeywords": "false",
-    "spark.sql.caseSensitive": "false",
-    "spark.sql.decimalOperations.allowPrecisionLoss": "true",
-    "spark.sql.parser.escapedStringLiterals": "false",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.variable.substitute": "false",  # else '${env:HOME}' in a literal of the analyst's is looked up
-}
-SHUFFLE = "spark.sql.shuffle.partitions"  # no part of the meaning: the caller knows their cluster
-GLOBAL = "spark.sql.globalTempDatabase"
+_GLOBAL = "spark.sql.globalTempDatabase"
 
 _VALID = "Stored values are valid for their stored types (text is UTF-8)."
 _TYPES = "The stored types of the columns do not depend on the rows."
+_OWNERS = "The logs, the web page and the event log of the cluster are seen by nobody who may not see the data."
 _ABOUT = {
     "spark": [
         _VALID,
         _TYPES,
         "The DataFrame fails on no row, and makes each person's rows from theirs alone.",
         "The DataFrame has the same rows whenever Spark works it out again.",
-        "The logs, the web page and the event log of the Spark cluster are seen by nobody who may not see the data.",
+        _OWNERS,
     ],
-    "arrow": [_VALID, _TYPES],
-    "pandas": [_VALID, _TYPES],
-    "polars": [_VALID, _TYPES],
+    "parquet": [_VALID, _TYPES, _OWNERS],
+    "csv": ["The CSV file is well formed: its records are the rows of the table.", _OWNERS],
+    "arrow": [_VALID, _TYPES, _OWNERS],
+    "pandas": [_VALID, _TYPES, _OWNERS],
+    "polars": [_VALID, _TYPES, _OWNERS],
+}
+_CSV = {
+    "header": "true",
+    "enforceSchema": "true",
+    "sep": ",",
+    "quote": '"',
+    "escape": '"',
+    "encoding": "UTF-8",
+    "nullValue": "",
+    "emptyValue": "",
+    "mode": "DROPMALFORMED",
+    "columnPruning": "false",  # else which records are malformed depends on the columns that a query reads
+    "multiLine": "true",
+    "maxCharsPerColumn": "-1",
+    "maxColumns": "100000",
+    "unescapedQuoteHandling": "BACK_TO_DELIMITER",
 }
 
 
 def kind(source: Any) -> str:
-    """Return what a source is, by its type alone: spark, arrow, pandas or polars.
+    """Return what a source is: spark, parquet (a file or a folder of them), csv, arrow, pandas or polars.
 
     Raises:
-        InvalidInput: it is none of them.
+        InvalidInput: it is none of them, or a path that Spark would take for something else.
     """
+    if isinstance(source, Path):
+        return _file_kind(source)
     base = type(source)
     if base.__module__.startswith("pyspark.sql.") and base.__name__ == "DataFrame":
         return "spark"
@@ -76,27 +83,33 @@ def kind(source: Any) -> str:
     found = known.get((room, base.__name__))
     if found is None:
         raise InvalidInput(
-            f"a source of type {base.__name__!r} cannot be queried beside a Spark DataFrame.",
-            remedy="Pass a DataFrame of the same session, for example spark.read.parquet(path), or a small local frame.",
+            f"a source of type {base.__name__!r} cannot be queried with Spark.",
+            remedy="Pass a Spark DataFrame, the path of Parquet or CSV, or a small Arrow, pandas or polars frame.",
         )
     return found
 
 
-def version() -> str:
-    """Return PySpark's version; loads it.
-
-    Raises:
-        MissingExtra: PySpark is not installed.
-    """
-    return str(_pyspark().__version__)
+def _file_kind(source: Path) -> str:
+    suffix = source.suffix.lower()
+    if suffix != ".csv" and suffix != ".parquet" and not source.is_dir():
+        raise InvalidInput(
+            f"the source {source.name!r} is neither .parquet, a folder of such files, nor .csv.",
+            remedy="Convert it, or read it with Spark and pass the DataFrame.",
+        )
+    if any(mark in str(source) for mark in "*?[]{}:") or source.name.startswith(("_", ".")):
+        raise InvalidInput(
+            f"the path of the source {source.name!r} holds one of * ? [ ] {{ }} :, or its name begins with _ or a dot.",
+            remedy="Rename it: Spark takes the former for patterns, and overlooks the latter.",
+        )
+    return "csv" if suffix == ".csv" and not source.is_dir() else "parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """Spark over DataFrames that the caller lends; small frames beside them are sent to the cluster.
+    """Spark over DataFrames that the caller lends, files, and small frames, which are sent to the cluster.
 
     Args:
-        sources: The source of each declared table, one of them a DataFrame at least.
+        sources: The source of each declared table.
 
     Raises:
         InvalidInput: a source is of no known kind, or DataFrames are of several sessions.
@@ -107,9 +120,7 @@ class Spark:
     dialect: ClassVar[Dialect] = SparkDialect()
 
     def __post_init__(self) -> None:
-        for source in self.sources.values():
-            kind(source)
-        if len({id(source.sparkSession) for source in _lent(self.sources)}) != 1:
+        if len({id(source.sparkSession) for source in self.sources.values() if kind(source) == "spark"}) > 1:
             raise InvalidInput(
                 "the tables are DataFrames of several Spark sessions.",
                 remedy="Make all of them with the same session.",
@@ -127,15 +138,14 @@ class Spark:
         """Refuse, before the charge, what is bound to fail, by versions and names alone.
 
         Raises:
-            InvalidInput: a version is too old, a session has ended, talks or fails the self-test, or a source lacks
-                a column.
+            MissingExtra: PySpark is not installed.
+            InvalidInput: Java is missing, a version is too old, a session has ended, talks or fails the self-test, or
+                a source lacks a column.
         """
-        from discreet.sql.engines import spark_canary
-
-        session = _lent(self.sources)[0].sparkSession
-        _check_session(session)
         for name, wanted in _read(question).items():
             ready(self.sources[name], wanted, name)
+        session = _session(self.sources)
+        spark_session.check(session)
         with quiet(session):
             spark_canary.check(session)
 
@@ -144,9 +154,9 @@ class Spark:
         """Open the private source: the dataset's own, or all of its tables by name."""
         sources = source if isinstance(source, Mapping) else {next(iter(question.catalog)): source}
         names = self.names(question)
-        lender = _lent(sources)[0].sparkSession
-        with quiet(lender):
-            opened = Opened(beside(lender))
+        session = _session(sources)
+        with quiet(session):
+            opened = Opened(spark_session.beside(session))
             try:
                 for name, wanted in _read(question).items():
                     opened.show(names[name], sources[name], wanted, question.catalog[name])
@@ -155,23 +165,16 @@ class Spark:
                 opened.close()
 
 
-def _lent(sources: Mapping[str, Any]) -> list[Any]:
-    return [source for source in sources.values() if kind(source) == "spark"]
+def _session(sources: Mapping[str, Any]) -> Any:
+    """Return the session of the DataFrames, or else the process's."""
+    lent = [source.sparkSession for source in sources.values() if kind(source) == "spark"]
+    return lent[0] if lent else spark_session.active()
 
 
 def _read(question: Question) -> dict[str, list[str]]:
     """Return the columns that a question reads of each table, in the order of their declaration."""
     found = relations.tables(question.relation, set(question.wanted), question.catalog)
     return {name: [item for item in question.catalog[name].domain if item in wanted] for name, wanted in found.items()}
-
-
-def beside(lender: Any) -> Any:
-    """Return a session of our own on the caller's cluster: its own settings, functions and temporary views."""
-    session = lender.newSession()
-    for setting, value in SETTINGS.items():
-        session.conf.set(setting, value)
-    session.conf.set(SHUFFLE, lender.conf.get(SHUFFLE))
-    return session
 
 
 @dataclass(slots=True)
@@ -198,25 +201,36 @@ class Opened:
 
     def show(self, name: str, source: Any, wanted: list[str], known: Known) -> None:
         """Make a view of a source: the declared columns that are read, as their declared types."""
-        if kind(source) == "spark":
+        what = kind(source)
+        if what == "spark":
             with self.borrowed(source) as rows:
                 self._view(name, rows, list(source.columns), wanted, known)
-            return
-        local = frames.arrow(source, kind(source), wanted, known.domain)
-        plain = local.rename_columns([f"r{i}" for i in range(local.num_columns)])
-        self._view(name, self.session.createDataFrame(plain), local.column_names, wanted, known)
+        elif what == "parquet":
+            # no columns are made of the names of folders
+            reader = self.session.read.options(recursiveFileLookup="true", mergeSchema="false")
+            rows = reader.parquet(_address(source))
+            self._view(name, rows.toDF(*_places(rows.columns)), rows.columns, wanted, known)
+        elif what == "csv":
+            labels = _labels(source)
+            schema = ", ".join(f"{place} STRING" for place in _places(labels))
+            rows = self.session.read.schema(schema).options(**_CSV).csv(_address(source))
+            self._view(name, rows.replace("", None), labels, wanted, known)
+        else:
+            local = frames.arrow(source, what, wanted, known.domain)
+            rows = self.session.createDataFrame(local.rename_columns(_places(local.column_names)))
+            self._view(name, rows, local.column_names, wanted, known)
 
     @contextmanager
     def borrowed(self, source: Any) -> Iterator[Any]:
         """Yield a DataFrame of another session as one of ours, its columns r0, r1, …, whatever they are called.
 
-        A global view is the one public way from session to session; it stands for a moment, under a name that
+        A global view is the one public way from session to session. It stands for a moment, under a name that
         nobody can guess.
         """
         name = f"discreet_{secrets.token_hex(16)}"
-        source.toDF(*(f"r{i}" for i in range(len(source.columns)))).createGlobalTempView(name)
+        source.toDF(*_places(source.columns)).createGlobalTempView(name)
         try:
-            yield self.session.table(f"{self.session.conf.get(GLOBAL)}.{name}")
+            yield self.session.table(f"{self.session.conf.get(_GLOBAL)}.{name}")
         finally:
             source.sparkSession.catalog.dropGlobalTempView(name)
 
@@ -245,34 +259,6 @@ class Opened:
                 self.session.catalog.dropTempView(name)
 
 
-def _check_session(session: Any) -> None:
-    """Refuse a session that is too old, has ended, cannot be silenced, or can make no session beside it."""
-    for what, found in (("PySpark", version()), ("the Spark that it speaks to", _ask(lambda: str(session.version)))):
-        major = re.match("[0-9]+", found)
-        if major is None or int(major[0]) < OLDEST:
-            raise InvalidInput(f"{what} has the version {found}; {OLDEST}.0 or later is needed.", remedy="Upgrade it.")
-    if connected(session) and not hasattr(session, "newSession"):
-        raise InvalidInput(
-            f"PySpark {version()} can make no session beside one of Spark Connect.",
-            remedy="Upgrade it to 4.3 or later.",
-        )
-    check_quiet(session)
-
-
-def _ask(question: Any) -> Any:
-    """Return what a session says of itself, or refuse it."""
-    failed = False
-    try:
-        return question()
-    except Exception:  # noqa: BLE001 - Spark's message may show what the source holds
-        failed = True
-    assert failed
-    raise InvalidInput(
-        "the Spark session cannot be used: it has ended, or its cluster does not answer.",
-        remedy="Make the DataFrame anew, in a session that runs.",
-    )
-
-
 def ready(source: Any, names: Iterable[str], table: str) -> None:
     """Refuse, before the charge, a source on which a query is bound to fail, by names alone.
 
@@ -282,7 +268,7 @@ def ready(source: Any, names: Iterable[str], table: str) -> None:
         table: The table's name.
 
     Raises:
-        InvalidInput: its session has ended, it is a stream, or it lacks a column.
+        InvalidInput: its session has ended, it is a stream, a file cannot be read, or it lacks a column.
     """
     missing = missing_columns(source, names)
     if missing:
@@ -290,7 +276,7 @@ def ready(source: Any, names: Iterable[str], table: str) -> None:
             f"the source of {table!r} has no column {', '.join(map(repr, missing))}.",
             remedy=f"Correct the source, or what is declared for {table!r}.",
         )
-    if kind(source) == "spark" and _ask(lambda: source.isStreaming):
+    if kind(source) == "spark" and spark_session.ask(lambda: source.isStreaming):
         raise InvalidInput(f"the source of {table!r} is a stream.", remedy="Pass a DataFrame of stored rows.")
 
 
@@ -304,21 +290,39 @@ def missing_columns(source: Any, names: Iterable[str]) -> list[str]:
         names: Declared columns.
 
     Raises:
-        InvalidInput: its session has ended.
+        InvalidInput: its session has ended, or it cannot be opened.
+
+    Returns nothing, too, where the names cannot be told (a damaged file): then the query decides.
     """
-    labels = source.column_names if kind(source) == "arrow" else _ask(lambda: source.columns)
-    known = {str(label).lower() for label in labels}
+    if kind(source) != "spark":
+        return duckdb.missing_columns(_first(source) if isinstance(source, Path) else source, names)
+    known = {str(label).lower() for label in spark_session.ask(lambda: source.columns)}
     return [name for name in names if name.lower() not in known]
+
+
+def _first(source: Path) -> Path:
+    """Return the first file of a folder, by name; a file is its own first."""
+    if not source.is_dir():
+        return source
+    found = sorted(path for path in source.rglob("*.parquet") if not path.name.startswith(("_", ".")))
+    if not found:
+        raise InvalidInput(f"the folder {source} holds no .parquet file.", remedy="Correct the table's source.")
+    return found[0]
+
+
+def _labels(source: Path) -> list[str]:
+    """Return the column names in a CSV file's first record."""
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        return next(csv.reader(lines), [])
+
+
+def _address(source: Path) -> str:
+    return f"file://{source.resolve()}"
+
+
+def _places(labels: list[str]) -> list[str]:
+    return [f"r{i}" for i in range(len(labels))]
 
 
 def _identifier(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-@functools.cache
-def _pyspark() -> Any:
-    try:
-        import pyspark
-    except ImportError:
-        raise missing_extra("spark", "pyspark") from None
-    return pyspark

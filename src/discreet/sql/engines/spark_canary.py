@@ -69,7 +69,8 @@ def check(lender: Any) -> None:
     Raises:
         InvalidInput: it does not mean what the plan means.
     """
-    from discreet.sql.engines.spark import Opened, beside
+    from discreet.sql.engines.spark import Opened
+    from discreet.sql.engines.spark_session import beside
 
     failed = False
     try:
@@ -99,7 +100,7 @@ def check(lender: Any) -> None:
 
 
 def _unfit(meaning: str) -> InvalidInput:
-    from discreet.sql.engines.spark import version
+    from discreet.sql.engines.spark_session import version
 
     return InvalidInput(
         f"this Spark (PySpark {version()}) fails the self-test: {meaning}.",
