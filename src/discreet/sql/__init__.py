@@ -7,6 +7,7 @@ from discreet.sql.ask import Query, QueryCost, cost, plan, query
 from discreet.sql.bind import QueryPlan
 from discreet.sql.forecast import Forecast
 from discreet.sql.kept import Materialised, materialise
+from discreet.sql.limits import find_bounds, find_limits
 from discreet.sql.parse import table_names
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "QueryCost",
     "QueryPlan",
     "cost",
+    "find_bounds",
+    "find_limits",
     "materialise",
     "plan",
     "query",

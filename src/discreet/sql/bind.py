@@ -125,10 +125,37 @@ def bind(
     using: Materialised | None = None,
 ) -> QueryPlan:
     """Bind a query to a dataset's public facts: parse, bound, split the budget. Reads no private row."""
-    reader = engines.of(dataset, engine)
     known = questions.catalog(dataset)
     questions.check_units(known)
     select = parse(sql, catalog=known, unit=dataset.unit, views=dataset.views)
+    return bound(
+        dataset,
+        select,
+        epsilon=epsilon,
+        delta=delta,
+        weights=weights,
+        guess=guess,
+        consistent=consistent,
+        engine=engine,
+        using=using,
+    )
+
+
+def bound(
+    dataset: Dataset,
+    select: Select,
+    *,
+    epsilon: float,
+    delta: float | None,
+    weights: Mapping[str, float] | None = None,
+    guess: Mapping[str, float] | None = None,
+    consistent: Sequence[str] | None = None,
+    engine: str | None = None,
+    using: Materialised | None = None,
+) -> QueryPlan:
+    """Bind a query in our own nodes; see `bind`."""
+    known = questions.catalog(dataset)
+    reader = engines.of(dataset, engine)
     measure = dataset.ledger.account(dataset.population).measure
     question, parts = questions.question(dataset, known, select)
     groupings = questions.groupings(select, question)
@@ -140,7 +167,7 @@ def bind(
     found = split(question, parts, select, groupings, budget, guesses, weights)
     writer = Writer(question, reader.dialect, reader.names(question))
     drawing = found.drawing
-    bound = QueryPlan(
+    plan = QueryPlan(
         select=select,
         question=question,
         parts=parts,
@@ -157,7 +184,7 @@ def bind(
         consistent=wishes,
         using=using,
     )
-    return replace(bound, facts=describe.facts(bound, found.shares, found.why, str(measure)))
+    return replace(plan, facts=describe.facts(plan, found.shares, found.why, str(measure)))
 
 
 def _asked(measure: accounting.Measure, epsilon: float, delta: float | None, *, unknown: bool) -> Budget:
