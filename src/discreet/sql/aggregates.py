@@ -166,7 +166,8 @@ def _checked(found: Aggregate, scope: Scope) -> Aggregate:
                     remedy=f"Declare keys of the column, for example {keys_example(_name(item), known.type)}.",
                 )
             continue
-        if not known.bounded and isinstance(item, Ref) and known.type in ("integer", "float"):
+        declared = isinstance(item, Ref) and not known.stepped
+        if not known.bounded and declared and known.type in ("integer", "float"):
             raise UnsupportedQuery(
                 f"{found.function}({item}) needs public bounds, and the domain declares none.",
                 remedy=f"Declare them: {bounds_example(_name(item))}, or write "

@@ -7,9 +7,12 @@ from typing import Any
 from discreet.errors import UnsupportedQuery
 
 SHAPE = "Write SELECT keys, aggregates FROM table WHERE … GROUP BY keys."
-ONE_TABLE = "Ask about one declared table; join it beforehand and declare the result as a table of its own."
+ONE_TABLE = "Join declared tables with JOIN … ON a.x = b.x, or read from (SELECT …) AS x."
 PLAIN = "Prepare that value as a column of the table, declare it in the domain, and name the column."
-CLAMPED = "Use COUNT(*), COUNT(column), SUM(column) or AVG(column); arithmetic between aggregates is fine."
+CLAMPED = (
+    "Use COUNT, SUM, AVG, STDDEV, VARIANCE, CORR, COVAR_POP, MEDIAN, QUANTILE_CONT, MIN, MAX or MODE; arithmetic "
+    "between aggregates is fine."
+)
 STEPS = "Ask one SELECT; every answer is charged by itself."
 LITERAL = "Write the value itself as a literal."
 PLACE = (
@@ -36,13 +39,16 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Summarize": ("SUMMARIZE", CLAMPED),
     "Show": ("SHOW", "The declared domain is public: read it there."),
     "Use": ("USE", STEPS),
-    "Union": ("UNION", STEPS),
+    "Union": (
+        "UNION of answers",
+        "Ask each SELECT by itself; UNION ALL joins rows, inside of FROM (… UNION ALL …) AS x.",
+    ),
     "Intersect": ("INTERSECT", STEPS),
     "Except": ("EXCEPT", STEPS),
     "Values": ("VALUES", SHAPE),
-    "With": ("a CTE (WITH)", ONE_TABLE),
+    "With": ("a CTE (WITH) in this place", ONE_TABLE),
+    "Join": ("a join in this place", ONE_TABLE),
     "Subquery": ("a subquery", ONE_TABLE),
-    "Join": ("a join", ONE_TABLE),
     "Lateral": ("LATERAL", ONE_TABLE),
     "Select": ("a subquery", ONE_TABLE),
     "Exists": ("EXISTS", ONE_TABLE),
@@ -50,11 +56,10 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Columns": ("COLUMNS(…)", "Name the group keys and the aggregates you want."),
     "Distinct": (
         "DISTINCT",
-        "A SELECT with GROUP BY has one row per group; counting distinct values is not offered yet.",
+        "A SELECT with GROUP BY has one row per group; COUNT(DISTINCT column) counts different values.",
     ),
     "Window": ("a window function (OVER)", "Group with GROUP BY instead."),
     "Qualify": ("QUALIFY", "Filter released values with HAVING."),
-    "Filter": ("FILTER", "Put the condition into WHERE, or ask one query per condition."),
     "Hint": ("a hint", "Remove it; the plan is fixed."),
     "TableSample": ("TABLESAMPLE", "Remove it: all rows are used, and sampling is no protection by itself."),
     "Offset": ("OFFSET", "Use LIMIT, or cut the released table yourself."),
@@ -63,20 +68,9 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Into": ("INTO", STEPS),
     "Lock": ("FOR UPDATE", "Remove it: a query only reads."),
     "Pivot": ("PIVOT", "Group by the column, and turn the released table yourself."),
-    "Rollup": ("ROLLUP", "Group by the columns, and add up the released counts yourself."),
-    "Cube": ("CUBE", "Group by the columns, and add up the released counts yourself."),
-    "GroupingSets": ("GROUPING SETS", "Ask one query per grouping."),
-    "Min": ("MIN", "An extreme value is one person's value. Use AVG, or count rows beyond a threshold with WHERE."),
-    "Max": ("MAX", "An extreme value is one person's value. Use AVG, or count rows beyond a threshold with WHERE."),
-    "Median": ("MEDIAN", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
-    "PercentileCont": ("PERCENTILE_CONT", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
-    "PercentileDisc": ("PERCENTILE_DISC", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
-    "Quantile": ("QUANTILE", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
-    "Stddev": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
-    "StddevSamp": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
-    "StddevPop": ("STDDEV", "Declare the square as a column of its own and ask for its AVG as well."),
-    "Variance": ("VARIANCE", "Declare the square as a column of its own and ask for its AVG as well."),
-    "VariancePop": ("VARIANCE", "Declare the square as a column of its own and ask for its AVG as well."),
+    "PercentileCont": ("a quantile inside a value", "Release it as an output of its own."),
+    "PercentileDisc": ("a quantile inside a value", "Release it as an output of its own."),
+    "Quantile": ("a quantile inside a value", "Release it as an output of its own."),
     "GroupConcat": ("STRING_AGG", "Private text is never released. " + CLAMPED),
     "ArrayAgg": ("ARRAY_AGG", "Private values are never released. " + CLAMPED),
     "AnyValue": ("ANY_VALUE", "A single value is one person's value. " + CLAMPED),
@@ -84,14 +78,11 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Last": ("LAST", "A single value is one person's value. " + CLAMPED),
     "ArgMax": ("ARG_MAX", "A single value is one person's value. " + CLAMPED),
     "ArgMin": ("ARG_MIN", "A single value is one person's value. " + CLAMPED),
-    "ApproxDistinct": ("APPROX_COUNT_DISTINCT", "Counting distinct values is not offered yet."),
-    "CountIf": ("COUNT_IF", "Put the condition into WHERE and use COUNT(*)."),
+    "ApproxDistinct": ("APPROX_COUNT_DISTINCT", "Write COUNT(DISTINCT column)."),
     "Case": ("CASE", PLAIN),
     "If": ("IF", PLAIN),
-    "Coalesce": ("COALESCE", PLAIN),
     "Cast": ("CAST", PLAIN),
     "TryCast": ("TRY_CAST", PLAIN),
-    "Like": ("LIKE", "Use = or IN with the whole values."),
     "ILike": ("ILIKE", "Use = or IN with the whole values."),
     "SimilarTo": ("SIMILAR TO", "Use = or IN with the whole values."),
     "RegexpLike": ("a regular expression", "Use = or IN with the whole values."),
@@ -130,13 +121,13 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "ByteString": ("an escape string", "Write a plain string literal; quotes are doubled."),
     "RawString": ("a raw string", "Write a plain string literal; quotes are doubled."),
     "Lambda": ("a lambda", PLAIN),
-    "WithinGroup": ("WITHIN GROUP", "Quantiles are not offered yet. Count rows below thresholds with WHERE."),
+    "WithinGroup": ("WITHIN GROUP", "Write QUANTILE_CONT(column, 0.9)."),
     **dict.fromkeys(
         ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitwiseLeftShift", "BitwiseRightShift"),
         ("a bit operation", PLAIN),
     ),
     **dict.fromkeys(("EQ", "NEQ", "LT", "LTE", "GT", "GTE", "Between", "In", "Is", "And", "Or", "Not"), ("", PLACE)),
-    "Column": ("", "A column stands alone on its side of a comparison, or inside of COUNT, SUM or AVG."),
+    "Column": ("", "A column stands in a condition, or inside of an aggregate."),
     "Literal": ("", "A literal is compared with a column, or reckoned with beside an aggregate."),
     "Boolean": ("", "A truth value is compared with a boolean column: column = TRUE."),
 }
