@@ -278,14 +278,18 @@ class Dataset:
                     f"the person is declared as {mine} in {self.name!r} and as {theirs} in {name!r}.",
                     remedy="Declare both alike.",
                 )
-            if self.unit.per is not None and self.unit.per not in table.domain:
+            period = self.unit.per
+            if period is not None and (
+                period not in table.domain or table.domain[period].type != self.domain[period].type
+            ):
                 raise InvalidInput(
-                    f"table {name!r} has no column {self.unit.per!r}: a unit is a person in one period.",
-                    remedy="Declare it there, too.",
+                    f"table {name!r} has no column {period!r} of type {self.domain[period].type}: "
+                    "a unit is a person in one period.",
+                    remedy="Declare it there as here.",
                 )
         seen = [name]
         while table.via is not None:
-            _, target, key = table.via
+            column, target, key = table.via
             if target in seen:
                 raise InvalidInput(f"the foreign keys of {' → '.join([*seen, target])} go round in a circle.")
             domain = (
@@ -295,6 +299,18 @@ class Dataset:
                 raise InvalidInput(
                     f"table {seen[-1]!r} points to {target}.{key}, which is not declared.",
                     remedy="Name a private table of this dataset and a declared column of it.",
+                )
+            if table.domain[column].type != domain[key].type:
+                raise InvalidInput(
+                    f"{column!r} of {seen[-1]!r} is declared as {table.domain[column].type}, and {target}.{key} as "
+                    f"{domain[key].type}: what an engine makes of comparing them may depend on the rows.",
+                    remedy="Declare both alike.",
+                )
+            if domain[key].type != table.domain[table.via[0]].type or domain[key].type == "float":
+                raise InvalidInput(
+                    f"table {seen[-1]!r} points from a column declared as {table.domain[table.via[0]].type} to "
+                    f"{target}.{key}, declared as {domain[key].type}.",
+                    remedy="Declare both as integer, text or date.",
                 )
             seen.append(target)
             if target == self.name:
