@@ -15,6 +15,7 @@ from discreet.sql.rows import Part, Unit
 SPLIT = 2**32  # 128-bit sums leave the engine as two 64-bit halves
 SQL_TYPES = {"integer": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "boolean": "BOOLEAN", "date": "DATE"}
 FLOATS = ("DOUBLE", "FLOAT")
+FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"  # of the calendar in which dates are shown, as other engines have it
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
@@ -61,6 +62,7 @@ class Dialect:
     def read(self, name: str, column: Column, table: str, *, person: bool) -> Any:
         """Return a column as its declared type; whatever cannot be read so is NULL.
 
+        So is a date beyond the calendar: DuckDB has some whose month has no first day, and fails on them.
         The name is qualified by its table's: else a name that the table lacks could mean a column of ours.
         A column of floats is often one of whole numbers, booleans or ids in which a value is missing: pandas
         stores it so. What the others' values read as must not depend on that.
@@ -79,6 +81,9 @@ class Dialect:
         value = self._as(stored(), column.type)
         if column.type == "float":
             return case((self.finite(value), value.copy()))
+        if column.type == "date":
+            days = [self.cast(exp.Literal.string(day), "DATE") for day in (FIRST_DAY, LAST_DAY)]
+            return case((exp.Between(this=value, low=days[0], high=days[1]), value.copy()))
         if column.type == "text":
             return self._plain(self._text(stored(), value))
         if column.type == "integer" and person:
