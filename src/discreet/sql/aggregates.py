@@ -13,7 +13,7 @@ from discreet.sql.facts import facts, number
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Function
 from discreet.sql.predicates import bare
 from discreet.sql.refuse import CLAMPED, bounds_example, extra_arguments, keys_example, refuse, unsupported
-from discreet.sql.rows import Case, Const, Predicate, Ref, Row
+from discreet.sql.rows import Case, Const, IsNull, Logic, Not, Predicate, Ref, Row
 from discreet.sql.scope import Scope
 
 # sqlglot's class -> our function, for those of one column
@@ -43,15 +43,18 @@ def aggregate(node: Any, scope: Scope) -> Aggregate:
         if refusal is not None:
             raise refusal
         found = aggregate(node.this, scope)
-        return _filtered(found, predicates.predicate(node.expression.this, scope))
+        return _filtered(found, predicates.predicate(node.expression.this, scope), scope)
     read = READERS.get(kind)
     if read is None:
         raise _not_aggregate(node)
     return _checked(read(node, scope), scope)
 
 
-def _filtered(found: Aggregate, condition: Predicate) -> Aggregate:
+def _filtered(found: Aggregate, condition: Predicate, scope: Scope) -> Aggregate:
     arguments: tuple[Row, ...] = found.arguments or (Const(1),)
+    if found.function == "COUNT" and facts(arguments[0], scope.columns).low is None:
+        # A count needs no bounds of what it counts.
+        condition, arguments = Logic("AND", (condition, Not(IsNull(arguments[0])))), (Const(1),)
     return Aggregate(found.function, tuple(Case(((condition, item),)) for item in arguments), found.rank)
 
 
@@ -174,7 +177,12 @@ def _checked(found: Aggregate, scope: Scope) -> Aggregate:
                 f"{found.function}(LEAST(GREATEST({item}, 0), 100)) with bounds of yours. Values beyond are clamped. "
                 "Never read them off the data.",
             )
-        number(item, scope.columns)
+        low, high, _ = number(item, scope.columns).range
+        if low == high and (found.function in ("AVG", *SPREAD, *PAIRED) or low == 0):
+            raise UnsupportedQuery(
+                f"{found.function}({item}) is the same whatever the rows are.",
+                remedy="COUNT(*) FILTER (WHERE …) counts the rows that satisfy a condition.",
+            )
         if found.function in (*SPREAD, *PAIRED):
             _check_squares(found, item, scope)
     return found

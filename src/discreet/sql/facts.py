@@ -229,6 +229,8 @@ def _case(row: Case, columns: Mapping[Ref, Facts]) -> Facts:
     if kinds != {"number"}:
         return Facts(parts[0].type, keys=known)
     for part, value in zip(parts, [*(then for _, then in row.branches), row.default], strict=False):
+        if len(parts) == 1 and isinstance(value, Ref) and part.step is None:
+            return Facts(part.type, keys=known)  # a column as it is stored, or NULL: nothing is reckoned
         if not part.bounded:
             assert value is not None
             number(value, columns)

@@ -16,6 +16,7 @@ from typing import Any
 from discreet.errors import UnsupportedQuery, missing_extra
 from discreet.sql import predicates, relations, released
 from discreet.sql.expressions import row
+from discreet.sql.facts import facts
 from discreet.sql.nodes import TOTAL, Output, Select
 from discreet.sql.refuse import SHAPE, extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.relations import Catalog
@@ -250,6 +251,11 @@ def _key(node: Any, tree: Any, scope: Scope, keys: list[Row]) -> int:
         raise not_understood("GROUP BY a position", "Name the column to group by.")
     node = _meant(node, tree, scope) if type(node).__name__ == "Column" else node
     value = row(node, scope)
+    if facts(value, scope.columns).type == "float":
+        raise UnsupportedQuery(
+            f"GROUP BY {value} would make a group of each float.",
+            remedy=f"Group by whole numbers: FLOOR({value}), or FLOOR({value} / 10).",
+        )
     if value not in keys:
         keys.append(value)
     return keys.index(value)

@@ -58,7 +58,8 @@ def check_units(known: Catalog) -> None:
 def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question, Parts]:
     """Return what the engine computes, and what each aggregate is made of."""
     relation, unit = select.relation, dataset.unit
-    parts = Parts(columns(relation, known), owners(relation, known))
+    people = owners(relation, known) if unit.per is None else frozenset()  # else one person is several units
+    parts = Parts(columns(relation, known), people)
     groups = tuple(Group(str(key), key, known_keys(key, parts.columns)) for key in select.keys)
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]

@@ -70,9 +70,13 @@ class Rows:
     def column(self, row: Row) -> Any:
         """Return a value as a column of a subquery: a reckoned number in steps, all else as it is."""
         found = self.facts(row)
-        if found.type in NUMBERS and not isinstance(row, Ref):
+        if found.type in NUMBERS and not isinstance(row, Ref) and not self._chosen(row):
             return self.steps(row)
         return self.plain(row)
+
+    def _chosen(self, row: Row) -> bool:
+        """Return whether a value is a column as it is stored where a condition holds, else NULL."""
+        return isinstance(row, Case) and self.facts(row).step is None
 
     def plain(self, row: Row) -> Any:
         """Return a value that is no reckoned number: a column as it is read, a text, a date, a truth value."""
@@ -91,7 +95,7 @@ class Rows:
         found = self.facts(row)
         if found.type == "float":
             return self.steps(row) if found.step is not None else self.plain(row)
-        if found.type != "integer" or (isinstance(row, Ref) and not found.stepped):
+        if found.type != "integer" or (isinstance(row, Ref) and not found.stepped) or self._chosen(row):
             return self.plain(row)
         from sqlglot import exp
 

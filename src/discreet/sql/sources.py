@@ -264,6 +264,11 @@ class Sources:
                 named += [(ref.name, ref) for ref in scope.columns]
                 continue
             inner = bare(item.this) if isinstance(item, exp.Alias) else bare(item)
+            if not isinstance(inner, exp.AggFunc) and inner.find(exp.AggFunc) is not None:
+                raise unsupported(
+                    "an expression of aggregates in a subquery",
+                    "Give each aggregate a name with AS, and reckon with the names in the query around it.",
+                )
             value = self.inner(inner, scope) if isinstance(inner, exp.AggFunc) else row(inner, scope)
             name = item.alias if isinstance(item, exp.Alias) else value.name if isinstance(value, Ref) else ""
             if not name:

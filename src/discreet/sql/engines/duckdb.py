@@ -158,8 +158,11 @@ class DuckDB:
         if kind(next(iter(sources.values()))) == "connection":
             connection = next(iter(sources.values()))
             with lent.quiet(connection):
-                yield (opened := Opened(connection))
-                opened.close()
+                opened = Opened(connection)
+                try:
+                    yield opened
+                finally:
+                    opened.close()
             return
         names = self.names(question)
         with tempfile.TemporaryDirectory(prefix="discreet-") as scratch:
