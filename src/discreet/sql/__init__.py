@@ -9,6 +9,7 @@ from discreet.sql.forecast import Forecast
 from discreet.sql.kept import Materialised, materialise
 from discreet.sql.limits import find_bounds, find_limits
 from discreet.sql.parse import table_names
+from discreet.sql.workload import Workload, WorkloadPlan, workload
 
 __all__ = [
     "Forecast",
@@ -16,6 +17,8 @@ __all__ = [
     "Query",
     "QueryCost",
     "QueryPlan",
+    "Workload",
+    "WorkloadPlan",
     "cost",
     "find_bounds",
     "find_limits",
@@ -23,4 +26,5 @@ __all__ = [
     "plan",
     "query",
     "table_names",
+    "workload",
 ]

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from discreet import accounting, events
@@ -18,12 +19,13 @@ from discreet.sql.allocate import Noise
 from discreet.sql.answering import Drawing, Statements
 from discreet.sql.bound import Parts, Primitive
 from discreet.sql.consistency import Wish
-from discreet.sql.estimates import stacked
+from discreet.sql.estimates import Stacked, stacked
 from discreet.sql.finding import Finder
 from discreet.sql.forecast import Forecast, Guesses, forecasts
 from discreet.sql.kept import Materialised
 from discreet.sql.nodes import Select
 from discreet.sql.parse import parse
+from discreet.sql.post import Labels
 from discreet.sql.sets import Sets
 from discreet.sql.splitting import Budget, Split, ranks, split
 from discreet.sql.stages import Question, Writer
@@ -96,6 +98,11 @@ class QueryPlan:
         Assumes: the engine computes what the plan says (self-tested at start).
         Not protected: running time, memory, and files the engine spills to a private folder.
         """
+        released, labels = self.answered(source, rng)
+        return Answer(post.table(self.select, released, labels), describe.accuracy(self.select, self))
+
+    def answered(self, source: Any, rng: Rng) -> tuple[Stacked, Labels]:
+        """Return the released numbers of every group, and the groups; see `run`."""
         opened = self.engine.opened(source, self.question)
         if self.using is not None:
             self.using.build(opened)
@@ -108,8 +115,7 @@ class QueryPlan:
         if self.using is not None:
             labels = self.using.labels(labels, self.select)
         finest = [self.sets.of_finest(place) for place in range(len(levels))] if self.consistent else []
-        value = post.table(self.select, stacked(levels, finest, self.consistent), labels)
-        return Answer(value, describe.accuracy(self.select, self))
+        return stacked(levels, finest, self.consistent), labels
 
 
 def bind(
@@ -152,8 +158,9 @@ def bound(
     consistent: Sequence[str] | None = None,
     engine: str | None = None,
     using: Materialised | None = None,
+    share: Fraction = Fraction(1),
 ) -> QueryPlan:
-    """Bind a query in our own nodes; see `bind`."""
+    """Bind a query in our own nodes, for a share of what epsilon and delta allow; see `bind`."""
     known = questions.catalog(dataset)
     reader = engines.of(dataset, engine)
     measure = dataset.ledger.account(dataset.population).measure
@@ -162,7 +169,7 @@ def bound(
     if using is not None:
         question, groupings = using.answers(question, groupings)
     wishes = questions.wishes(consistent, groupings, question)
-    budget = _asked(measure, epsilon, delta, unknown=question.unknown)
+    budget = replace(_asked(measure, epsilon, delta, unknown=question.unknown), share=share)
     guesses = Guesses.of(guess, parts, select.outputs)
     found = split(question, parts, select, groupings, budget, guesses, weights)
     writer = Writer(question, reader.dialect, reader.names(question))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST = 2**63 - 1
+SUFFIXES = ("_se", "_low", "_high", "_raw")  # of the columns that come with a released one
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,19 @@ class Budget:
         measure: The account's measure.
         epsilon, delta: What the noise and the draws may cost together.
         atoms: The δ of a selection of groups.
+        share: How much of the loss that epsilon and delta allow is this query's.
     """
 
     measure: accounting.Measure
     epsilon: float
     delta: float
     atoms: float
+    share: Fraction = Fraction(1)
+
+    @property
+    def units(self) -> int:
+        """The loss, in units of 2^-40 of the measure."""
+        return int(accounting.budget(self.measure, epsilon=self.epsilon, delta=self.delta) * self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,7 @@ def split(
     if question.unknown:
         finding.check(budget.atoms)
         askers.append(finding.finder(measure, budget.atoms, bounds.groups, bounds.relation))
-    units = accounting.budget(measure, epsilon=budget.epsilon, delta=budget.delta)
-    draws, event = allocate(measure, units, askers, found)
+    draws, event = allocate(measure, budget.units, askers, found)
     noises: Any = dict(zip(slots, draws, strict=False))
     levels = tuple({part: noises[place, part] for part in question.primitives} for place in places)
     choices = {draw.part: draw for draw in draws if isinstance(draw, Choice)}
