@@ -244,8 +244,8 @@ def _check_kinds(name: str, select: Select, parts: Parts, kinds: dict[str, str])
             kind = parts.facts(aggregate.arguments[0]).type
         else:
             kind = "float"
-        kind = "number" if kind in ("integer", "float") else kind
-        for column, one in [(item.name, kind), *((item.name + suffix, "number") for suffix in post.SUFFIXES)]:
+        shown = "number" if kind in ("integer", "float") else str(kind)
+        for column, one in [(item.name, shown), *((item.name + suffix, "number") for suffix in post.SUFFIXES)]:
             if kinds.setdefault(column, one) != one or column == QUERY:
                 raise UnsupportedQuery(
                     f"the column {column!r} of {name!r} cannot stand in one table with that of another question.",
