@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discreet.sql import intervals, nodes
-from discreet.sql.allocate import Noise
 from discreet.sql.bound import Parts, Primitive
 from discreet.sql.consistency import Level, Wish, agreeing
 from discreet.sql.facts import Facts
-from discreet.sql.intervals import LEVEL, Floats, Range
+from discreet.sql.intervals import LEVEL, Floats, Range, Scatter
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Arithmetic, Expression, Number
 from discreet.sql.rows import Row
 
@@ -52,7 +51,7 @@ class Noisy:
 
     parts: Parts
     values: Mapping[Primitive, NDArray[Any]]
-    noises: Mapping[Primitive, Noise]
+    noises: Mapping[Primitive, Scatter]
     chosen: Mapping[Aggregate, Floats]
     cells: int
 

@@ -12,10 +12,10 @@ from fractions import Fraction
 
 from discreet.errors import InvalidInput
 from discreet.sql import nodes
-from discreet.sql.allocate import Law, Noise, normalised, optimal
+from discreet.sql.allocate import Law, normalised, optimal
 from discreet.sql.bound import Parts, Primitive
 from discreet.sql.drawn import Part
-from discreet.sql.intervals import LEVEL
+from discreet.sql.intervals import LEVEL, Scatter
 from discreet.sql.nodes import SPREAD, Aggregate, Arithmetic, Expression, Number, Output
 
 NEAR_MIDDLE = 1 / 8  # a guessed mean is not trusted to be closer to the middle of its bounds than this
@@ -224,7 +224,7 @@ def _gains(parts: Sequence[Primitive], outputs: Sequence[Output], guesses: Guess
 
 
 def forecasts(
-    noises: Mapping[Primitive, Noise], guesses: Guesses, ranks: Mapping[Aggregate, float | None]
+    noises: Mapping[Primitive, Scatter], guesses: Guesses, ranks: Mapping[Aggregate, float | None]
 ) -> tuple[Forecast, ...]:
     """Return the expected error of each output column under the guesses."""
     found = []
@@ -249,7 +249,7 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _half_width(slopes: Mapping[Primitive, float], noises: Mapping[Primitive, Noise]) -> float:
+def _half_width(slopes: Mapping[Primitive, float], noises: Mapping[Primitive, Scatter]) -> float:
     """Return the half width to be expected: exact for one primitive, else by quadrature."""
     return math.hypot(*(slope * noises[part].half_width(LEVEL) for part, slope in slopes.items()))
 

@@ -7,13 +7,14 @@ contribution bounds leave out. Claims and proofs: docs/proofs/sql_intervals.md.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from discreet.sql.allocate import Noise
+from discreet.sql.allocate import Law
 
 LEVEL = 0.95
 Floats: TypeAlias = NDArray[np.float64]
@@ -21,12 +22,30 @@ Range: TypeAlias = tuple[Floats, Floats]
 STEPS = 48  # bisection steps: far below the width of any noise
 
 
+class Scatter(Protocol):
+    """What an interval needs of the noise in a number: of one draw (`allocate.Noise`), or of a sum of many."""
+
+    @property
+    def law(self) -> Law:
+        """Which law it has, or is close to."""
+
+    @property
+    def scale(self) -> Fraction | float:
+        """Its scale (Laplace) or variance (Gaussian), in grid steps."""
+
+    def std(self) -> float:
+        """Return its standard deviation, in grid steps."""
+
+    def half_width(self, level: float) -> float:
+        """Return h with P(|noise| <= h) >= level, in grid steps."""
+
+
 def around(values: Floats, half: float) -> Range:
     """Return [v - half, v + half]."""
     return values - half, values + half
 
 
-def ratio(total: Floats, count: Floats, most: float, noises: tuple[Noise, Noise], level: float = LEVEL) -> Range:
+def ratio(total: Floats, count: Floats, most: float, noises: tuple[Scatter, Scatter], level: float = LEVEL) -> Range:
     """Return an interval for (exact total) / (exact count) from their two noisy values.
 
     Fieller's way: a ratio r stays in the interval as long as total - r·count is a plausible value of
@@ -61,7 +80,7 @@ def ratio(total: Floats, count: Floats, most: float, noises: tuple[Noise, Noise]
     return edges[0], edges[1]
 
 
-def _slope(noises: tuple[Noise, Noise], level: float) -> float:
+def _slope(noises: tuple[Scatter, Scatter], level: float) -> float:
     """Return how fast the plausible deviation can grow with r: the noise of the count alone."""
     count = noises[1]
     if count.law == "discrete_laplace":
@@ -69,7 +88,7 @@ def _slope(noises: tuple[Noise, Noise], level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(count.scale) + 0.5
 
 
-def _plausible(deviation: Floats, ratio: Floats, noises: tuple[Noise, Noise], level: float) -> NDArray[np.bool_]:
+def _plausible(deviation: Floats, ratio: Floats, noises: tuple[Scatter, Scatter], level: float) -> NDArray[np.bool_]:
     """Return whether |noise of total - r · noise of count| reaches `deviation` with probability 1 - level.
 
     By the continuous laws, with half a step of each noise added for their discreteness.
