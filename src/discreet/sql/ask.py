@@ -82,7 +82,7 @@ class Query:
         means something else, a source that cannot be opened or whose columns have other names.
         """
         bound = self.plan(dataset)
-        bound.engine.ready(bound.question)
+        bound.engine.ready(bound.question if self.using is None else self.using.question)
         return bound
 
 

@@ -105,7 +105,7 @@ class QueryPlan:
         """Return the released numbers of every group, and the groups; see `run`."""
         opened = self.engine.opened(source, self.question)
         if self.using is not None:
-            self.using.build(opened)
+            self.using.build(self.engine.opened(source, self.using.question))
             opened = self.using.opened()
         with opened as session:
             exact = answering.exact(self.question, self.statements, session, self.finder, rng)
