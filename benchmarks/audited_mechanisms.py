@@ -23,6 +23,7 @@ from discreet.mechanisms import (
     PermuteAndFlip,
     RandomizedResponse,
     Rng,
+    WeightedKeySelection,
     discrete_gaussian,
     discrete_laplace,
 )
@@ -38,6 +39,7 @@ NO_MECHANISM = {  # public names of discreet.mechanisms that draw nothing about 
     "discrete_gaussian_std",
     "discrete_laplace_quantile",
     "discrete_laplace_std",
+    "key_weight",
 }
 FAR = 2**70  # beyond 64 bits: Python's own whole numbers
 
@@ -50,6 +52,7 @@ def mechanism_cases() -> Iterator[Case]:
     yield from selection_cases()
     yield from response_cases()
     yield from key_cases()
+    yield from weighted_cases()
 
 
 def covers(name):
@@ -268,3 +271,73 @@ def key_trial(mechanism, pair):
         for units in counts:
             laws[i] = np.outer(laws[i], [1 - table[units], table[units]]).ravel()
     return Trial(pair, loss(*laws, float(mechanism.delta)), mass(*laws, float(mechanism.epsilon)))
+
+
+# ------------------------------------------------------------------------------ keys by weight
+
+
+def weighted_cases():
+    for rho, delta, spread, relation in (
+        (0.5, 0.05, [57, 57, 57], ADD),
+        (0.1, 0.1, [100], ADD),
+        (2.0, 0.02, [44] * 5, ADD),
+        (0.5, 0.05, [70, 70], REPLACE),
+    ):
+        turn = WeightedKeySelection(
+            variance=Fraction(math.ceil(10_000 * (2 if relation is REPLACE else 1) / (2 * rho))),
+            delta=delta,
+            max_keys=Fraction(len(spread)),
+            relation=relation,
+            norm_squared=10_000,
+        )
+        claim = Claim.event(turn.event, relation=relation)
+        pairs = weighted_pairs(turn, spread) if relation is ADD else weighted_replaced(turn, spread)
+        yield Case(
+            "WeightedKeySelection",
+            f"ρ {rho:g}, δ {delta:g}, {len(spread)} keys a person{', replaced' if relation is REPLACE else ''}",
+            claim,
+            weighted(turn),
+            tuple(weighted_trial(turn, pair, claim, 2 * delta) for pair in pairs),
+            2 * delta,
+            covers("WeightedKeySelection"),
+        )
+
+
+def weighted_pairs(turn, spread):
+    """Yield totals of keys with and without a person; None is a key that nobody offers."""
+    gone = [None] * len(spread)
+    yield Pair("a person's own keys", [*spread, 300], [*gone, 300], ADD)
+    yield Pair("keys at the threshold", [turn.threshold] * len(spread), [turn.threshold - w for w in spread], ADD)
+    yield Pair(
+        "one of others, the rest one's own", [turn.threshold, *spread[1:]], [turn.threshold - spread[0], *gone[1:]], ADD
+    )
+
+
+def weighted_replaced(turn, spread):
+    yield Pair("a person's own keys are another's", [*spread, None, None], [None, None, *spread], REPLACE)
+    high = [turn.threshold] * len(spread)
+    low = [turn.threshold - w for w in spread]
+    yield Pair("keys at the threshold go over", [*high, *low], [*low, *high], REPLACE)
+
+
+def weighted(turn):
+    def run(data, draws):
+        offered = [i for i, total in enumerate(data) if total is not None]
+        shown = np.zeros((draws, len(data)), dtype=np.bool_)
+        totals = np.tile(np.array([data[i] for i in offered], dtype=np.int64), draws)
+        shown[:, offered] = turn(totals, RNG).reshape(draws, -1)
+        return shown
+
+    return run
+
+
+def weighted_trial(turn, pair, claim, delta):
+    """Return the pair, and by how much the sets of keys kept differ."""
+    laws = []
+    for data in (pair.first, pair.second):
+        law = np.ones(1)
+        for total in data:
+            kept = 0.0 if total is None else turn.keep_probability(total)[1]
+            law = np.outer(law, [1 - kept, kept]).ravel()
+        laws.append(law)
+    return Trial(pair, loss(*laws, delta), mass(*laws, claim.epsilon(delta)))

@@ -21,6 +21,7 @@ from discreet.testing import (
     check_randomized_response,
     check_selection,
     check_threads,
+    check_weighted_selection,
 )
 
 NOISE = [
@@ -37,6 +38,9 @@ SELECTION = [
 OTHERS = [
     m.RandomizedResponse(epsilon=1.0, categories=5),
     m.KeySelection(epsilon=1.0, delta=1e-3, max_groups=2),
+    m.WeightedKeySelection(
+        variance=Fraction(5000), delta=0.05, max_keys=Fraction(4), relation=events.Relation.ADD_REMOVE, norm_squared=900
+    ),
 ]
 EVERY = [*NOISE, *SELECTION, *OTHERS]
 
@@ -56,6 +60,7 @@ def test_selection(mechanism):
 def test_the_others():
     check_randomized_response(OTHERS[0])
     check_key_selection(OTHERS[1])
+    check_weighted_selection(OTHERS[2])
     check_fresh(OTHERS[0], np.zeros(200, dtype=np.int64))
 
 
@@ -120,6 +125,7 @@ WRONG = [
     lambda: m.KeySelection(epsilon=1e-5, delta=1e-6, max_groups=1),
     lambda: m.KeySelection(epsilon=1.0, delta=1e-16, max_groups=1),
     lambda: OTHERS[1](np.zeros(3), m.Rng()),
+    lambda: OTHERS[2](np.zeros(3), m.Rng()),
     lambda: m.Rng().bytes(-1),
 ]
 

@@ -20,6 +20,7 @@ from discreet.mechanisms.randomized_response import RandomizedResponse
 from discreet.mechanisms.rng import Rng
 from discreet.mechanisms.selection import ExponentialMechanism, NoisyMax, PermuteAndFlip
 from discreet.mechanisms.toeplitz import Toeplitz
+from discreet.mechanisms.weighted_selection import WeightedKeySelection, key_weight
 
 __all__ = [
     "DiscreteGaussianMechanism",
@@ -33,10 +34,12 @@ __all__ = [
     "RunningSums",
     "SumsSoFar",
     "Toeplitz",
+    "WeightedKeySelection",
     "discrete_gaussian",
     "discrete_gaussian_quantile",
     "discrete_gaussian_std",
     "discrete_laplace",
     "discrete_laplace_quantile",
     "discrete_laplace_std",
+    "key_weight",
 ]

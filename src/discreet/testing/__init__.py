@@ -21,6 +21,7 @@ from discreet.testing.laws import keep_law, noise_law, selection_law
 from discreet.testing.ledger import ScratchLedger, with_fixed_randomness
 from discreet.testing.private import check_private
 from discreet.testing.rng import FixedRng
+from discreet.testing.weighted import check_weighted_selection
 
 __all__ = [
     "Cells",
@@ -39,6 +40,7 @@ __all__ = [
     "check_selection",
     "check_sensitivity",
     "check_threads",
+    "check_weighted_selection",
     "gof",
     "keep_law",
     "noise_law",
