@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tests.quantile_laws import answer_law, check_quantile_law
 
 import discreet.mechanisms as m
 from discreet import events
@@ -42,7 +43,13 @@ OTHERS = [
         variance=Fraction(5000), delta=0.05, max_keys=Fraction(4), relation=events.Relation.ADD_REMOVE, norm_squared=900
     ),
 ]
-EVERY = [*NOISE, *SELECTION, *OTHERS]
+LINE = {"epsilon": 1.0, "weight": 1, "low": 0, "high": 9, "relation": events.Relation.ADD_REMOVE}
+QUANTILES = [
+    m.Quantiles(ranks=(Fraction(1, 2),), **LINE),
+    m.Quantiles(ranks=(Fraction(1, 10), Fraction(1, 2), Fraction(2, 3)), **LINE),
+    m.Extreme(which="max", **LINE),
+]
+EVERY = [*NOISE, *SELECTION, *OTHERS, *QUANTILES]
 
 
 @pytest.mark.parametrize("mechanism", NOISE, ids=str)
@@ -64,6 +71,13 @@ def test_the_others():
     check_fresh(OTHERS[0], np.zeros(200, dtype=np.int64))
 
 
+@pytest.mark.parametrize("mechanism", QUANTILES, ids=lambda mechanism: type(mechanism).__name__)
+def test_quantiles(mechanism, monkeypatch):
+    monkeypatch.setattr(m.quantiles, "CELLS", 2)  # so that all cells can be enumerated
+    counts = [0, 2, 0, 0, 1, 3, 0, 0, 0, 1]
+    check_quantile_law(mechanism, counts, answer_law(mechanism, counts), draws=4000)
+
+
 def test_the_generator():
     check_fork(m.Rng())
     check_threads(m.Rng())
@@ -82,7 +96,8 @@ def test_event_and_sampler_are_one_frozen_object(mechanism):
 @pytest.mark.parametrize("mechanism", EVERY, ids=lambda mechanism: type(mechanism).__name__)
 def test_the_fixed_generator_repeats_and_is_not_secure(mechanism):
     values = np.array([1, 4, 2, 3] * 20, dtype=np.int64)
-    first, second = (np.asarray(mechanism(values, FixedRng(3))).tolist() for _ in range(2))
+    given = (values, values) if mechanism in QUANTILES else (values,)
+    first, second = (np.asarray(mechanism(*given, FixedRng(3))).tolist() for _ in range(2))
     assert first == second
     assert not FixedRng(3).secure
     assert m.Rng().secure

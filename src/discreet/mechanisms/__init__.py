@@ -16,6 +16,7 @@ from discreet.mechanisms.discrete_laplace import (
 )
 from discreet.mechanisms.key_selection import KeySelection
 from discreet.mechanisms.noise import DiscreteGaussianMechanism, DiscreteLaplaceMechanism
+from discreet.mechanisms.quantiles import Extreme, Quantiles
 from discreet.mechanisms.randomized_response import RandomizedResponse
 from discreet.mechanisms.rng import Rng
 from discreet.mechanisms.selection import ExponentialMechanism, NoisyMax, PermuteAndFlip
@@ -26,9 +27,11 @@ __all__ = [
     "DiscreteGaussianMechanism",
     "DiscreteLaplaceMechanism",
     "ExponentialMechanism",
+    "Extreme",
     "KeySelection",
     "NoisyMax",
     "PermuteAndFlip",
+    "Quantiles",
     "RandomizedResponse",
     "Rng",
     "RunningSums",
