@@ -5,6 +5,8 @@ DuckDB, sqlglot and Arrow are loaded with the first question, not with this pack
 
 from discreet.sql.ask import Query, QueryCost, cost, plan, query
 from discreet.sql.bind import QueryPlan
+from discreet.sql.continual import Series, series
+from discreet.sql.continual_plan import SeriesPlan
 from discreet.sql.forecast import Forecast
 from discreet.sql.kept import Materialised, materialise
 from discreet.sql.limits import find_bounds, find_limits
@@ -17,6 +19,8 @@ __all__ = [
     "Query",
     "QueryCost",
     "QueryPlan",
+    "Series",
+    "SeriesPlan",
     "Workload",
     "WorkloadPlan",
     "cost",
@@ -25,6 +29,7 @@ __all__ = [
     "materialise",
     "plan",
     "query",
+    "series",
     "table_names",
     "workload",
 ]
