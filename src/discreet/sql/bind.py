@@ -33,7 +33,7 @@ from discreet.sql.stages import Question, Writer
 if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng
 
-VERSION = 2
+VERSION = 1
 MOST_EPSILON = 1_000_000
 
 
@@ -271,8 +271,8 @@ def _identity(
                 for noises in drawing.noises
                 for part, one in noises.items()
             ],
-            "drawn": drawn,
         }
+        | ({"drawn": drawn} if drawn else {})  # what older questions had not, they have not now: their ids stay
         | selected
         | ({"consistent": list(wishes)} if wishes else {})
     )
