@@ -8,6 +8,7 @@ the authority on what was released.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from discreet import events
-from discreet.errors import DataFailure, InvalidInput, missing_extra
+from discreet.errors import DataFailure, InvalidInput, MissingExtra, missing_extra
 from discreet.profiles import Guarantee
+from discreet.release import notebook
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,6 +78,27 @@ class Release:
 
     def __repr__(self) -> str:
         return f"Release({self.name!r}, {self.value.num_rows} rows, {self.guarantee})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return notebook.page(self)
+
+    def to_pandas(self) -> Any:
+        """Return the value as a pandas DataFrame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        _frames("pandas")
+        return self.value.to_pandas()
+
+    def to_polars(self) -> Any:
+        """Return the value as a polars DataFrame.
+
+        Raises:
+            MissingExtra: polars is not installed.
+        """
+        return _frames("polars").from_arrow(self.value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the value as plain data."""
@@ -264,6 +287,17 @@ def _parquet() -> Any:
     except ImportError:
         raise missing_extra("sql", "pyarrow") from None
     return pyarrow.parquet
+
+
+def _frames(package: str) -> Any:
+    """Return a package of data frames, which is the user's own and no part of ours."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise MissingExtra(
+            f"this needs the package {package!r}, which is not installed.",
+            remedy=f"Type: pip install {package}. The value itself is an Arrow table: release.value",
+        ) from None
 
 
 def _plain(value: Any) -> Any:
