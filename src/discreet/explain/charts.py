@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from discreet.explain import svg
-from discreet.explain.words import clean
+from discreet.release.shown import clean
 
 MOST_ROWS = 80  # more would be unreadable: the chart shows the first ones and says so
 

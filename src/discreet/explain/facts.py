@@ -48,6 +48,8 @@ def gather(
         "glossary": [list(item) for item in words.GLOSSARY],
     }
     facts["as_of"] = _as_of(releases, entries)
+    if any(release["chance_plainly"] for release in facts["releases"]):
+        facts["glossary"].append(list(words.RANK))
     facts["title"] = project.get("name") or about["population"]
     facts["hazards"] = [list(row) for row in hazards(facts)]
     facts["registry"] = registry(facts, tier=3)
@@ -79,6 +81,7 @@ def _release(
         "folder": values.place(release),
         "noise": questions.noise(left) or words.mechanisms(release.event),
         "noise_plainly": questions.noise_plainly(release),
+        "chance_plainly": questions.chance_plainly(release),
         "mechanisms": words.mechanisms(release.event),
         "event": events.to_dict(release.event),
         "guarantee": release.guarantee.to_dict() | {"epsilon": budget.finite(release.guarantee.epsilon)},
@@ -95,7 +98,7 @@ def _release(
         "purpose": None if entry is None else entry.purpose,
         "when": release.provenance.get("made") or (None if entry is None else entry.when),
         "data_version": release.provenance.get("version"),
-        "source": release.provenance.get("table"),
+        "source": questions.source(release),
         "software": release.provenance.get("discreet"),
         "test": release.provenance.get("test"),
     }

@@ -15,6 +15,8 @@ from discreet.explain import words
 How = Literal["evidence", "promise", "unknown"]
 TOP, MIDDLE, BASE = "top: the bound and the unit", "middle: what can undermine it", "base: trust, access, collection"
 EXACT = frozenset({"discrete_gaussian", "discrete_laplace"})
+# What questions in SQL draw and select, they draw by exact arithmetic, too; elsewhere nobody says so.
+EXACT_IN_SQL = EXACT | {"exponential_mechanism", "permute_and_flip", "key_selection", "approximate"}
 
 
 class Hazard(NamedTuple):
@@ -96,7 +98,9 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     yield _numerics(facts)
     yield (
         "Is each result accurate enough?",
-        "Every number stands with the interval of its noise; whether that is enough depends on the use.",
+        "Every number stands with the interval of its noise"
+        + ("; one that was drawn, with how far off its place may be" if any(map(_by_chance, releases)) else "")
+        + "; whether that is enough depends on the use.",
         "evidence",
     )
     yield from _bias(releases)
@@ -118,6 +122,10 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
         f"The ledger holds {words.count(len(facts['budget']['parts']), 'charge')}, each written before the rows were read; its chain ends in {facts['account']['head'][:12]}….",
         "evidence",
     )
+
+
+def _by_chance(release: Mapping[str, Any]) -> bool:
+    return bool(release["chance_plainly"])
 
 
 def _nothing(facts: Mapping[str, Any]) -> str:
@@ -166,7 +174,10 @@ def _numerics(facts: Mapping[str, Any]) -> tuple[str, str, How]:
 
 
 def _all_exact(releases: list[Mapping[str, Any]]) -> bool:
-    return all(_kinds(release["event"]) <= EXACT for release in releases)
+    return all(
+        _kinds(release["event"]) <= (EXACT_IN_SQL if release["details"].get("kind") == "sql" else EXACT)
+        for release in releases
+    )
 
 
 def _kinds(event: Any) -> set[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from discreet.errors import missing_extra
 from discreet.explain import attacker, charts, pictures, registry, svg, words
 from discreet.explain.words import AUDIENCES
+from discreet.release import shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,20 +78,20 @@ def environment(*, escape: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    made.filters |= {"md": _md, "clean": words.clean, "pretty": _pretty, "fence": _fence}
+    made.filters |= {"md": _md, "clean": shown.clean, "pretty": _pretty, "fence": _fence}
     return made
 
 
 def _md(value: Any) -> str:
     """Return untrusted text that Markdown takes literally, on one line."""
-    text = re.sub(r"\s+", " ", words.clean(value)).strip()
+    text = re.sub(r"\s+", " ", shown.clean(value)).strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", text)
 
 
 def _fence(value: Any) -> str:
     """Return untrusted text as a Markdown code block that it cannot leave."""
-    text = words.clean(value)
+    text = shown.clean(value)
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{ticks}\n{text}\n{ticks}"
 

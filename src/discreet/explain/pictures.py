@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from discreet.explain import svg
-from discreet.explain.words import at_most, clean, epsilon, percent
+from discreet.explain.words import at_most, epsilon, percent
+from discreet.release.shown import clean
 
 
 def beliefs(name: str, attacker: Mapping[str, Any]) -> str:

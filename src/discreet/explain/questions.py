@@ -7,10 +7,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from discreet.explain.words import clean, number
+from discreet.explain.aggregates import aggregates, column, named, outside, replaced
+from discreet.explain.words import number
+from discreet.profiles import show_up
 from discreet.release import Release
+from discreet.release.shown import Columns, clean, instead
 
-AGGREGATE = r'\b(COUNT|SUM|AVG)\((\*|"[^"]+"|[^()"]+)\)'
+OFF = {
+    "AVG": "means",
+    "VAR": "variances",
+    "STDDEV": "standard deviations",
+    "COVAR": "covariances",
+    "CORR": "correlations",
+    "QUANTILE": "quantiles",
+    "MIN": "least values",
+    "MAX": "greatest values",
+    "MODE": "most frequent values",
+}
 
 
 def title(release: Release, purpose: str | None) -> str:
@@ -26,87 +39,125 @@ def title(release: Release, purpose: str | None) -> str:
 
 def sentence(release: Release) -> str:
     """Return what was asked: one sentence without SQL where its form is known, else the vertical's own."""
-    facts = release.facts
-    columns = facts.get("columns")
-    if facts.get("kind") != "sql" or not isinstance(columns, list | tuple):
+    facts, columns = release.facts, _columns(release)
+    if not columns:
         return str(facts.get("sentence") or "")
     rows = _rows(release)
-    asked = [_plain(str(column["expression"]), rows) for column in columns]
-    named = all(f"“{clean(column['name'])}”" in words for column, words in zip(columns, asked, strict=True))
-    if len(asked) > 1 and not named:  # the names lead from the sentence to the chart and the table
-        asked = [f"“{clean(column['name'])}” is {words}" for column, words in zip(columns, asked, strict=True)]
-    what = " and ".join((", ".join(asked[:-1]), asked[-1])) if len(asked) > 1 else "".join(asked)
-    grouped = facts.get("keys") or ()  # its order is lost in storage; the table's is not
-    keys = [f"“{clean(key)}”" for key in release.value.column_names if key in grouped]
+    asked = [_plain(str(item["expression"]), rows) for item in columns]
+    called = [f"“{clean(item['name'])}”" for item in columns]
+    if len(asked) > 1 and not all(name in words for name, words in zip(called, asked, strict=True)):
+        asked = [f"{name} is {words}" for name, words in zip(called, asked, strict=True)]  # leads to chart and table
+    what = _listed(asked)
+    keys = [f"“{clean(key)}”" for key in Columns.of(release).keys] if facts.get("keys") else []
     by = f", for each {' and '.join(keys)}" if keys else ""
-    where = re.search(
-        r"\bWHERE (.+?)(?= GROUP BY | HAVING | ORDER BY | LIMIT |$)", str(facts.get("sql") or ""), re.DOTALL
-    )
-    only = f", only where {where[1].replace(chr(34), '')}" if where else ""
+    where = _where(str(facts.get("sql") or ""))
+    only = f", only where {where.replace(chr(34), '')}" if where else ""
     return f"{what[:1].upper()}{what[1:]}{by}{only}."
 
 
 def _plain(expression: str, rows: str) -> str:
     """Return an expression with its aggregates in words: "the mean of “cost”"."""
-
-    def words(match: re.Match[str]) -> str:
-        column = clean(match[2].strip('"'))
-        if match[1] == "COUNT":
-            return f"the number of {rows}" if column == "*" else f"the number of {rows} with a value of “{column}”"
-        return f"the {'total' if match[1] == 'SUM' else 'mean'} of “{column}”"
-
     text = expression
     while _wrapped(text):
         text = text[1:-1]
-    text = re.sub(AGGREGATE, words, text)
-    return text.replace(" / ", " ÷ ").replace(" * ", " × ").replace(" - ", " − ")
+    return replaced(text, rows).replace(" / ", " ÷ ").replace(" * ", " × ").replace(" - ", " − ")
 
 
 def _wrapped(text: str) -> bool:
     """Say whether one pair of parentheses holds the whole text."""
-    depth = 0
-    for place, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0:
-            return letter == ")" and place == len(text) - 1
-    return False
+    return text.startswith("(") and next(outside(text, 1), None) is not None and _end(text) == len(text) - 1
+
+
+def _end(text: str) -> int:
+    return next((place for place in outside(text, 1) if text[place] == ")"), -1)
+
+
+def _where(sql: str) -> str:
+    """Return the condition of a query itself; those of its subqueries stand in parentheses."""
+    open_ = set(outside(sql))
+
+    def at(words: str, start: int = 0) -> int:
+        found = (match.start() for match in re.finditer(rf" (?:{words}) ", sql[start:]))
+        return next((start + place for place in found if start + place in open_), len(sql))
+
+    start = at("WHERE") + len(" WHERE ")
+    return sql[start : at("GROUP BY|HAVING|ORDER BY|LIMIT", start)]
 
 
 def noise(facts: Mapping[str, Any]) -> list[str]:
-    """Return the noise of each measured part in the unit of the data, where the vertical left it."""
-    return [
-        f"{part.get('of', 'the answer')}: {part.get('mechanism', 'noise')} noise, standard deviation "
-        f"{number(float(part['standard_deviation']))}"
-        for part in _noises(facts)
-    ]
+    """Return how each part was made private: noise in the unit of the data, a draw, or a selection of groups."""
+    place = " in each group" if facts.get("keys") else ""
+    return [_engineers(part, place) for part in _parts(facts)]
+
+
+def _engineers(part: Mapping[str, Any], place: str) -> str:
+    about = f"{part.get('of', 'the answer')}: {part.get('mechanism', 'noise')}"
+    if _spread(part) is not None:
+        return f"{about} noise, standard deviation {number(float(part['standard_deviation']))}"
+    epsilon = part.get("epsilon")
+    said = [f"drawn with ε = {show_up(float(epsilon), 3)}{place}"] if isinstance(epsilon, int | float) else []
+    said += [f"{instead(part)} with 95 %"] if instead(part) else []
+    return f"{about}, {', '.join(said)}" if said else about
 
 
 def noise_plainly(release: Release) -> list[str]:
-    """Return the same noise for those who do not know what a query is made of."""
+    """Return the noise for those who do not know what a query is made of."""
     rows = _rows(release)
     return [
         f"{_part(str(part.get('of', 'the answer')), rows)}: typically ±{number(float(part['standard_deviation']), 3)}"
-        for part in _noises(release.facts)
+        for part in _parts(release.facts)
+        if _spread(part) is not None
     ]
 
 
-def _noises(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def chance_plainly(release: Release) -> list[str]:
+    """Return, as sentences, what was not noised but drawn by chance, and how the groups shown were found."""
+    drawn = {str(part.get("of")): part for part in _parts(release.facts) if _spread(part) is None}
+    rows = _rows(release)
+    labelled = [(item["name"], label) for item in _columns(release) for label in item.get("parts") or ()]
+    said = [_drawn(drawn[label], clean(name), rows) for name, label in labelled if label in drawn]
+    if drawn.keys() - {label for _, label in labelled}:
+        said.append("Which groups are shown was found by chance: groups of few people are left out, unnamed.")
+    return said
+
+
+def _drawn(part: Mapping[str, Any], name: str, rows: str) -> str:
+    far = instead(part).removeprefix("rank ± ")
+    if not far:
+        return f"“{name}” was drawn by chance; the more often a value occurs, the likelier."
+    what = f"“{name}” was drawn by chance; the nearer a value is to the one asked for, the likelier"
+    if rows == "people":
+        far = far.replace("rows", "people").replace("row", "person")
+    return f"{what}: in 95 of 100 cases its place in the order of all values is off by at most {far}."
+
+
+def _spread(part: Mapping[str, Any]) -> float | None:
+    held = part.get("standard_deviation")
+    return float(held) if isinstance(held, int | float) else None
+
+
+def _parts(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     held = facts.get("noise")
-    return [
-        part
-        for part in (held if isinstance(held, list | tuple) else ())
-        if isinstance(part, Mapping) and isinstance(part.get("standard_deviation"), int | float)
-    ]
+    return [part for part in (held if isinstance(held, list | tuple) else ()) if isinstance(part, Mapping)]
 
 
 def _part(label: str, rows: str) -> str:
     """Return a measured part in words: "the total of “bmi”"; a label of unknown form as it stands."""
+    label, grouping = re.fullmatch(r"(.*?)(, by .+|, in total)?", label, re.DOTALL).groups("")  # type: ignore[union-attr]
+    return _measured(label, rows) + grouping
+
+
+def _measured(label: str, rows: str) -> str:
     if label in ("rows", "COUNT(*)"):
         return f"the number of {rows}"
+    if label == "persons":
+        return "the number of people"
     if found := re.fullmatch(r"readable values of (.+)", label):
-        return f"the number of {rows} with a value of “{clean(found[1])}”"
-    if found := re.fullmatch(r"clamped sum of (.+?)(?: around (\S+))?", label):
-        return f"the total of “{clean(found[1])}”" + (f", counted from {found[2]}" if found[2] else "")
+        return f"the number of {rows} with a value of “{clean(named(found[1]))}”"
+    if found := re.fullmatch(r"different values of (.+)", label):
+        return f"the number of different values of “{clean(named(found[1]))}”"
+    if found := re.fullmatch(r"clamped sum of (.+?)(?: around (-?[\d.e+-]+))?", label):
+        return f"the total of “{clean(named(found[1]))}”" + (f", counted from {found[2]}" if found[2] else "")
     return label
 
 
@@ -133,11 +184,12 @@ def limits(release: Release) -> str | None:
     if release.facts.get("kind") != "sql" or not release.guarantee.unit.enforced or groups is None:
         return None
     cells, why = _reach(release), []
-    if groups < cells:
+    if cells is None or groups < cells:
+        of_them = "" if cells is None else f" of the {cells:,}"
         why.append(
-            f"a person counts in one group only, even if they belong to several of the {cells:,}"
+            f"a person counts in one group only, even if they belong to several{of_them}"
             if groups == 1
-            else f"a person who belongs to more than {groups:,} of the {cells:,} groups counts in {groups:,} only"
+            else f"a person who belongs to more than {groups:,}{of_them} groups counts in {groups:,} only"
         )
     place = " in a group" if grouped else ""
     if rows > 1:
@@ -154,15 +206,21 @@ def limits(release: Release) -> str | None:
 def _off(release: Release) -> str:
     """Return which kinds of number can be off, and how."""
     used = _aggregates(release)
+    functions = {function.partition("_")[0] for function, _ in used}
     domain = _domain(release)
-    lower = ["counts"] if any(function == "COUNT" for function, _ in used) else []
+    lower = ["counts"] if functions & {"COUNT", "COUNT DISTINCT"} else []
     summed = [column for function, column in used if function == "SUM"]
     grow = all(_low(domain, column) >= 0 for column in summed)  # what only adds up can only be missing
     lower += ["totals"] if summed and grow else []
-    off = (["totals"] if summed and not grow else []) + (["means"] if any(f == "AVG" for f, _ in used) else [])
-    said = [f"{' and '.join(what)} can be {how}" for what, how in ((lower, "too low"), (off, "off")) if what]
+    off = ["totals"] if summed and not grow else []
+    off += [word for function, word in OFF.items() if function in functions]
+    said = [f"{_listed(what)} can be {how}" for what, how in ((lower, "too low"), (off, "off")) if what]
     text = ", ".join(said) or "the numbers can be off"
     return text[:1].upper() + text[1:]
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
 
 
 def plainly(release: Release) -> list[str]:
@@ -171,15 +229,18 @@ def plainly(release: Release) -> list[str]:
     if release.facts.get("kind") != "sql":
         return []
     said = []
-    valued = list(dict.fromkeys(column for function, column in _aggregates(release) if function != "COUNT"))
+    used = [(function, column) for function, column in _aggregates(release) if not function.startswith("COUNT")]
+    valued = list(dict.fromkeys(column for _, column in used))
     if rows == 1 and release.guarantee.unit.enforced:
         place = " in each group" if grouped and groups != 1 else ""
-        said.append(f"A person counts once{place}" + (", with the mean of their rows." if valued else "."))
+        means = ", with the mean of their rows" if {function for function, _ in used} <= {"SUM", "AVG"} else None
+        shared = ", with the weight of one row for all of theirs" if means is None else means
+        said.append(f"A person counts once{place}{shared if used else ''}.")
     domain = _domain(release)
-    held = {column: domain.get(column) for column in valued}
+    held = {name: domain.get(name) for name in valued}
     spans = [
-        f"“{clean(column)}” from {number(float(facts['low']))} to {number(float(facts['high']))}"
-        for column, facts in held.items()
+        f"“{clean(name)}” from {number(float(facts['low']))} to {number(float(facts['high']))}"
+        for name, facts in held.items()
         if isinstance(facts, Mapping) and isinstance(facts.get("low"), int | float) and facts.get("high") is not None
     ]
     if spans:
@@ -189,22 +250,46 @@ def plainly(release: Release) -> list[str]:
 
 def from_zero(release: Release) -> list[str]:
     """Return the columns whose picture must begin at zero: counts, totals and their ratios, but no means."""
-    columns = release.facts.get("columns")
-    if release.facts.get("kind") != "sql" or not isinstance(columns, list | tuple):
-        return []
-    return [str(column["name"]) for column in columns if "AVG(" not in str(column["expression"])]
+    adding = {"COUNT", "COUNT DISTINCT", "SUM"}
+    return [
+        str(item["name"])
+        for item in _columns(release)
+        if all(found.function in adding for found in aggregates(str(item["expression"])))
+    ]
+
+
+def _columns(release: Release) -> list[Mapping[str, Any]]:
+    """Return what a question in SQL says of its columns."""
+    held = release.facts.get("columns")
+    return list(held) if release.facts.get("kind") == "sql" and isinstance(held, list | tuple) else []
 
 
 def _aggregates(release: Release) -> list[tuple[str, str]]:
-    """Return each aggregate that was asked for: its function and its column."""
-    columns = release.facts.get("columns")
-    text = " ".join(str(column["expression"]) for column in columns) if isinstance(columns, list | tuple) else ""
-    return [(found[1], found[2].strip('"')) for found in re.finditer(AGGREGATE, text)]
+    """Return each aggregate that was asked for: its function and its column, or each of them."""
+    return [
+        (found.function, named(argument))
+        for item in _columns(release)
+        for found in aggregates(str(item["expression"]))
+        for argument in found.arguments or ("*",)
+    ]
+
+
+def source(release: Release) -> str | None:
+    """Return the tables that the release was made from; None where nothing says it."""
+    own, others = release.provenance.get("table"), release.provenance.get("tables")
+    named = [own, *others] if isinstance(others, Mapping) else [own]
+    return ", ".join(str(name) for name in named if name) or None
 
 
 def _domain(release: Release) -> Mapping[str, Any]:
-    held = release.provenance.get("domain")
-    return held if isinstance(held, Mapping) else {}
+    """Return the declared columns of all tables; of two that have one name and differ, neither."""
+    tables = release.provenance.get("tables")
+    others = [table.get("domain") for table in tables.values()] if isinstance(tables, Mapping) else []
+    found: dict[str, Any] = {}
+    for domain in (release.provenance.get("domain"), *others):
+        for name, facts in domain.items() if isinstance(domain, Mapping) else ():
+            found[name] = facts if found.get(name, facts) == facts else None
+    return found
 
 
 def _low(domain: Mapping[str, Any], column: str) -> float:
@@ -213,8 +298,9 @@ def _low(domain: Mapping[str, Any], column: str) -> float:
     return float(low) if isinstance(low, int | float) else -1.0
 
 
-def _reach(release: Release) -> int:
-    """Return in how many of the declared groups one unit could be."""
+def _reach(release: Release) -> int | None:
+    """Return in how many of the declared groups one unit could be; None where nobody declared them."""
     unit, keys = release.guarantee.unit, release.facts.get("keys")
-    sizes = keys.items() if isinstance(keys, Mapping) else ()
-    return math.prod(int(size) for name, size in sizes if name not in (unit.column, unit.per))
+    held = keys.items() if isinstance(keys, Mapping) else ()
+    sizes = [size for name, size in held if column(name) not in (unit.column, unit.per)]
+    return None if None in sizes else math.prod(map(int, sizes))

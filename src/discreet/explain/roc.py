@@ -13,7 +13,8 @@ from typing import Any
 
 from discreet.errors import InvalidInput
 from discreet.explain import svg
-from discreet.explain.words import clean, percent
+from discreet.explain.words import percent
+from discreet.release.shown import clean
 
 FORMATS = (".svg", ".png", ".pdf")
 Curves = Mapping[str, Mapping[str, Any]]

@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from discreet.errors import missing_extra
-from discreet.explain.words import clean
+from discreet.release.shown import clean
 
 INK, SOFT, GRID = "#1b2733", "#52616f", "#dfe5ea"
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#e0a800"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from discreet.explain.words import clean
 from discreet.release import VALUE, Release
+from discreet.release.shown import TOTAL, Columns, clean, instead
 
 # Where a vertical puts the error of column `n`: the first of these that it wrote, in the value
 # table as `n_<suffix>`, or in accuracy["n"] under one of the names, one number or a list.
@@ -28,26 +28,38 @@ def table(release: Release, *, from_zero: Sequence[str] = ()) -> dict[str, Any]:
     """
     names = [str(name) for name in release.value.column_names]
     held = {name: release.value.column(index).to_pylist() for index, name in enumerate(names)}
-    measured = [name for name in names if name in release.accuracy]
+    columns = Columns.of(release)
+    measured = list(columns.measured)
     errors = {name: _errors(name, release, held) for name in measured}
     spent = {column for found in errors.values() for column in found["columns"]}
+    keys = [name for name in columns.keys if name not in spent]
     if not measured:  # a vertical that leaves no accuracy: its numbers stand without error bars, and we say so
         measured = [name for name in names if any(_numeric(value) for value in held[name])]
         errors = {name: {"columns": (), "level": 0.95, "said": dict(UNSAID)} for name in measured}
-    keys = [name for name in names if name not in measured and name not in spent]
+        keys = [name for name in keys if name not in measured]
     cells = {
         name: _shown([_cell(name, row, held, errors[name]) for row in range(release.value.num_rows)])
         for name in measured
     }
     rows = [
-        {"row": row, "keys": [_key(held[name][row]) for name in keys], "cells": [cells[name][row] for name in measured]}
+        {
+            "row": row,
+            "keys": [_key(held[name][row], total=_total(name, held, row)) for name in keys],
+            "cells": [cells[name][row] for name in measured],
+        }
         for row in range(release.value.num_rows)
     ]
     return {
         "file": f"{place(release)}/{VALUE}",
         "keys": keys,
         "columns": [
-            {"name": name, **errors[name]["said"], "level": errors[name]["level"], "from_zero": name in from_zero}
+            {
+                "name": name,
+                **errors[name]["said"],
+                "level": errors[name]["level"],
+                "from_zero": name in from_zero,
+                "instead": instead(release.accuracy.get(name)) or "no interval",
+            }
             for name in measured
         ],
         "rows": rows,
@@ -95,6 +107,7 @@ def _cell(name: str, row: int, held: Mapping[str, list[Any]], errors: Mapping[st
         "column": name,
         "row": row,
         "value": value,
+        "label": _label(held[name][row]),
         "se": se,
         "low": low,
         "high": high,
@@ -108,7 +121,8 @@ def _shown(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     wanted = sorted(_places(cell["value"], cell["low"], cell["high"]) for cell in cells if cell["value"] is not None)
     places = wanted[len(wanted) // 2] if wanted else 0
     texts = {"text": "value", "low_text": "low", "high_text": "high"}
-    return [cell | {text: _show(cell[part], places) for text, part in texts.items()} for cell in cells]
+    shown = [cell | {text: _show(cell[part], places) for text, part in texts.items()} for cell in cells]
+    return [cell if cell["label"] is None else cell | {"text": cell["label"]} for cell in shown]
 
 
 def _at(value: Any, row: int) -> Any:
@@ -127,9 +141,19 @@ def _float(value: Any) -> float | None:
     return float(value)
 
 
-def _key(value: Any) -> str:
+def _label(value: Any) -> str | None:
+    """Return an answer that is no number, such as a most frequent value, as text."""
+    return None if value is None or _numeric(value) else _key(value, total=False)
+
+
+def _total(name: str, held: Mapping[str, list[Any]], row: int) -> bool:
+    """Return whether a row is a total over a key."""
+    return name + TOTAL in held and held[name + TOTAL][row] is True
+
+
+def _key(value: Any, *, total: bool) -> str:
     if value is None:
-        return "(no value)"
+        return "(all)" if total else "(no value)"
     if isinstance(value, datetime.date | datetime.datetime):
         return value.isoformat()
     return clean(value)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from discreet import events
 from discreet.profiles import show_delta, show_up
+from discreet.release.shown import clean
 from discreet.units import PrivacyUnit
 
 AUDIENCES = {
@@ -67,6 +67,14 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
 )
 
+RANK = (
+    "Rank",
+    (
+        "The place of a value when all values stand in order. Of a number that was drawn, such as a median, it is known "
+        "by how many rows its rank may be off in 95 of 100 cases, whatever the values are."
+    ),
+)
+
 YOU = {
     "add_remove": "the same data without you, or with you added if you are not in them",
     "replace_one": "the same data with somebody else's in place of yours",
@@ -110,14 +118,6 @@ def promise(account: Mapping[str, Any]) -> str:
         f"δ = {delta(account['delta'])}. Protected is {account['unit_words']}. The promise rests on assumptions, such as "
         "bounds that were not read off the data; the part for those who decide lists them."
     )
-
-
-def clean(text: Any) -> str:
-    """Return text that is safe to lay out: no control characters, no direction overrides."""
-    kept = (
-        c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\n\t" else "�" for c in str(text)
-    )
-    return "".join(kept)
 
 
 def unit(protected: PrivacyUnit) -> str:
