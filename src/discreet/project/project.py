@@ -12,7 +12,9 @@ from discreet import accounting
 from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, MissingExtra, UnsupportedEvent, UnsupportedQuery
 from discreet.ledger import Account, Ledger, OwnerKey
 from discreet.project.draft import Draft
-from discreet.project.read import Planned, Settings, read, table_of
+from discreet.project.read import Planned, Settings, read
+from discreet.project.reads import Reads
+from discreet.project.reads import names as table_names
 from discreet.project.steps import Done, Step, step
 from discreet.project.stopped import named, stopped
 from discreet.release import Release, Shelf
@@ -166,39 +168,47 @@ class Project:
                 remedy=f"Open it: discreet ledger open {self.settings.path}",
             )
 
-    def dataset(self, table: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
-        """Return a declared table as a dataset; reads no private row.
+    def dataset(self, name: str, *more: str, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
+        """Return declared tables and views of one population as a dataset; reads no private row.
+
+        It holds these, what views and links lead to, and nothing else: a table that is declared later
+        makes no other question of those that were answered.
 
         Args:
-            table: Its name.
+            name: What questions may read: a table of people, a public table, or a view.
+            *more: Others that they may read.
             analyst: Whose share pays too.
             ledger: `draft`, to plan while the account is not open yet; by default the project's.
 
         Raises:
-            InvalidInput: the account is not open.
+            InvalidInput: the account is not open; a name is not declared.
+            UnsupportedQuery: they belong to two populations, or to none.
             LedgerDamaged: another owner opened an account than the file names.
         """
         from discreet.dataset import Dataset
 
-        declared = self.settings.tables[table]
+        reads = Reads.of((name, *more), self.settings)
+        own, population = reads.own, str(reads.own.population)
         if ledger is None:
-            self.check_open(declared.population)
+            self.check_open(population)
         self.check_ledger()
         return Dataset(
-            declared.source,
-            name=declared.name,
-            version=declared.version,
-            unit=declared.unit,
-            domain=declared.domain,
+            own.source,
+            name=own.name,
+            version=reads.version,
+            unit=reads.unit,
+            domain=own.domain,
             ledger=self.ledger if ledger is None else ledger,
-            population=declared.population,
+            population=population,
             releases=self.shelf.folder,
             analyst=analyst,
+            tables={table.name: table.beside() for table in reads.tables.values() if table is not own},
+            views={view.name: view.sql for view in reads.views.values()},
         )
 
     def dataset_of(self, sql: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
-        """Return the dataset a query reads; see `dataset`."""
-        return self.dataset(table_of(sql, self.settings.tables), analyst=analyst, ledger=ledger)
+        """Return the dataset that a query reads; see `dataset`."""
+        return self.dataset(*table_names(sql), analyst=analyst, ledger=ledger)
 
     def plan(self) -> list[Step]:
         """Return what a run would do, in order. Spends nothing and reads no private row.
