@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import Json, help_if_alone, number, say, show_json, show_table
+from discreet.cli.output import Json, help_if_alone, say, show_json, show_table
 from discreet.errors import InvalidInput
 from discreet.profiles import show_delta
+from discreet.release.shown import number
 
 if TYPE_CHECKING:
     from discreet.ledger import Account, Entry, Ledger, OwnerKey

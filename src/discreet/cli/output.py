@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from discreet.errors import DiscreetError
+from discreet.release.shown import NOTHING, instead, number
 
 if TYPE_CHECKING:
     from discreet.sql import Forecast
@@ -58,7 +59,18 @@ def errors() -> Console:
 
 def show_json(data: Any) -> None:
     """Print one JSON object, and nothing else."""
-    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+    print(as_text(data))
+
+
+def as_text(data: Any) -> str:
+    """Return data as JSON."""
+    return json.dumps(data, indent=1, ensure_ascii=False, default=str)
+
+
+def for_programs(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON."""
+    pairs = itertools.pairwise(arguments)
+    return "--json" in arguments or "--format=json" in arguments or ("--format", "json") in pairs
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
@@ -89,9 +101,9 @@ def help_if_alone(context: typer.Context) -> None:
 def fail(
     error: DiscreetError, arguments: Sequence[str], *, kind: str | None = None, beside: Mapping[str, Any] | None = None
 ) -> None:
-    """Show an error: on stderr for people, as one JSON object on stdout with --json, with what was done beside."""
+    """Show an error: on stderr for people, as one JSON object on stdout for programs, with what was done beside."""
     kind = kind or type(error).__name__
-    if "--json" in arguments:
+    if for_programs(arguments):
         parts = {"kind": kind, "what": error.what, "state": error.state, "remedy": error.remedy}
         show_json({"error": parts} | dict(beside or {}))
         return
@@ -114,20 +126,6 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Show a number to so many digits, large ones in whole and grouped, or a dash where it is not known."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if 10**digits <= abs(value) < 10**15 else f"{value:.{digits}g}"
-
-
-def rounded(value: float | None, error: float | None) -> str:
-    """Show a noisy number to the digits that its standard error leaves it: two of the error's."""
-    if value is None or error is None or not math.isfinite(error) or error <= 0:
-        return "–" if value is None else number(value, 6)
-    return f"{value:,.{max(0, 1 - math.floor(math.log10(error)))}f}"
-
-
 FORECAST = ("column", "standard error", "95 % ±", "relative", "of the guess")
 
 
@@ -137,7 +135,7 @@ def forecast(columns: Iterable[Forecast]) -> list[tuple[str, ...]]:
         (
             item.name,
             number(item.standard_error),
-            number(item.half_width),
+            instead({"rank_error": item.rank_error}) or number(item.half_width),
             percent(item.relative),
             number(item.guess),
         )
@@ -145,14 +143,31 @@ def forecast(columns: Iterable[Forecast]) -> list[tuple[str, ...]]:
     ]
 
 
-def forecast_notes(columns: Iterable[Forecast]) -> list[str]:
-    """Return what to say about a dash in the table."""
-    unknown = [item.name for item in columns if item.standard_error is None]
-    return (
-        [f"The error of {', '.join(unknown)} depends on the answers: give guesses to forecast it."] if unknown else []
+def forecast_notes(columns: Iterable[Forecast], facts: Mapping[str, Any]) -> list[str]:
+    """Return what to say about a dash in the table.
+
+    Args:
+        columns: What is expected of each column.
+        facts: Of the plan.
+    """
+    by_chance = {item["of"] for item in facts["noise"] if "standard_deviation" not in item}
+    made = {item["name"]: by_chance.isdisjoint(item["parts"]) for item in facts["columns"]}
+    unknown = [item.name for item in columns if item.standard_error is None and item.rank_error is None]
+    guessed = [name for name in unknown if made[name]]
+    drawn = [name for name in unknown if not made[name]]
+    notes = (
+        [f"The error of {', '.join(guessed)} depends on the answers: give guesses to forecast it."] if guessed else []
     )
+    return notes + ([f"{', '.join(drawn)}: drawn by chance, without a standard error."] if drawn else [])
+
+
+def size(noise: Mapping[str, Any]) -> str:
+    """Return how large the noise of one part is; of what is drawn by rank, how far that may be off."""
+    if "standard_deviation" in noise:
+        return number(noise["standard_deviation"])
+    return instead(noise) or NOTHING
 
 
 def percent(value: float | None) -> str:
     """Show a ratio as a percentage, or a dash."""
-    return "–" if value is None else f"{100 * value:.2g} %"
+    return NOTHING if value is None else f"{100 * value:.2g} %"

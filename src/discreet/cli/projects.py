@@ -17,12 +17,13 @@ from discreet.cli.output import (
     confirm,
     errors,
     forecast,
-    number,
     say,
     show_json,
     show_table,
+    size,
 )
 from discreet.profiles import show_delta
+from discreet.release.shown import number
 
 if TYPE_CHECKING:
     from discreet.ledger import Account
@@ -168,7 +169,7 @@ def _show_noise(steps: list[Step]) -> None:
         "Noise",
         ("release", "added to", "law", "deviation"),
         [
-            ("" if place else step.release.name, item["of"], item["mechanism"], number(item["standard_deviation"]))
+            ("" if place else step.release.name, item["of"], item["mechanism"], size(item))
             for step in steps
             for place, item in enumerate(step.plan.facts["noise"])
         ],
@@ -195,6 +196,7 @@ def _step(step: Step) -> dict[str, Any]:
                 "half_width": item.half_width,
                 "guess": item.guess,
                 "relative": item.relative,
+                "rank_error": item.rank_error,
             }
             for item in step.plan.forecasts
         ],

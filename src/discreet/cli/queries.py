@@ -7,23 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discreet.cli.output import (
-    FORECAST,
-    Json,
-    Yes,
-    confirm,
-    forecast,
-    forecast_notes,
-    number,
-    rounded,
-    say,
-    show_json,
-    show_table,
-)
+from discreet.cli.answers import Format, Wanted
+from discreet.cli.output import FORECAST, Json, Yes, confirm, forecast, forecast_notes, say, show_json, show_table, size
 from discreet.errors import DiscreetError, InvalidInput
+from discreet.release.shown import NOTHING, number
 
 if TYPE_CHECKING:
-    from discreet.release import Release
     from discreet.sql import QueryCost
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
@@ -53,6 +42,8 @@ def query(
     purpose: Annotated[str | None, typer.Option(help="Why; written to the ledger.")] = None,
     attempt: Annotated[int, typer.Option(help="Ask again what was charged and never released.")] = 1,
     analyst: Analyst = None,
+    form: Annotated[Format | None, typer.Option("--format", help="By default a table, or what FILE ends in.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a new file.")] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +51,7 @@ def query(
     from discreet import sql as sql_room
     from discreet.project import Project, named
 
+    wanted = Wanted.of(form, output, as_json=as_json)
     read = Project.read(project)
     dataset, asked = read.dataset_of(sql, analyst=analyst), _asked(epsilon, delta, weights, guess)
     price = sql_room.cost(dataset, sql, **asked)
@@ -67,7 +59,7 @@ def query(
     request = dataset.request(price.plan, name=name, attempt=attempt)
     reused = dataset.ledger.request(dataset.population, request) is not None  # or refused; no new charge in any case
     if not yes and not reused:
-        if not as_json:
+        if wanted.on_screen:
             _show_cost(price)
         confirm(f"This charges {price.plan.guarantee} to {price.population!r}. Go on?", yes=False)
     try:
@@ -75,47 +67,9 @@ def query(
     except DiscreetError as error:
         failure = named(error, name=name, request=request, again=f"with --attempt {attempt + 1}")
     else:
-        _show_release(release, reused=reused, as_json=as_json)
+        wanted.give(release, reused=reused)
         return
     raise failure  # outside of the handler, so that nothing hangs on to it
-
-
-def _show_release(release: Release, *, reused: bool, as_json: bool) -> None:
-    if as_json:
-        show_json(
-            {
-                "name": release.name,
-                "reused": reused,
-                "value": release.value.to_pylist(),
-                "accuracy": dict(release.accuracy),
-                "guarantee": release.guarantee.to_dict(),
-                "entry": dict(release.entry),
-                "notes": release.facts["notes"],
-            }
-        )
-        return
-    _show_answer(release)
-    place = f"entry {release.entry['sequence']} of {release.entry['population']!r}"
-    say(f"Answered before, as {place}; nothing was spent." if reused else f"{release.guarantee}; {place}.")
-    for note in release.facts["notes"]:
-        say(f"  {note}")
-
-
-def _show_answer(release: Release) -> None:
-    """Print one line for each number: to the digits that the noise leaves it, its error and its interval."""
-    outputs = [name for name in release.value.column_names if name in release.accuracy]
-    derived = {f"{name}_{part}" for name in outputs for part in ("se", "low", "high")}
-    keys = [name for name in release.value.column_names if name not in derived.union(outputs)]
-    lines = []
-    for row in release.value.to_pylist():
-        group = ["NULL" if row[key] is None else str(row[key]) for key in keys]
-        for name in outputs:
-            error = row[f"{name}_se"]
-            value, low, high = (rounded(row[column], error) for column in (name, f"{name}_low", f"{name}_high"))
-            lines.append((*group, name, value, number(error, 2), f"{low} – {high}"))
-            group = [""] * len(keys)
-    names = ("column", "answer", "standard error", "95 % interval")
-    show_table("", (*keys, *names), lines, right=names[1:])
 
 
 def cost(
@@ -174,10 +128,12 @@ def _show_cost(price: QueryCost) -> None:
     say(str(price.plan.select))
     say(f"  {price.plan.guarantee}, charged to {price.population!r} ({price.measure})")
     for noise in price.plan.facts["noise"]:
-        say(f"  {noise['of']}: {noise['mechanism']}, standard deviation {number(noise['standard_deviation'])}")
+        deviation = "standard deviation " if "standard_deviation" in noise else ""
+        said = "" if size(noise) == NOTHING else f", {deviation}{size(noise)}"
+        say(f"  {noise['of']}: {noise['mechanism']}{said}")
     say("")
     show_table("", FORECAST, forecast(price.columns), right=FORECAST[1:])
-    for note in forecast_notes(price.columns):
+    for note in forecast_notes(price.columns, price.plan.facts):
         say(note)
     if price.left is None:
         say(f"{price.population!r} does not hold this.")

@@ -60,7 +60,7 @@ def swallowed(*_, **__):
 
 def test_an_engine_that_swallows_it_at_work(place, capsys, monkeypatch):
     assert run(["run", str(place.folder), "--yes", "--only", "people"]) == 0
-    monkeypatch.setattr("discreet.sql.bind.duckdb.run", swallowed)
+    monkeypatch.setattr("discreet.sql.engines.duckdb.Opened.table", swallowed)
     code, found = answer(capsys, "run", place.folder, "--yes")
     assert code == 130
     assert found["error"] == {
@@ -75,13 +75,13 @@ def test_an_engine_that_swallows_it_at_work(place, capsys, monkeypatch):
 
 
 def test_a_failure_without_ctrl_c_is_none(place, capsys, monkeypatch):
-    monkeypatch.setattr("discreet.sql.bind.duckdb.run", lambda *_: 1 / 0)
+    monkeypatch.setattr("discreet.sql.engines.duckdb.Opened.table", lambda *_: 1 / 0)
     code, found = answer(capsys, "run", place.folder, "--yes")
     assert (code, found["error"]["kind"], found["releases"]) == (1, "DataFailure", [])
 
 
 def test_a_query_says_how_to_ask_again(place, capsys, monkeypatch):
-    monkeypatch.setattr("discreet.sql.bind.duckdb.run", swallowed)
+    monkeypatch.setattr("discreet.sql.engines.duckdb.Opened.table", swallowed)
     asked = ["query", place.folder, "SELECT COUNT(*) AS n FROM visits", "--epsilon=0.1", "--delta=1e-7", "--yes"]
     code, found = answer(capsys, *asked)
     assert (code, found["error"]["kind"]) == (130, "Interrupted")
@@ -124,7 +124,7 @@ from discreet.sql.engines import duckdb as engine
 def slow(*_):
     print("at work", file=sys.stderr, flush=True)
     engine.connect().sql("SELECT max(hash(a.range, b.range)) FROM range(10000000) a, range(10000000) b").fetchall()
-engine.run = slow
+engine.Opened.table = slow
 from discreet.cli import main
 main()
 """

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from discreet.cli.app import run
-from discreet.cli.output import number, percent, rounded
+from discreet.cli.output import percent
+from discreet.release.shown import number, rounded
 from tests.clinic import clinic
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from discreet.errors import BudgetExceeded, InvalidInput
+from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.ledger import OwnerKey
 from discreet.project import Project
 from tests.clinic import TOML, clinic
@@ -47,8 +47,8 @@ def test_nothing_is_charged_before_it_is_asked_for(project):
 
 
 def test_all_is_checked_before_the_first_charge(place, project):
-    place.change("AVG(age)", "MAX(age)")
-    with pytest.raises(Exception, match=r"\[\[release\]\] ages: MAX has no private answer here"):
+    place.change("AVG(age)", "ARG_MAX(age, cost)")
+    with pytest.raises(UnsupportedQuery, match=r"\[\[release\]\] ages: ARG_MAX has no private answer here"):
         list(Project.read(place.folder).run())
     assert len(project.ledger.entries("people")) == 1
 

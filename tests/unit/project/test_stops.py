@@ -54,7 +54,7 @@ def test_where_nothing_stands_before_it_nothing_was_spent(place):
 def crashed(project, monkeypatch, name="people"):
     """Charge a release whose work dies; it says itself how to ask again."""
     with monkeypatch.context() as patch:
-        patch.setattr("discreet.sql.bind.duckdb.run", lambda *_: 1 / 0)
+        patch.setattr("discreet.sql.engines.duckdb.Opened.table", lambda *_: 1 / 0)
         return stop(project, DataFailure, name)
 
 
