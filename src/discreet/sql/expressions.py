@@ -10,7 +10,7 @@ from discreet.errors import UnsupportedQuery
 from discreet.sql import predicates
 from discreet.sql.facts import facts
 from discreet.sql.predicates import bare
-from discreet.sql.refuse import extra_arguments, refuse, unsupported
+from discreet.sql.refuse import extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.rows import (
     Case,
     Clamp,
@@ -79,7 +79,7 @@ def _arithmetic(node: Any, scope: Scope, depth: int) -> Row:
     left, right = row(node.left, scope, depth), row(node.right, scope, depth)
     operator = {"Add": "+", "Sub": "-", "Mul": "*"}[type(node).__name__]
     if isinstance(left, Const) and isinstance(right, Const):
-        raise unsupported("arithmetic on literals", "Write the result as a literal.")
+        raise not_understood("arithmetic on literals", "Write the result as a literal.")
     if operator == "*" and isinstance(right, Const):
         return _scaled("*", left, right)
     if operator == "*" and isinstance(left, Const):

@@ -32,6 +32,7 @@ from discreet.sql.rows import (
     Unit,
 )
 
+LEAST_STEP, LARGEST_STEP = Fraction(1, 10**100), Fraction(10**100)  # of a reckoned value; squares stay floats
 MAX_RANGE = 100_000  # the longest list of groups that is worked out from a range
 EPOCH = datetime.date(1970, 1, 1)
 CYCLES: dict[str, tuple[int, int]] = {"quarter": (1, 4), "month": (1, 12), "day": (1, 31), "dow": (0, 6)}
@@ -128,11 +129,13 @@ def facts(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
     if isinstance(row, Scale):
         times = scale(row)
         low, high, step = (low, high, step * times) if times > 0 else (-high, -low, step * -times)
-        return Facts("integer" if step.denominator == 1 else "float", low, high, step)
+        return _checked(row, "integer" if step.denominator == 1 else "float", low, high, step)
     if isinstance(row, Away):
         middle = (low + high) // 2
         return Facts("integer" if step.denominator == 1 else "float", low - middle, high - middle, step)
     assert isinstance(row, Floor)
+    if max(step.numerator, step.denominator) >= 2**62:
+        raise _out_of_range(row, step)
     return _checked(row, "integer", math.floor(low * step), math.floor(high * step), Fraction(1))
 
 
@@ -146,7 +149,10 @@ def number(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
     if found.bounded:
         return found
     if found.type not in ("integer", "float"):
-        raise UnsupportedQuery(f"{row} is declared as {found.type}, which cannot be reckoned with.")
+        raise UnsupportedQuery(
+            f"{row} is declared as {found.type}, which cannot be reckoned with.",
+            remedy="Name a column of numbers, or count: COUNT(column), COUNT_IF(condition).",
+        )
     raise UnsupportedQuery(
         f"{row} needs public bounds, and there are none.",
         remedy=f"Declare low and high of the column, or write LEAST(GREATEST({row}, 0), 100) with bounds of yours.",
@@ -200,6 +206,7 @@ def _compute(row: Compute, left: Facts, right: Facts) -> Facts:
     else:
         step = common((first, second))
         m, n = int(first / step), int(second / step)
+        _checked(row, "float", min(a * m, c * n), max(b * m, d * n), step)  # the sides, before they cancel out
         low, high = (a * m + c * n, b * m + d * n) if row.operator == "+" else (a * m - d * n, b * m - c * n)
     return _checked(row, "integer" if step.denominator == 1 else "float", low, high, step)
 
@@ -243,9 +250,15 @@ def _case(row: Case, columns: Mapping[Ref, Facts]) -> Facts:
 def _clamp(row: Clamp, value: Facts) -> Facts:
     low, high = exact(row.low), exact(row.high)
     if value.type not in ("integer", "float"):
-        raise UnsupportedQuery(f"{row.value} is declared as {value.type}: LEAST and GREATEST take numbers here.")
+        raise UnsupportedQuery(
+            f"{row.value} is declared as {value.type}: LEAST and GREATEST take numbers here.",
+            remedy="Name a column of numbers.",
+        )
     if low >= high:
-        raise InvalidInput(f"the bounds of {row} leave nothing: {row.low} is not below {row.high}.")
+        raise InvalidInput(
+            f"the bounds of {row} leave nothing: {row.low} is not below {row.high}.",
+            remedy="Write LEAST(GREATEST(x, 0), 100): the lower bound stands inside.",
+        )
     step = value.step
     if step is None:
         column = Column(value.type, low=_plain(low), high=_plain(high))
@@ -268,7 +281,9 @@ def _steps(value: Fraction, step: Fraction) -> int:
 
 def _date(row: DatePart | DateTrunc, value: Facts) -> Facts:
     if value.type != "date":
-        raise UnsupportedQuery(f"{row.value} is declared as {value.type}; {row} takes a date.")
+        raise UnsupportedQuery(
+            f"{row.value} is declared as {value.type}; {row} takes a date.", remedy="Declare the column as date."
+        )
     if isinstance(row, DatePart) and row.part in CYCLES:
         low, high = CYCLES[row.part]
         return Facts("integer", low, high, Fraction(1))
@@ -308,9 +323,18 @@ def following(day: datetime.date, unit: Unit) -> datetime.date:
 
 
 def _checked(row: Row, kind: Type, low: int, high: int, step: Fraction, known: tuple[Key, ...] | None = None) -> Facts:
+    if not LEAST_STEP <= step <= LARGEST_STEP:
+        raise _out_of_range(row, step)
     if max(abs(low), abs(high)) > MAX_STEPS:
         raise UnsupportedQuery(
-            f"{row} needs whole numbers beyond 2**40 in steps of {step}.",
+            f"{row} needs whole numbers beyond 2**40 in steps of {float(step):.3g}.",
             remedy="Declare tighter bounds or a coarser resolution of its columns.",
         )
     return Facts(kind, low, high, step, known)
+
+
+def _out_of_range(row: Row, step: Fraction) -> UnsupportedQuery:
+    size = "large" if step > 1 else "small"
+    return UnsupportedQuery(
+        f"{row} is reckoned in steps that are too {size}.", remedy="Express its columns in other units."
+    )

@@ -49,11 +49,12 @@ class Aggregate:
 
     @property
     def default_name(self) -> str | None:
-        """The output's name without an alias: count, count_x, sum_x, avg_x; None if it needs one."""
-        if any(not isinstance(item, Ref) for item in self.arguments) or self.rank is not None:
+        """The output's name without an alias: count, count_x, sum_x, avg_x, median_x; None if it needs one."""
+        median = self.rank == Decimal("0.5")
+        if any(not isinstance(item, Ref) for item in self.arguments) or (self.rank is not None and not median):
             return None
         named = [item.name for item in self.arguments if isinstance(item, Ref)]
-        return "_".join([self.function.lower().replace(" ", "_"), *named])
+        return "_".join(["median" if median else self.function.lower().replace(" ", "_"), *named])
 
 
 @dataclass(frozen=True, slots=True)

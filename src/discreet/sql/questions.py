@@ -60,7 +60,7 @@ def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question
     relation, unit = select.relation, dataset.unit
     people = owners(relation, known) if unit.per is None else frozenset()  # else one person is several units
     parts = Parts(columns(relation, known), people)
-    groups = tuple(Group(str(key), key, known_keys(key, parts.columns)) for key in select.keys)
+    groups = tuple(Group(_label(key), key, known_keys(key, parts.columns)) for key in select.keys)
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]
     if any(group.values is None for group in groups):
@@ -108,6 +108,10 @@ def wishes(wanted: Sequence[str] | None, groupings: Sets, question: Question) ->
     if wishes and question.unknown:
         wishes = tuple(wish for wish in wishes if wish != "totals")
     return wishes
+
+
+def _label(key: Row) -> str:
+    return key.name if isinstance(key, Ref) and not key.table else str(key)
 
 
 def own(row: Row, relation: Any, known: Catalog) -> bool:

@@ -243,10 +243,10 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+# Words of the grammar; names of functions are not among them, for a parenthesis follows those.
 RESERVED = frozenset([
-    "all", "and", "as", "asc", "avg", "between", "by", "case", "count", "cross", "date", "desc", "distinct", "else",
-    "end", "extract", "false", "filter", "first", "floor", "from", "full", "greatest", "group", "grouping", "having",
-    "in", "inner", "is", "join", "last", "least", "left", "like", "limit", "max", "median", "min", "mode", "not",
-    "null", "nulls", "offset", "on", "or", "order", "outer", "over", "right", "rollup", "select", "sets", "stddev",
-    "sum", "table", "then", "true", "union", "using", "variance", "when", "where", "with", "within",
+    "all", "and", "as", "asc", "between", "by", "case", "cross", "desc", "distinct", "else", "end", "false", "filter",
+    "first", "from", "full", "group", "grouping", "having", "in", "inner", "is", "join", "last", "left", "like", "limit",
+    "not", "null", "nulls", "offset", "on", "or", "order", "outer", "over", "right", "rollup", "select", "sets", "table",
+    "then", "true", "union", "using", "when", "where", "with", "within",
 ])  # fmt: skip

@@ -99,10 +99,15 @@ class Rows:
             return self.plain(row)
         from sqlglot import exp
 
-        if found.step in (None, 1):
-            return self.steps(row)
-        assert found.step is not None
-        return exp.Paren(this=exp.Mul(this=self.steps(row), expression=integer(int(found.step))))
+        size = int(found.step or 1)
+        if size * max(abs(found.low or 0), abs(found.high or 0)) >= 2**63:
+            raise UnsupportedQuery(
+                f"{row} makes whole numbers beyond 64 bits.", remedy="Divide it by a number, or declare tighter bounds."
+            )
+        value = self.steps(row)
+        if size > 1:
+            value = exp.Paren(this=exp.Mul(this=self._long(row), expression=integer(size)))
+        return self.dialect.attempt(value, "BIGINT") if found.low is None and found.stepped else value
 
     def steps(self, row: Row) -> Any:
         """Return a number in whole steps of its facts, within their bounds."""
@@ -246,6 +251,8 @@ class Rows:
         return exp.Paren(this=kinds[node.operator](this=left, expression=right))
 
     def _sides(self, node: Compare) -> tuple[Any, Any]:
+        from sqlglot import exp
+
         if self.facts(node.left).type not in NUMBERS:
             return self.plain(node.left), self.plain(node.right)
         if self._stored(node.left) and self._stored(node.right):
@@ -261,9 +268,13 @@ class Rows:
                 raise UnsupportedQuery(
                     f"{node} compares numbers of too different resolutions.", remedy="Declare coarser resolutions."
                 )
-            wide = self.facts(side).low is None or self._step(side) != step
-            value = self._in_steps(side, step)
-            sides.append(self.dialect.cast(value, "WIDE") if wide and not isinstance(side, Const) else value)
+            if isinstance(side, Const):
+                sides.append(self._in_steps(side, step))
+                continue
+            times, value = int(self._step(side) / step), self.steps(side)
+            if times > 1:  # 2**40 steps, or 2**88 of a total, times less than 2**31
+                value = exp.Paren(this=exp.Mul(this=self.dialect.cast(value, "WIDE"), expression=integer(times)))
+            sides.append(value)
         return sides[0], sides[1]
 
     def _stored(self, row: Row) -> bool:
