@@ -195,7 +195,11 @@ class Campaign:
             self.tally.seen[f"refused: {re.sub(r'[^ ]*[0-9(][^ ]*', '…', refusal.what)[:60]}"] += 1
             return False
         worlds = len(held.worlds)
-        answers = batched(plan, worlds, self.connection, self.dice)
+        try:
+            answers = batched(plan, worlds, self.connection, self.dice)
+        except duckdb.Error as error:  # no row may make a query fail
+            self.tally.broken.append((sql, unit, measure, [f"failed: {str(error)[:200]}"]))
+            return True
         wrong = violations(plan, answers, held.pairs, worlds)
         if wrong:
             self.tally.broken.append((sql, unit, measure, wrong))

@@ -100,7 +100,7 @@ class Grammar:
         """Return a bounded number."""
         if depth <= 0 or self.dice.random() < 0.35:
             return self._plain_number(scope)
-        few = self.any("2", "0.5", "-3", "10", "1.25")
+        few = self.any("2", "0.5", "-3", "10", "1.25", "1000", "0.001", "123456789")
         dates = [column.name for column in scope if column.kind == "date"]
 
         def inner() -> str:
@@ -110,7 +110,7 @@ class Grammar:
             lambda: f"({inner()} {self.any('+', '-', '*')} {inner()})",
             lambda: f"({inner()} {self.any('+', '*', '/')} {few})",
             lambda: f"{self.any('-', 'ABS')}({inner()})",
-            lambda: f"FLOOR({inner()} / {self.any('2', '10', '0.5')})",
+            lambda: f"FLOOR({inner()} / {self.any('2', '10', '0.5', '1e9')})",
             lambda: f"COALESCE({inner()}, {few})",
             lambda: f"LEAST(GREATEST({inner()}, {self.any('-2', '0', '5')}), {self.any('6', '20', '50')})",
             lambda: (
@@ -160,7 +160,7 @@ class Grammar:
         forms = keyed * 3
         forms += [f"DATE_TRUNC('{unit}', {name})" for unit in ("month", "week", "quarter") for name in dates]
         forms += [f"EXTRACT({part} FROM {name})" for part in ("month", "year", "dow") for name in dates]
-        forms += [f"FLOOR({name} / 20)" for name in numbers] + [f"COALESCE({name}, 'Z')" for name in texts]
+        forms += [f"FLOOR({name} / 20)" for name in numbers] + [f"{name} * 1000" for name in numbers] + [f"COALESCE({name}, 'Z')" for name in texts]
         forms += [f"CASE WHEN {self.predicate(scope, 1)} THEN 'yes' ELSE 'no' END"]
         forms += [column.name for column in plain(scope) if column.kind != "date"]
         return self.dice.choice(forms)

@@ -38,6 +38,7 @@ MAIN = Domain(
     seen="date",
     note="text",
     code="integer",
+    big=(-(2**40), 2**40),
 )
 STAYS = Domain(
     pid="integer",
@@ -99,6 +100,7 @@ POOLS = {
         "seen": (DAY(2019, 12, 31), DAY(2020, 2, 1), DAY(1, 1, 1), DAY(9999, 12, 31), None),
         "note": ("a", "b", "it's", "a%", "", None),
         "code": (0, 1, -1, 2**62, -(2**62), 3, None),
+        "big": (2**40, -(2**40), 2**62, 77, 0, None),
     },
     "stays": {
         "ward": ("A", "B", "B", "C", None),

@@ -11,6 +11,8 @@ import pyarrow as pa
 from discreet import Dataset, Domain, Ledger, PrivacyUnit, Table
 from discreet.accounting import Measure
 from discreet.ledger import OwnerKey
+from discreet.mechanisms import Rng
+from discreet.sql import answering
 from discreet.sql.bind import QueryPlan, bind
 
 UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=2)
@@ -94,3 +96,29 @@ def plan(
         ledger=SimpleNamespace(account=lambda population: account),
     )
     return bind(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
+
+
+def computed(bound: QueryPlan, source: Any) -> answering.Exact:
+    """Return everything that is computed exactly, before noise, draws and a selection of groups."""
+    with bound.engine.opened(source, bound.question) as session:
+        return answering.exact(bound.question, bound.statements, session, bound.finder, Rng())
+
+
+def exact(text: str, source: Any = ROWS, **given: Any) -> dict[str, list[int]]:
+    """Return the exact integers of a query by primitive label: what the noise is added to."""
+    tables = given.get("tables") or {}
+    bound = plan(text, source=source, **given)
+    sources = {"t": source} | {name: table.source for name, table in tables.items()} if tables else source
+    found = computed(bound, sources)
+    return {part.label: [int(value) for value in found.sums[part]] for part in bound.question.primitives}
+
+
+def histogram(text: str, source: Any = ROWS, **given: Any) -> list[dict[int, int]]:
+    """Return the exact weight of each value in each group, of the one thing that a query draws."""
+    bound = plan(text, source=source, **given)
+    (part,) = bound.question.drawn
+    values, weights, starts = computed(bound, source).histograms[part]
+    return [
+        dict(zip(map(int, values[a:b]), map(int, weights[a:b]), strict=True))
+        for a, b in zip(starts[:-1], starts[1:], strict=True)
+    ]

@@ -13,9 +13,10 @@ from discreet.accounting import Measure
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
 from discreet.sql.bound import Bounds, Primitive
-from tests.sql_cases import DOMAIN, UNIT, open_dataset, plan
+from discreet.sql.rows import Ref
+from tests.sql_cases import UNIT, open_dataset, plan
 
-LOPSIDED = Primitive("sum", "x", -7, 3, Fraction(1))
+LOPSIDED = Primitive("sum", Ref("x"), -7, 3, Fraction(1))
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,20 @@ def test_sensitivities(groups, rows, cells, relation, expected):
 
 
 def test_bounds_of_a_query():
-    assert Bounds.of(UNIT, DOMAIN, ()) == Bounds(1, 2, 1, UNIT.relation, sampled=False)
-    assert Bounds.of(UNIT, DOMAIN, ("ward", "floor")) == Bounds(2, 2, 9, UNIT.relation, sampled=True)
+    def bounds(keys, **given):
+        by = f" GROUP BY {keys}" if keys else ""
+        return plan(f"SELECT COUNT(*) FROM t{by}", **given).question.bounds
+
+    assert bounds("") == Bounds(1, 2, 1, UNIT.relation, sampled=False)
+    assert bounds("ward, floor") == Bounds(2, 2, 9, UNIT.relation, sampled=True)
     promised = PrivacyUnit(max_rows=5)
-    assert Bounds.of(promised, DOMAIN, ("ward",)) == Bounds(1, 5, 3, UNIT.relation, sampled=False)
+    assert bounds("ward", unit=promised) == Bounds(1, 5, 3, UNIT.relation, sampled=False)
     own = Domain(id=[1, 2, 3], ward=["A", "B"])
-    assert Bounds.of(PrivacyUnit(column="id"), own, ("id", "ward")).groups == 2
+    assert bounds("id, ward", unit=PrivacyUnit(column="id"), domain=own).groups == 2
+    period = PrivacyUnit(column="id", per="floor")
+    assert bounds("floor, ward", unit=period) == Bounds(3, 1, 9, UNIT.relation, sampled=False)
+    found = bounds("note")  # nobody knows how many groups: a person is in at most two, old and new ones share none
+    assert found == Bounds(2, 2, 4, UNIT.relation, sampled=True)
 
 
 def test_too_many_groups_are_refused():

@@ -33,13 +33,29 @@ ALL = (("A", "B", None), (1, 2, 3))
 )
 def test_the_groups_that_are_left(where, wards, floors):
     question = plan(BY.format(where)).question
-    assert (question.domain["ward"].keys, question.domain["floor"].keys) == (wards, floors)
+    assert tuple(group.values for group in question.groups) == (wards, floors)
+    assert [group.name for group in question.groups] == ["ward", "floor"]
     assert question.bounds.cells == len(wards) * len(floors)
 
 
 def test_columns_that_are_no_keys_keep_theirs():
     question = plan("SELECT floor, COUNT(*) AS n FROM t WHERE ward = 'A' GROUP BY floor").question
-    assert question.domain == DOMAIN
+    assert [(group.name, group.values) for group in question.groups] == [("floor", (1, 2, 3))]
+    assert dict(question.catalog["t"].domain) == dict(DOMAIN)
+
+
+@pytest.mark.parametrize(
+    ("key", "where", "left"),
+    [
+        ("EXTRACT(month FROM born)", "EXTRACT(month FROM born) IN (2, 5, 99)", (2, 5)),
+        ("FLOOR(age / 50)", "FLOOR(age / 50) = 1", (1,)),
+        ("COALESCE(ward, 'none')", "COALESCE(ward, 'none') = 'none' AND age > 5", ("none",)),
+        ("FLOOR(age / 50)", "FLOOR(age / 20) = 1", (0, 1, 2)),
+    ],
+)
+def test_a_condition_on_an_expression_leaves_its_groups(key, where, left):
+    question = plan(f"SELECT {key} AS k, COUNT(*) AS n FROM t WHERE {where} GROUP BY k").question
+    assert [group.values for group in question.groups] == [left]
 
 
 def test_fewer_groups_mean_less_noise():

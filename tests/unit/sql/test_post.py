@@ -10,18 +10,23 @@ import pytest
 
 import discreet.sql as sql
 from discreet import Domain, PrivacyUnit
-from discreet.sql import intervals, post
-from discreet.sql.bind import _dense, _places
-from discreet.sql.engines import duckdb as engine
-from tests.sql_cases import DOMAIN, ROWS, open_dataset, plan
+from discreet.sql import answering, intervals, post
+from discreet.sql.estimates import Noisy, stacked
+from tests.sql_cases import DOMAIN, exact, open_dataset, plan
+
+
+def table_of(bound, values):
+    """Return the table that a plan makes of given noisy integers."""
+    noisy = Noisy(bound.parts, values, bound.noises, {}, answering.size(bound.question.groups))
+    kinds = [bound.parts.facts(group.row).type for group in bound.question.groups]
+    labels = answering.labels(bound.question.groups, None, kinds, bound.sets)
+    return post.table(bound.select, stacked((noisy,), [], ()), labels)
 
 
 def released(sql, **integers):
     """Return the table that a query makes of given noisy integers, by kind of primitive."""
     bound = plan(sql)
-    values = {part: np.array(integers[part.kind]) for part in bound.noises}
-    noisy = post.Noisy(DOMAIN, values, bound.noises)
-    return post.table(bound.select, noisy, _places(bound.question)).to_pydict()
+    return table_of(bound, {part: np.array(integers[part.kind]) for part in bound.noises}).to_pydict()
 
 
 BY_WARD = "SELECT ward, COUNT(*) AS n, SUM(age) AS s{more} FROM t GROUP BY ward{after}"
@@ -88,7 +93,7 @@ def test_counts_and_whole_sums_are_integers_cut_at_their_limits():
     sql = "SELECT COUNT(*) AS n, SUM(age) AS s, SUM(weight) AS w FROM t"
     bound = plan(sql)
     huge = {part: np.array([2**80], dtype=object) for part in bound.noises}
-    table = post.table(bound.select, post.Noisy(DOMAIN, huge, bound.noises), _places(bound.question))
+    table = table_of(bound, huge)
     assert [str(table.schema.field(name).type) for name in "nsw"] == ["int64", "int64", "double"]
     assert table["n"][0].as_py() == 2**63 - 1
     assert table["w"][0].as_py() == 2.0**80 * float(DOMAIN["weight"].resolution)
@@ -113,26 +118,41 @@ def test_the_tail_of_two_laplace_noises():
 
 def test_a_person_in_one_period_is_the_unit():
     unit = PrivacyUnit(column="id", per="floor", max_rows=1)
-    bound = plan("SELECT COUNT(*) FROM t", unit=unit)
-    found = _dense(engine.run(bound.question, bound.statement, ROWS), bound.question)
-    assert [int(value[0]) for value in found.values()] == [5]  # (1, 1), (2, 2), (2, 3), (3, 1), (4, 1)
+    found = exact("SELECT COUNT(*) FROM t", unit=unit)
+    assert found == {"rows": [5]}  # (1, 1), (2, 2), (2, 3), (3, 1), (4, 1)
+
+
+def test_a_person_of_several_periods_is_counted_once():
+    unit = PrivacyUnit(column="id", per="floor", max_rows=2)
+    assert exact("SELECT COUNT(DISTINCT id) FROM t", unit=unit) == {"different values of id": [4]}
+    by_floor = exact("SELECT floor, COUNT(DISTINCT id) FROM t GROUP BY floor", unit=unit)
+    assert by_floor == {"different values of id": [3, 1, 1]}
 
 
 def test_without_a_person_one_row_is_the_unit():
-    bound = plan("SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward", unit=PrivacyUnit(max_rows=3))
-    found = _dense(engine.run(bound.question, bound.statement, ROWS), bound.question)
-    assert [list(map(int, values)) for values in found.values()] == [[5, 1, 1], [240, 0, 50]]
+    unit = PrivacyUnit(max_rows=3)
+    found = exact("SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward", unit=unit)
+    assert list(found.values()) == [[5, 1, 1], [240, 0, 50]]
+    bound = plan("SELECT ward, COUNT(*), SUM(age) FROM t GROUP BY ward", unit=unit)
     assert bound.question.bounds.sensitivity(bound.question.primitives[0]) == (3, 9)
     assert "promised" in bound.guarantee.assumptions[1]
 
 
 def test_the_engine_sql_is_ours_alone():
     """Nothing of the analyst's spelling is left: names are ours, literals are escaped."""
-    text = plan("SELECT ward AS \"x'; DROP\", COUNT(*) AS \"y--\" FROM t WHERE note = 'a''b' GROUP BY ward").statement
-    assert "DROP" not in text
-    assert "y--" not in text
-    assert "'a''b'" in text
-    assert text.count('FROM "source"') == 1
+    texts = [
+        "SELECT ward AS \"x'; DROP\", COUNT(*) AS \"y--\" FROM t WHERE note = 'a''b' GROUP BY ward",
+        (
+            "WITH \"y--\" AS (SELECT id AS \"x'; DROP\", MEDIAN FROM (SELECT id, age AS median FROM t WHERE note = 'a''b')) "
+            'SELECT MEDIAN(median) AS "z--" FROM "y--"'
+        ),
+    ]
+    for asked in texts:
+        text = " ".join(plan(asked).statements.all)
+        assert "DROP" not in text
+        assert "--" not in text
+        assert "'a''b'" in text
+        assert text.count('FROM "source"') == 1
 
 
 def test_whole_keys_and_intervals_can_be_reckoned_with(tmp_path):
