@@ -13,10 +13,12 @@ from discreet.sql.drawn import parts as drawn_parts
 from discreet.sql.facts import keys as known_keys
 from discreet.sql.narrow import narrowed
 from discreet.sql.nodes import Select
+from discreet.sql.refuse import keys_example
 from discreet.sql.relations import Catalog, Known, Link, columns, owners
 from discreet.sql.rows import Ref, Row
 from discreet.sql.sets import Sets, sets
 from discreet.sql.stages import Group, Question, salt
+from discreet.units import PrivacyUnit
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
@@ -64,7 +66,7 @@ def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]
     if any(group.values is None for group in groups):
-        bounds = unknown_bounds(unit, groups)
+        bounds = unknown_bounds(unit, groups, parts)
     else:
         bounds = Bounds.of(unit, [len(group.values or ()) for group in groups], mine)
     used = [one for item in select.outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
@@ -119,17 +121,22 @@ def own(row: Row, relation: Any, known: Catalog) -> bool:
     return isinstance(row, Ref) and any(row in owners(relation, known, place) for place in (0, 1))
 
 
-def unknown_bounds(unit: Any, groups: tuple[Group, ...]) -> Bounds:
+def unknown_bounds(unit: PrivacyUnit, groups: Sequence[Group], parts: Parts) -> Bounds:
     """Return the bounds where a selection finds the groups: nobody knows how many there will be."""
-    names = ", ".join(group.name for group in groups if group.values is None)
+    unknown = [group for group in groups if group.values is None]
+    names = ", ".join(group.name for group in unknown)
+    first = unknown[0].row
+    keys = "Declare its keys"
+    if isinstance(first, Ref):
+        keys += f": {keys_example(first.name, parts.facts(first).type)}"
     if not unit.enforced:
         raise UnsupportedQuery(
             f"GROUP BY {names} needs the public list of its groups where one row is one unit.",
-            remedy="Declare its keys, or the person's column.",
+            remedy=f"{keys}; or declare the person's column. Never read keys off the data.",
         )
     if unit.max_groups is None:
         raise UnsupportedQuery(
             f"GROUP BY {names} has no declared groups, and nothing says how many of them one person may touch.",
-            remedy="Declare max_groups of the unit, or the keys of the column. Never read them off the data.",
+            remedy=f"{keys}; or declare max_groups of the unit. Never read either off the data.",
         )
     return Bounds(unit.max_groups, unit.max_rows, 2 * unit.max_groups, unit.relation, sampled=True)

@@ -7,9 +7,16 @@ import time
 
 import pytest
 
+from discreet import Domain, PrivacyUnit, Table
 from discreet.errors import InvalidInput, UnsupportedQuery
-from discreet.sql.parse import parse
-from tests.sql_cases import DOMAIN, plan
+from tests.sql_cases import ROWS, plan
+
+TABLES = {
+    "stays": Table(ROWS, domain=Domain(pid="integer", ward=["A", "B"], nights=(0, 9)), person="pid"),
+    "drugs": Table(ROWS, domain=Domain(visit="integer", mg=(0, 5)), via=("visit", "t", "floor")),
+    "wards": Table(ROWS, domain=Domain(ward=["A", "B"], beds=(0, 40))),
+}
+VIEWS = {"adults": "SELECT id, ward, age FROM t WHERE age >= 18"}
 
 REFUSED = {
     "": "empty",
@@ -26,23 +33,18 @@ REFUSED = {
     "SELECT age + 1 AS x FROM t": "the column age outside of an aggregate",
     "SELECT 'x' || 'y' AS x, COUNT(*) FROM t": "concatenation",
     "SELECT DISTINCT ward, COUNT(*) FROM t GROUP BY ward": "DISTINCT",
-    "SELECT COUNT(DISTINCT id) FROM t": "DISTINCT",
     "SELECT SUM(DISTINCT age) FROM t": "DISTINCT",
-    "SELECT COUNT(*) FROM u": "'u'; this dataset is 't'",
+    "SELECT COUNT(*) FROM u": "'u'; this dataset has t",
     "SELECT COUNT(*) FROM other.main.t": "CATALOG|DB",
     "SELECT COUNT(*) FROM 'file.parquet'": "file.parquet",
     "SELECT COUNT(*) FROM read_csv('x')": "function",
-    "SELECT COUNT(*) FROM t, t AS b": "a join",
-    "SELECT COUNT(*) FROM t JOIN t AS b USING (id)": "a join",
-    "SELECT COUNT(*) FROM t LEFT JOIN u ON t.id = u.id": "a join",
-    "SELECT COUNT(*) FROM (SELECT * FROM t)": "a subquery",
+    "SELECT COUNT(*) FROM t, t AS b": "a join without ON",
+    "SELECT COUNT(*) FROM t LEFT JOIN u ON t.id = u.id": "'u'; this dataset has t",
     "SELECT (SELECT COUNT(*) FROM t) AS x FROM t": "a subquery",
-    "WITH a AS (SELECT * FROM t) SELECT COUNT(*) FROM a": "a CTE",
     "SELECT COUNT(*) FROM t UNION SELECT COUNT(*) FROM t": "UNION",
     "SELECT COUNT(*) FROM t INTERSECT SELECT 1": "INTERSECT",
     "SELECT COUNT(*) FROM t EXCEPT SELECT 1": "EXCEPT",
     "SELECT SUM(age) OVER () AS x FROM t": "window",
-    "SELECT COUNT(*) FILTER (WHERE age > 1) FROM t": "FILTER",
     "SELECT COUNT(*) FROM t QUALIFY row_number() OVER () = 1": "QUALIFY",
     "SELECT COUNT(*) FROM t TABLESAMPLE 10%": "TABLESAMPLE|SAMPLE",
     "SELECT COUNT(*) FROM t USING SAMPLE 10%": "TABLESAMPLE",
@@ -52,12 +54,6 @@ REFUSED = {
     "SELECT COUNT(*) FROM t LIMIT -1": "LIMIT",
     "SELECT COUNT(*) FROM t LIMIT 99999999999999999999": "LIMIT",
     "SELECT /*+ fast */ COUNT(*) FROM t": "a hint",
-    "SELECT MIN(age) FROM t": "MIN",
-    "SELECT MAX(age) FROM t": "MAX",
-    "SELECT MEDIAN(age) FROM t": "MEDIAN",
-    "SELECT QUANTILE_CONT(age, 0.5) FROM t": "PERCENTILE_CONT",
-    "SELECT STDDEV(age) FROM t": "STDDEV",
-    "SELECT VAR_SAMP(age) FROM t": "VARIANCE",
     "SELECT STRING_AGG(note, ',') FROM t": "STRING_AGG",
     "SELECT LIST(age) FROM t": "ARRAY_AGG|LIST",
     "SELECT ANY_VALUE(age) FROM t": "ANY_VALUE",
@@ -66,16 +62,14 @@ REFUSED = {
     "SELECT MY_OWN(age) FROM t": "MY_OWN",
     "SELECT SQRT(COUNT(*)) AS x FROM t": "SQRT",
     "SELECT ROUND(AVG(age), 1) AS x FROM t": "ROUND",
-    "SELECT SUM(age + 1) FROM t": "an expression inside SUM",
-    "SELECT SUM(CASE WHEN age > 1 THEN 1 END) FROM t": "an expression inside SUM",
-    "SELECT SUM(age::DOUBLE) FROM t": "an expression inside SUM",
+    "SELECT SUM(age::DOUBLE) FROM t": "CAST",
     "SELECT SUM(1) FROM t": "SUM of a constant",
     "SELECT COUNT(1) FROM t": "COUNT of a constant",
     "SELECT COUNT(age, floor) FROM t": "COUNT of several",
     "SELECT SUM(age ORDER BY age) FROM t": "ORDER BY inside",
     "SELECT SUM(*) FROM t": r"SUM\(\*\)|readable",
     "SELECT SUM(SUM(age)) FROM t": "aggregate inside an aggregate",
-    "SELECT SUM(note) FROM t": "needs public bounds",
+    "SELECT SUM(note) FROM t": "declared as text",
     "SELECT AVG(id) FROM t": "needs public bounds",
     "SELECT SUM(salary) FROM t": "'salary' is not declared",
     "SELECT COUNT(u.age) FROM t": "names no table",
@@ -88,17 +82,10 @@ REFUSED = {
     "SELECT COALESCE(COUNT(*), 0) AS x FROM t": "COALESCE",
     "SELECT ward, COUNT(*) FROM t GROUP BY ALL": "GROUP BY ALL",
     "SELECT ward, COUNT(*) FROM t GROUP BY 1": "GROUP BY a position is not understood",
-    "SELECT COUNT(*) FROM t GROUP BY age + 1": "GROUP BY an expression",
-    "SELECT COUNT(*) FROM t GROUP BY upper(ward)": "GROUP BY an expression",
-    "SELECT COUNT(*) FROM t GROUP BY age": "public list of its groups",
-    "SELECT COUNT(*) FROM t GROUP BY ROLLUP(ward)": "ROLLUP",
-    "SELECT COUNT(*) FROM t GROUP BY CUBE(ward)": "CUBE",
-    "SELECT COUNT(*) FROM t GROUP BY GROUPING SETS ((ward), ())": "GROUPING",
+    "SELECT COUNT(*) FROM t GROUP BY upper(ward)": "the function UPPER",
     "SELECT COUNT(*) FROM t GROUP BY ward, ward": "twice",
-    "SELECT COUNT(*) FROM t WHERE note LIKE 'a%'": "LIKE",
     "SELECT COUNT(*) FROM t WHERE note ILIKE 'a%'": "ILIKE",
     "SELECT COUNT(*) FROM t WHERE regexp_matches(note, 'a')": "REGEXP|regular",
-    "SELECT COUNT(*) FROM t WHERE age + 1 > 5": "arithmetic on columns",
     "SELECT COUNT(*) FROM t WHERE length(note) > 5": "LENGTH",
     "SELECT COUNT(*) FROM t WHERE age > (SELECT 1)": "a subquery",
     "SELECT COUNT(*) FROM t WHERE age IN (SELECT 1)": "a subquery",
@@ -139,10 +126,111 @@ REFUSED = {
     "SELECT COUNT(*) FROM t WHERE age BETWEEN floor AND 5": "floor has no private answer in this place",
     "SELECT COUNT(*) FROM t WHERE age & 1 = 1": "a bit operation",
     "SELECT COUNT(*) FROM t WHERE 'x' IS NULL": "'x' has no private",
-    "SELECT QUANTILE_CONT(0.5) WITHIN GROUP (ORDER BY age) FROM t": "WITHIN GROUP",
     "SELECT COUNT(*) FROM t WHERE age IS NOT DISTINCT FROM 5": "(?s)IS NOT DISTINCT FROM.*Write column = value, or",
     "SELECT COUNT(*) FROM t WHERE age > 1 + 1": "arithmetic on literals is not understood",
-    "SELECT COUNT(*) FROM t WHERE age > 1 + floor": "arithmetic on columns",
+    "SELECT COUNT(*) FROM t WHERE age > 1 + floor": "floor needs public bounds",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.ward = s.ward": "on anything but the person",
+    "SELECT COUNT(*) FROM t JOIN drugs AS d ON t.id = d.mg": "on anything but the person",
+    "SELECT COUNT(*) FROM (SELECT id AS x, ward FROM t) AS a JOIN stays AS s ON a.ward = s.ward": "on anything but the person",
+    "SELECT COUNT(*) FROM t AS a LEFT JOIN stays AS s ON a.id = s.pid JOIN t AS b ON s.pid = b.id": "on anything but the person",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.id < s.pid": "ON with anything but equal columns",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.id = s.pid OR t.ward = s.ward": "ON with anything but equal columns",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.id = 5": "ON with anything but equal columns",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON TRUE": "ON with anything but equal columns",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.id = t.id": "columns of one side",
+    "SELECT COUNT(*) FROM t JOIN stays AS s ON t.id = s.pid AND t.ward = s.nights": "of different types",
+    "SELECT COUNT(*) FROM t CROSS JOIN stays": "CROSS JOIN",
+    "SELECT COUNT(*) FROM t NATURAL JOIN stays": "NATURAL JOIN",
+    "SELECT COUNT(*) FROM t FULL JOIN stays AS s ON t.id = s.pid": "FULL JOIN",
+    "SELECT COUNT(*) FROM t SEMI JOIN stays AS s ON t.id = s.pid": "SEMI JOIN",
+    "SELECT COUNT(*) FROM t ANTI JOIN stays AS s ON t.id = s.pid": "ANTI JOIN",
+    "SELECT COUNT(*) FROM t ASOF JOIN stays AS s ON t.id = s.pid": "ASOF JOIN",
+    "SELECT COUNT(*) FROM t POSITIONAL JOIN stays AS s": "POSITIONAL JOIN",
+    "SELECT COUNT(*) FROM t, LATERAL (SELECT * FROM stays)": "LATERAL",
+    "SELECT COUNT(*) FROM wards AS w LEFT JOIN t ON t.ward = w.ward": "public table that keeps its rows",
+    "SELECT COUNT(*) FROM t RIGHT JOIN wards AS w ON t.ward = w.ward": "public table that keeps its rows",
+    "SELECT COUNT(*) FROM wards": "public tables alone",
+    "SELECT COUNT(*) FROM t JOIN t ON t.id = t.id": "two tables named 't'",
+    "SELECT COUNT(*) FROM t AS a JOIN stays AS A ON a.id = a.pid": "two tables named 'A'",
+    "SELECT COUNT(ward) FROM t JOIN stays AS s ON t.id = s.pid": "any of the columns t.ward, s.ward",
+    "SELECT COUNT(*) FROM t JOIN (SELECT id FROM t) ON t.id = id": "a subquery without a name",
+    "SELECT COUNT(*) FROM (SELECT ward, COUNT(*) AS n FROM t GROUP BY ward)": "over several people",
+    "SELECT COUNT(*) FROM (SELECT COUNT(*) AS n FROM t)": "over several people",
+    "SELECT COUNT(*) FROM (SELECT DISTINCT ward FROM t)": "over several people",
+    "SELECT COUNT(*) FROM (SELECT id + 1 AS id, COUNT(*) AS n FROM t GROUP BY id + 1)": "id needs public bounds|over several people",
+    "SELECT COUNT(*) FROM (SELECT id, ward, COUNT(*) AS n FROM t GROUP BY id)": "ward stands in a grouped subquery by itself",
+    "SELECT COUNT(*) FROM (SELECT id, MEDIAN(age) AS n FROM t GROUP BY id)": "(?s)MEDIAN in a subquery.*COUNT, .*SUM, AVG",
+    "SELECT COUNT(*) FROM (SELECT id, COUNT(*) FROM t GROUP BY id)": r"COUNT\(\*\) in a subquery needs a name",
+    "SELECT COUNT(*) FROM (SELECT id, age + 1 FROM t)": "in a subquery needs a name",
+    "SELECT COUNT(*) FROM (SELECT id, age AS x, ward AS X FROM t)": "two columns of one name",
+    "SELECT COUNT(*) FROM (SELECT id, COUNT(*) + 1 AS n FROM t GROUP BY id)": "an expression of aggregates in a subquery",
+    "SELECT COUNT(*) FROM (SELECT id, SUM(note) AS n FROM t GROUP BY id)": "declared as text",
+    "SELECT COUNT(*) FROM (SELECT id, age FROM t ORDER BY age LIMIT 1)": "ORDER BY or LIMIT in a subquery",
+    "SELECT COUNT(*) FROM (SELECT id FROM t HAVING COUNT(*) > 1)": "HAVING in a subquery without GROUP BY",
+    "SELECT COUNT(*) FROM (SELECT id, ROW_NUMBER() OVER () AS n FROM t)": "window",
+    "SELECT COUNT(*) FROM (SELECT w.ward, COUNT(*) AS n FROM wards AS w GROUP BY w.ward) AS x JOIN t ON t.ward = x.ward": "aggregates a public table",
+    "SELECT COUNT(*) FROM (SELECT id FROM t UNION SELECT id FROM t)": "UNION without ALL",
+    "SELECT COUNT(*) FROM (SELECT id FROM t UNION ALL SELECT id, age FROM t)": "different numbers of columns",
+    "SELECT COUNT(*) FROM (SELECT age FROM t UNION ALL SELECT weight FROM t)": "differs between the parts of UNION ALL",
+    "SELECT COUNT(*) FROM (SELECT ward FROM t UNION ALL SELECT ward FROM wards)": "private and public rows",
+    "SELECT COUNT(*) FROM (SELECT id FROM t EXCEPT SELECT id FROM t)": "EXCEPT",
+    "SELECT COUNT(*) FROM t UNION ALL SELECT COUNT(*) FROM t": "UNION",
+    "WITH RECURSIVE a AS (SELECT id FROM t) SELECT COUNT(*) FROM a": "WITH RECURSIVE",
+    "WITH a(x) AS (SELECT id FROM t) SELECT COUNT(*) FROM a": "a CTE with column names",
+    "WITH a AS (SELECT id FROM b), b AS (SELECT id FROM t) SELECT COUNT(*) FROM a": "the table 'b'",
+    "SELECT floor, COUNT(*) FROM adults GROUP BY floor": "'floor' is not declared",
+    "SELECT COUNT(*) AS n FROM t WHERE t.id IN (SELECT pid FROM stays)": "a subquery in IN",
+    "SELECT SUM(n) AS s FROM (SELECT id, COUNT(*) AS n FROM t GROUP BY id)": "n needs public bounds",
+    "SELECT SUM(id + 1) AS x FROM t": "id needs public bounds",
+    "SELECT SUM(age / weight) AS x FROM t": "division by a column",
+    "SELECT SUM(age / 0) AS x FROM t": "a number other than 0",
+    "SELECT SUM(LEAST(age, 5)) AS x FROM t": "LEAST by itself",
+    "SELECT SUM(GREATEST(age, 5)) AS x FROM t": "GREATEST by itself",
+    "SELECT SUM(LEAST(GREATEST(age, weight), 5)) AS x FROM t": "GREATEST of several values",
+    "SELECT SUM(LEAST(GREATEST(note, 1), 5)) AS x FROM t": "take numbers",
+    "SELECT SUM(age % 5) AS x FROM t": "%",
+    "SELECT SUM(SQRT(age)) AS x FROM t": "SQRT",
+    "SELECT SUM(CASE WHEN age > 1 THEN ward ELSE 5 END) AS x FROM t": "of different types",
+    "SELECT SUM(COALESCE(age)) AS x FROM t": "COALESCE of one value",
+    "SELECT SUM(age * 1e300) AS x FROM t": "too large",
+    "SELECT SUM(age / 1e300) AS x FROM t": "too small",
+    "SELECT COUNT(*) FROM t GROUP BY age * 1e18": "beyond 64 bits",
+    "SELECT SUM(age * age * age * age * age * age * age) AS x FROM t": r"beyond 2\*\*40",
+    "SELECT VAR_POP(age * age * age * age) AS x FROM t": "too many steps",
+    "SELECT AVG(CASE WHEN smoker THEN 1 END) AS x FROM t": "the same whatever the rows are",
+    "SELECT SUM(CASE WHEN smoker THEN 0 END) AS x FROM t": "the same whatever the rows are",
+    "SELECT SUM(DATE_TRUNC('month', born)) AS x FROM t": "declared as date",
+    "SELECT COUNT(DATE_TRUNC('hour', born)) AS x FROM t": "DATE_TRUNC to 'hour'",
+    "SELECT COUNT(EXTRACT(epoch FROM born)) AS x FROM t": "EPOCH",
+    "SELECT COUNT(EXTRACT(year FROM age)) AS x FROM t": "takes a date",
+    "SELECT SUM(EXTRACT(year FROM born)) AS x FROM t": "needs public bounds",
+    "SELECT EXTRACT(year FROM born), COUNT(*) FROM t GROUP BY EXTRACT(year FROM born)": "a key in SELECT needs a name",
+    "SELECT COUNT(*) FROM t GROUP BY weight": "a group of each float",
+    "SELECT COUNT(*) FROM t GROUP BY weight / 2": "a group of each float",
+    "SELECT QUANTILE_CONT(age, 0) AS x FROM t": "not between 0 and 1",
+    "SELECT QUANTILE_CONT(age, 1.5) AS x FROM t": "not between 0 and 1",
+    "SELECT QUANTILE_CONT(age, [0.1, 0.5]) AS x FROM t": "without one rank",
+    "SELECT QUANTILE_CONT(age, floor) AS x FROM t": "without one rank",
+    "SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY age DESC) AS x FROM t": "DESC",
+    "SELECT QUANTILE_CONT(age, 0.25) FROM t": "needs a name",
+    "SELECT MEDIAN(note) AS x FROM t": "declared as text",
+    "SELECT MODE(age) AS x FROM t": "public list of its candidates",
+    "SELECT MODE(note) AS x FROM t": "public list of its candidates",
+    "SELECT MIN(born) AS x FROM t": "declared as date",
+    "SELECT MAX(id) AS x FROM t": "needs public bounds",
+    "SELECT VAR_POP(id) AS x FROM t": "needs public bounds",
+    "SELECT COVAR_POP(age, note) AS x FROM t": "declared as text",
+    "SELECT CORR(age) AS x FROM t": "not readable",
+    "SELECT COUNT(DISTINCT ward, floor) AS x FROM t": "of several columns",
+    "SELECT COUNT(*) FILTER (WHERE COUNT(*) > 1) AS x FROM t": "an aggregate in WHERE",
+    "SELECT COUNT(*) FROM t WHERE note LIKE '%a' ESCAPE '$'": "ESCAPE",
+    "SELECT COUNT(*) FROM t WHERE note LIKE ward": "LIKE with anything but a plain text",
+    "SELECT COUNT(*) FROM t WHERE note LIKE 'a\\\\b'": "LIKE with anything but a plain text",
+    "SELECT COUNT(*) FROM t WHERE age LIKE 'a'": "no text",
+    "SELECT ward, MEDIAN(age) AS m FROM t GROUP BY ROLLUP (ward)": "does not add up over groups",
+    "SELECT ward, COUNT(DISTINCT floor) AS m FROM t GROUP BY CUBE (ward)": "does not add up over groups",
+    "SELECT note, COUNT(*) AS m FROM t GROUP BY ROLLUP (note)": "need declared groups",
+    "SELECT COUNT(*) FROM t GROUP BY ROLLUP (ward), CUBE (floor)": "several of ROLLUP",
     "INSERT INTO t VALUES (1)": "INSERT",
     "DELETE FROM t": "DELETE",
     "UPDATE t SET age = 1": "UPDATE",
@@ -163,6 +251,11 @@ REFUSED = {
 }
 
 WRONG_VALUES = {
+    "SELECT SUM(LEAST(GREATEST(age, 50), 5)) AS x FROM t": "leave nothing",
+    "SELECT SUM(CASE age WHEN 'x' THEN 1 END) AS x FROM t": "compared with text",
+    "SELECT COUNT(*) FILTER (WHERE born > 5) AS x FROM t": "compared with a number",
+    "SELECT COUNT(*) FROM (SELECT id FROM t WHERE note = 5)": "compared with a number",
+    "SELECT SUM(age * 1e400) AS x FROM t": "out of range",
     "SELECT COUNT(*) FROM t WHERE age > 'x'": "compared with text",
     "SELECT COUNT(*) FROM t WHERE note = 5": "compared with a number",
     "SELECT COUNT(*) FROM t WHERE smoker = 1": "compared with a number",
@@ -178,10 +271,15 @@ WRONG_VALUES = {
 }
 
 
+def asked(sql):
+    """Plan a question of a dataset of several tables."""
+    return plan(sql, tables=TABLES, views=VIEWS)
+
+
 @pytest.mark.parametrize("sql", REFUSED)
 def test_each_construct_is_refused_by_name(sql):
     with pytest.raises(UnsupportedQuery, match=REFUSED[sql]) as caught:
-        parse(sql, table="t", domain=DOMAIN)
+        asked(sql)
     assert caught.value.remedy
     assert caught.value.state == "Nothing was spent and no data was read."
 
@@ -190,16 +288,17 @@ def test_no_refusal_names_a_class_of_the_parser():
     classes = r"\b(In|Is|Column|LT|GT|EQ|Literal|BitwiseAnd|WithinGroup|Boolean|Between|Paren|NullSafeEQ)\b"
     for sql in REFUSED:
         with pytest.raises(UnsupportedQuery) as caught:
-            parse(sql, table="t", domain=DOMAIN)
+            asked(sql)
         assert not re.search(classes, caught.value.what), caught.value.what
 
 
 def test_advice_is_given_for_both_places_of_a_declaration():
-    for sql in ("SELECT SUM(note) FROM t", "SELECT COUNT(*) FROM t GROUP BY age"):
-        with pytest.raises(UnsupportedQuery) as caught:
-            parse(sql, table="t", domain=DOMAIN)
-        assert "discreet.toml" in caught.value.remedy
-        assert "Domain(" in caught.value.remedy
+    for unit in (PrivacyUnit(), PrivacyUnit(column="id")):
+        for sql in ("SELECT SUM(id) FROM t", "SELECT MODE(note) FROM t", "SELECT COUNT(*) FROM t GROUP BY age"):
+            with pytest.raises(UnsupportedQuery) as caught:
+                plan(sql, unit=unit)
+            assert "discreet.toml" in caught.value.remedy
+            assert "Domain(" in caught.value.remedy
 
 
 def test_an_empty_where_lists_the_declared_keys():
@@ -210,7 +309,7 @@ def test_an_empty_where_lists_the_declared_keys():
 @pytest.mark.parametrize("sql", WRONG_VALUES)
 def test_each_wrong_literal_is_named(sql):
     with pytest.raises(InvalidInput, match=WRONG_VALUES[sql]):
-        parse(sql, table="t", domain=DOMAIN)
+        asked(sql)
 
 
 @pytest.mark.parametrize(
