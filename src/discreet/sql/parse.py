@@ -17,6 +17,7 @@ from discreet.errors import UnsupportedQuery, missing_extra
 from discreet.sql import predicates, relations, released
 from discreet.sql.expressions import row
 from discreet.sql.facts import facts
+from discreet.sql.grammar import unread
 from discreet.sql.nodes import TOTAL, Output, Select
 from discreet.sql.refuse import SHAPE, extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.relations import Catalog
@@ -63,7 +64,7 @@ def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, 
     where = tree.args.get("where")
     above = released.Reader(scope, keys, outputs)
     having = tree.args.get("having")
-    return Select(
+    found = Select(
         relation=relation,
         outputs=outputs,
         where=None if where is None else predicates.predicate(where.this, scope),
@@ -73,6 +74,9 @@ def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, 
         order=above.order(tree.args.get("order")),
         limit=_limit(tree.args.get("limit")),
     )
+    if (left := unread(tree)) is not None:
+        raise left
+    return found
 
 
 def table_names(sql: str) -> list[str]:

@@ -111,10 +111,10 @@ def _is(node: Any, scope: Scope, depth: int) -> Predicate:
     raise refuse(node.expression)
 
 
-def _like(node: Any, scope: Scope, depth: int) -> Like:
+def _like(node: Any, scope: Scope, depth: int) -> Like | Not:
     from sqlglot import exp
 
-    refusal = extra_arguments(node, {"this", "expression"})
+    refusal = extra_arguments(node, {"this", "expression", "negate"})
     if refusal is not None:
         raise refusal
     value, pattern = _value(node.this, scope, depth), bare(node.expression)
@@ -122,7 +122,8 @@ def _like(node: Any, scope: Scope, depth: int) -> Like:
         raise unsupported(f"LIKE on {value}, which is no text", "Compare it with =, < or >.")
     if not isinstance(pattern, exp.Literal) or not pattern.is_string or "\\" in pattern.name:
         raise unsupported("LIKE with anything but a plain text", "Write LIKE 'abc%'; a backslash has no meaning here.")
-    return Like(value, pattern.name)
+    found = Like(value, pattern.name)
+    return Not(found) if node.args.get("negate") else found  # NOT LIKE
 
 
 def bare(node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from discreet.errors import UnsupportedQuery
@@ -182,7 +183,7 @@ def refuse(node: Any) -> UnsupportedQuery:
     return UnsupportedQuery(f"{written} has no private answer in this place.", remedy=remedy)
 
 
-def extra_arguments(node: Any, known: set[str]) -> UnsupportedQuery | None:
+def extra_arguments(node: Any, known: AbstractSet[str]) -> UnsupportedQuery | None:
     """Return a refusal if `node` carries an argument other than the known ones."""
     for argument, value in node.args.items():
         if value in (None, False, "") or value == [] or argument in known:

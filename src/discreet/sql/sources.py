@@ -12,6 +12,7 @@ from typing import Any
 from discreet.errors import UnsupportedQuery
 from discreet.sql import relations
 from discreet.sql.expressions import row
+from discreet.sql.grammar import unread
 from discreet.sql.predicates import bare, flat, predicate
 from discreet.sql.refuse import extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.relations import (
@@ -106,12 +107,13 @@ class Sources:
             if not name and not alone:
                 raise unsupported("a subquery without a name in a join", "Give it a name: (SELECT …) AS x.")
             return replace(found, alias="" if alone else name), (name,) if name else ()
-        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
-            raise refuse(node if not isinstance(node, exp.Table) else node.this)
-        refusal = extra_arguments(node, {"this", "alias"})
+        refusal = extra_arguments(node, {"this", "alias"}) if isinstance(node, exp.Table) else refuse(node)
+        if refusal is not None:
+            raise refusal
+        if not isinstance(node.this, exp.Identifier):
+            raise refuse(node.this)
         alias = node.args.get("alias")
-        if refusal is None and alias is not None:
-            refusal = extra_arguments(alias, {"this"})
+        refusal = None if alias is None else extra_arguments(alias, {"this"})
         if refusal is not None:
             raise refusal
         name = alias.name if alias is not None else node.name
@@ -128,7 +130,10 @@ class Sources:
         for known, tree in self.views.items():
             if known.lower() == name.lower():
                 inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1)
-                return replace(inner.subquery(tree), alias=alias)
+                found = inner.subquery(tree)
+                if (left := unread(tree)) is not None:
+                    raise left
+                return replace(found, alias=alias)
         declared = ", ".join((*self.catalog, *self.views))
         raise UnsupportedQuery(
             f"the query reads the table {name!r}; this dataset has {declared}.",
@@ -230,6 +235,10 @@ class Sources:
             return self._union(tree)
         if not isinstance(tree, exp.Select):
             raise refuse(tree)
+        if tree.args.get("order") is not None or tree.args.get("limit") is not None:
+            raise unsupported(
+                "ORDER BY or LIMIT in a subquery", "Remove it: which rows come first would depend on other people's."
+            )
         refusal = extra_arguments(tree, SUBQUERY)
         if refusal is not None:
             raise refusal
@@ -284,7 +293,9 @@ class Sources:
 
         function = INNER.get(type(node).__name__)
         if function is None:
-            raise refuse(node)
+            raise unsupported(
+                f"{node.sql_name()} in a subquery", f"A person's rows are aggregated by {', '.join(INNER.values())}."
+            )
         refusal = extra_arguments(node, {"this", "big_int"})
         if refusal is not None:
             raise refusal
