@@ -300,15 +300,9 @@ class Dataset:
                     f"table {seen[-1]!r} points to {target}.{key}, which is not declared.",
                     remedy="Name a private table of this dataset and a declared column of it.",
                 )
-            if table.domain[column].type != domain[key].type:
+            if domain[key].type != table.domain[column].type or domain[key].type == "float":
                 raise InvalidInput(
-                    f"{column!r} of {seen[-1]!r} is declared as {table.domain[column].type}, and {target}.{key} as "
-                    f"{domain[key].type}: what an engine makes of comparing them may depend on the rows.",
-                    remedy="Declare both alike.",
-                )
-            if domain[key].type != table.domain[table.via[0]].type or domain[key].type == "float":
-                raise InvalidInput(
-                    f"table {seen[-1]!r} points from a column declared as {table.domain[table.via[0]].type} to "
+                    f"table {seen[-1]!r} points from a column declared as {table.domain[column].type} to "
                     f"{target}.{key}, declared as {domain[key].type}.",
                     remedy="Declare both as integer, text or date.",
                 )

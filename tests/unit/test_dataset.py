@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pytest
 
-from discreet import Dataset, Domain, Ledger, PrivacyUnit, events
+from discreet import Dataset, Domain, Ledger, PrivacyUnit, Table, events
 from discreet.dataset import Answer
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.ledger import OwnerKey
@@ -318,3 +318,82 @@ def test_what_stands_in_the_way_of_a_release_is_found_before_the_charge(dataset,
     with pytest.raises(InvalidInput, match="in the way of the release"):
         dataset.reveal(Count(), name="n", purpose="test")
     assert charges(ledger) == 0
+
+
+VISITS = Domain(visit="integer", who="integer", text="text", half="float")
+LINES = Domain(visit="integer", half="float", price=(0, 9))
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"T": Table("x.csv", domain=LINES)}, "SQL does not tell cases apart"),
+        (
+            {"visits": Table("x.csv", domain=VISITS, person="text")},
+            "declared as integer in 't' and as text in 'visits'",
+        ),
+        (
+            {"lines": Table("x.csv", domain=LINES, via=("visit", "visits", "visit"))},
+            "points to visits.visit, which is not",
+        ),
+        ({"lines": Table("x.csv", domain=LINES, via=("visit", "t", "cost"))}, None),
+        (
+            {"lines": Table("x.csv", domain=LINES, via=("visit", "t", "text"))},
+            "points to t.text, which is not declared",
+        ),
+        (
+            {
+                "lines": Table("x.csv", domain=LINES, via=("half", "visits", "half")),
+                "visits": Table("x.csv", domain=VISITS, person="who"),
+            },
+            "from a column declared as float to visits.half, declared as float",
+        ),
+        (
+            {
+                "lines": Table("x.csv", domain=LINES, via=("visit", "visits", "text")),
+                "visits": Table("x.csv", domain=VISITS, person="who"),
+            },
+            "from a column declared as integer to visits.text, declared as text",
+        ),
+        (
+            {
+                "lines": Table("x.csv", domain=LINES, via=("visit", "visits", "visit")),
+                "visits": Table("x.csv", domain=VISITS),
+            },
+            "'lines' points to 'visits', which is public",
+        ),
+        (
+            {
+                "lines": Table("x.csv", domain=LINES, via=("visit", "visits", "visit")),
+                "visits": Table("x.csv", domain=VISITS, via=("visit", "lines", "visit")),
+            },
+            "go round in a circle",
+        ),
+    ],
+)
+def test_tables_beside_each_other_do_not_contradict(ledger, tmp_path, tables, message):
+    def made():
+        about = {"version": "1", "unit": UNIT, "domain": DOMAIN, "ledger": ledger, "population": "patients"}
+        return Dataset([], name="t", releases=tmp_path, tables=tables, **about)
+
+    if message is None:
+        assert list(made().sources) == ["t", *tables]
+        return
+    with pytest.raises(InvalidInput, match=message):
+        made()
+
+
+def test_what_stands_beside_is_part_of_the_question(dataset):
+    tables = {"lines": Table("x.csv", domain=LINES, via=("visit", "visits", "cost"))}
+    ids = {
+        replace(dataset, **more).request(Count(), name="n")
+        for more in (
+            {},
+            {"tables": tables},
+            {"tables": {"lines": Table("y.csv", domain=LINES, via=("visit", "visits", "id"))}},
+            {"tables": {"lines": Table("x.csv", domain=LINES)}},
+            {"views": {"v": "SELECT id FROM t"}},
+            {"views": {"v": "SELECT cost FROM t"}},
+        )
+    }
+    assert len(ids) == 6

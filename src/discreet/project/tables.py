@@ -237,10 +237,10 @@ def _check_link(table: Table, declared: Mapping[str, Table]) -> None:
             remedy=f"Declare it under [table.{name}.columns].",
         )
     mine, theirs = table.domain[column].type, target.domain[key].type
-    if mine != theirs:
+    if mine != theirs or mine == "float":
         raise InvalidInput(
             f"via compares {column!r}, declared as {mine}, with {name}.{key}, declared as {theirs}.",
-            remedy="Declare both alike.",
+            remedy="Declare both as integer, text or date.",
         )
     seen = [table.name]
     while target.via is not None:
