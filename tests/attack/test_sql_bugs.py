@@ -21,12 +21,13 @@ from discreet import Domain, PrivacyUnit, errors
 from discreet.errors import DataFailure
 from discreet.ledger import Ledger
 from discreet.mechanisms import Rng
-from discreet.sql import bind, bound, build, reading, stages
+from discreet.sql import bind, bound, dialect, questions, rowsql, stages
+from discreet.sql import splitting as budgets
 from discreet.sql.allocate import Noise
 from discreet.sql.engines import duckdb as engine
 from discreet.sql.engines import frames
 from tests.property.test_sql_neighbours import EXTREME, exact
-from tests.sql_cases import ROWS, open_dataset, plan
+from tests.sql_cases import ROWS, computed, open_dataset, plan
 from tests.statistical import test_sql_noise as noise_tests
 from tests.unit.test_errors import chain_text
 
@@ -42,10 +43,9 @@ def bounded(tmp_path: Path) -> None:
     """One person, with rows at and beyond every bound, moves no answer beyond its sensitivity."""
     question = plan(BY_WARD, unit=UNIT, domain=DOMAIN)
     with duckdb.connect(config=engine.SETTINGS) as connection:
-        text = engine.text(question.question)
-        nobody = exact(connection, question, text, [])
+        nobody = exact(connection, question, [])
         for rows in (EXTREME, [OUTLIER], [OUTLIER] * 5):
-            here = exact(connection, question, text, rows)
+            here = exact(connection, question, rows)
             for part, a, b in zip(question.question.primitives, here, nobody, strict=True):
                 moved = sum(abs(x - y) for x, y in zip(a, b, strict=True))
                 most = question.question.bounds.sensitivity(part)[0]
@@ -55,7 +55,7 @@ def bounded(tmp_path: Path) -> None:
 def null_stays_null(tmp_path: Path) -> None:
     rows = pa.table({"id": [1, 2, 3], "age": [None, 50, None]})
     asked = plan("SELECT AVG(age) AS m FROM t", unit=UNIT, domain=DOMAIN, source=rows)
-    found = bind._dense(engine.run(asked.question, asked.statement, rows), asked.question)
+    found = computed(asked, rows).sums
     counts = [int(values[0]) for part, values in found.items() if part.kind == "values"]
     assert counts == [1], "NULL was counted as a value"
 
@@ -129,7 +129,7 @@ def no_sniffed_types(tmp_path: Path) -> None:
         path = tmp_path / f"{i}.csv"
         path.write_text("id,code\n" + "".join(f"{person},1.50\n" for person in range(30)) + f"99,{last}\n")
         asked = plan("SELECT code, COUNT(*) FROM t GROUP BY code", unit=UNIT, domain=domain, source=path)
-        found = bind._dense(engine.run(asked.question, asked.statement, path), asked.question)
+        found = computed(asked, path).sums
         answers.append([int(value) for value in found[asked.question.primitives[0]]])
     moved = sum(abs(a - b) for a, b in zip(*answers, strict=True))
     assert moved <= 2, "one person changed the type of a column"
@@ -143,7 +143,7 @@ def one_missing_value_moves_no_other(tmp_path: Path) -> None:
         answers = []
         for last in (value, None):
             rows = pd.DataFrame({"id": [*range(30), None], "code": [value] * 30 + [last]})
-            found = bind._dense(engine.run(asked.question, asked.statement, rows), asked.question)
+            found = computed(asked, rows).sums
             answers.append([int(count) for count in found[asked.question.primitives[0]]])
         assert answers[0] == answers[1], "one person changed how the others are read"
         assert sum(answers[0]) == 30, "whole numbers or truth values of pandas are not read as such"
@@ -157,7 +157,7 @@ def one_cell_moves_no_other(tmp_path: Path) -> None:
     cell = b"8888888,A,50," + b"x" * 900 + b'\n9999999,A,50,"' + inside + b'"\n'
     path.write_bytes(b"id,ward,age,note\n" + b"".join(rows[:7999]) + cell + b"".join(rows[7999:]))
     asked = plan("SELECT ward, COUNT(*) FROM t GROUP BY ward", unit=UNIT, domain=DOMAIN, source=path)
-    found = bind._dense(engine.run(asked.question, asked.statement, path), asked.question)
+    found = computed(asked, path).sums
     assert [int(value) for value in found[asked.question.primitives[0]]] == [8602, 0, 0], "a cell was taken for rows"
 
 
@@ -171,7 +171,7 @@ def collation_merges_nobody(tmp_path: Path) -> None:
     unit = PrivacyUnit(column="id")
     for text, expected in (("SELECT COUNT(*) FROM t", [4]), ("SELECT ward, COUNT(*) FROM t GROUP BY ward", [2, 1])):
         asked = plan(text, unit=unit, domain=domain, source=connection)
-        found = bind._dense(engine.run(asked.question, asked.statement, connection), asked.question)
+        found = computed(asked, connection).sums
         assert [int(value) for value in found[asked.question.primitives[0]]] == expected, (
             "two people, or groups, are one"
         )
@@ -208,48 +208,43 @@ def half_sensitivity(patch):
 
 
 def no_group_sampling(patch):
-    good = bind.Bounds.of
-    patch.setattr(bind.Bounds, "of", lambda *given: dataclasses.replace(good(*given), sampled=False))
+    good = questions.Bounds.of
+    patch.setattr(questions.Bounds, "of", lambda *given: dataclasses.replace(good(*given), sampled=False))
+
+
+def loosened(writer, **bounds):
+    """Return a writer that bounds people otherwise than the plan says."""
+    question = writer.question
+    loose = dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, **bounds))
+    return dataclasses.replace(writer, question=loose)
 
 
 def one_group_too_many(patch):
-    good = stages._sampled
-    patch.setattr(
-        stages,
-        "_sampled",
-        lambda question: good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, groups=3))),
-    )
+    good = stages.Writer._few
+    patch.setattr(stages.Writer, "_few", lambda self: good(loosened(self, groups=3)))
 
 
 def no_row_bound(patch):
-    good = stages._bounded
-
-    def unbounded(question):
-        return good(dataclasses.replace(question, bounds=dataclasses.replace(question.bounds, rows=1000)))
-
-    patch.setattr(stages, "_bounded", unbounded)
+    good = stages.Writer._bounded
+    patch.setattr(stages.Writer, "_bounded", lambda self, **given: good(loosened(self, rows=1000), **given))
 
 
 def no_clamp(patch):
-    from sqlglot import exp
+    def within(self, value, rounded, least, most, magnitude):
+        return self.dialect.cast(rounded, "BIGINT")
 
-    def steps(value, name, column):
-        scaled = exp.Mul(this=build.cast(value, "DOUBLE"), expression=build.double(1 / float(column.resolution)))
-        return build.cast(exp.Round(this=scaled), "BIGINT")
-
-    patch.setattr(stages, "_steps", steps)
-    patch.setattr(stages, "_narrow", lambda most: "HUGEINT")
+    patch.setattr(rowsql.Rows, "_within", within)
+    patch.setattr(dialect.Dialect, "fitting", lambda self, most: "WIDE")
 
 
 def least_and_greatest(patch):
     from sqlglot import exp
 
-    def steps(value, name, column):
-        low, high, _ = bound.grid(name, column)
-        inner = exp.Anonymous(this="GREATEST", expressions=[value, build.integer(low)])
-        return exp.Anonymous(this="LEAST", expressions=[inner, build.integer(high)])
+    def within(self, value, rounded, least, most, magnitude):
+        inner = exp.Anonymous(this="GREATEST", expressions=[rounded, least])
+        return exp.Anonymous(this="LEAST", expressions=[inner, most])
 
-    patch.setattr(stages, "_steps", steps)
+    patch.setattr(rowsql.Rows, "_within", within)
 
 
 def counts_without_noise(patch):
@@ -312,18 +307,18 @@ def engine_error_in_context(patch):
 
 
 def footer_read_before_the_charge(patch):
-    good = bind._check_units
+    good = questions.catalog
 
     def peek(dataset):
         if dataset.source.suffix == ".parquet":
             pyarrow.parquet.read_metadata(dataset.source)
-        good(dataset)
+        return good(dataset)
 
-    patch.setattr(bind, "_check_units", peek)
+    patch.setattr(questions, "catalog", peek)
 
 
 def types_sniffed(patch):
-    patch.setattr(engine, "_scan", lambda source, path, question: f"SELECT * FROM read_csv({engine._string(path)})")
+    patch.setattr(engine, "_scan", lambda source, path, wanted: f"SELECT * FROM read_csv({engine._string(path)})")
 
 
 def parallel_csv(patch):
@@ -332,12 +327,12 @@ def parallel_csv(patch):
 
 
 def collation_kept(patch):
-    patch.setattr(reading, "_plain", lambda text: text)
-    patch.setattr(reading, "_text", lambda stored, text: text)  # its CASE happens to lose the collation, too
+    patch.setattr(dialect.Dialect, "_plain", lambda self, text: text)
+    patch.setattr(dialect.Dialect, "_text", lambda self, stored, text: text)  # its CASE loses the collation, too
 
 
 def floats_printed_as_they_are(patch):
-    patch.setattr(reading, "FLOATS", ("NO SUCH TYPE",))
+    patch.setattr(dialect, "FLOATS", ("NO SUCH TYPE",))
 
 
 def cells_printed_as_python_does(patch):
@@ -350,13 +345,13 @@ def fresh_identity(patch):
 
 
 def count_of_average_not_charged(patch):
-    good = bind.allocate
+    good = budgets.allocate
 
-    def forgetful(measure, budget, sensitivities, split):
-        noises, event = good(measure, budget, sensitivities, split)
-        return noises, type(event)(event.events[:-1])
+    def forgetful(measure, budget, askers, shares):
+        draws, event = good(measure, budget, askers, shares)
+        return draws, type(event)(event.events[:-1])
 
-    patch.setattr(bind, "allocate", forgetful)
+    patch.setattr(budgets, "allocate", forgetful)
 
 
 BUGS: list[tuple[Callable[[Path], None], Callable[[pytest.MonkeyPatch], None]]] = [

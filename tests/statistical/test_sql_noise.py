@@ -16,10 +16,13 @@ import pytest
 from discreet import Domain, PrivacyUnit, accounting
 from discreet.accounting import Measure
 from discreet.mechanisms import Rng
-from discreet.sql import intervals, post
+from discreet.sql import intervals
 from discreet.sql.allocate import Noise
-from discreet.sql.bound import primitives
-from discreet.sql.nodes import Aggregate
+from discreet.sql.bound import Parts
+from discreet.sql.estimates import Noisy
+from discreet.sql.facts import Facts
+from discreet.sql.nodes import Aggregate, Arithmetic
+from discreet.sql.rows import Ref
 from tests.sql_cases import plan
 
 CELLS = 20_000
@@ -27,6 +30,8 @@ UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=3)
 DOMAIN = Domain(id="integer", cell=list(range(CELLS)), age=(0, 100))
 EMPTY = pa.table({"id": pa.array([], pa.int64()), "cell": pa.array([], pa.int64()), "age": pa.array([], pa.int64())})
 SIGMAS = 6.5
+AGE = Ref("age")
+PARTS = Parts({AGE: Facts.of("age", DOMAIN["age"])}, frozenset())
 
 
 def answer(sql, measure):
@@ -88,7 +93,7 @@ def noises(law, total, count):
 def covered(expression, truth, exact, kinds, level=intervals.LEVEL):
     """Return the share of intervals that hold the truth."""
     drawn = {part: noise.add(np.full(CELLS, exact[part], dtype=np.int64), Rng()) for part, noise in kinds.items()}
-    noisy = post.Noisy(DOMAIN, drawn, kinds)
+    noisy = Noisy(PARTS, drawn, kinds, {}, CELLS)
     if level != intervals.LEVEL:
         low, high = noisy.estimate(expression, level).spread
     else:
@@ -104,8 +109,8 @@ def enough(coverage):
 @pytest.mark.parametrize("people", [1, 5, 40, 3000])
 @pytest.mark.parametrize("mean", [0, 37, 50, 100])
 def test_the_interval_of_an_average_covers(law, people, mean):
-    average = Aggregate("AVG", "age")
-    total, count = primitives(average, DOMAIN)
+    average = Aggregate("AVG", (AGE,))
+    total, count = PARTS(average)
     kinds = dict(zip((total, count), noises(law, 400, 8), strict=True))
     exact = {total: (mean - 50) * people, count: people}
     assert enough(covered(average, mean, exact, kinds))
@@ -114,8 +119,8 @@ def test_the_interval_of_an_average_covers(law, people, mean):
 @pytest.mark.parametrize("law", ["discrete_laplace", "discrete_gaussian"])
 def test_the_interval_of_an_average_is_not_wasteful(law):
     """Where the count is clear, a level of 93 % is noticed, so 95 % is not reached by mere width."""
-    average = Aggregate("AVG", "age")
-    total, count = primitives(average, DOMAIN)
+    average = Aggregate("AVG", (AGE,))
+    total, count = PARTS(average)
     kinds = dict(zip((total, count), noises(law, 400, 8), strict=True))
     drawn = {total: 20 * 3000, count: 3000}
     noisy = [
@@ -129,8 +134,8 @@ def test_the_interval_of_an_average_is_not_wasteful(law):
 @pytest.mark.parametrize("law", ["discrete_laplace", "discrete_gaussian"])
 @pytest.mark.parametrize("size", [0.4, 1, 12, 500])
 def test_the_interval_of_a_count_covers(law, size):
-    count = Aggregate("COUNT", None)
-    (part,) = primitives(count, DOMAIN)
+    count = Aggregate("COUNT")
+    (part,) = PARTS(count)
     kinds = {part: noises(law, Fraction(str(size)), 1)[0]}
     assert enough(covered(count, 17, {part: 17}, kinds))
     if size == 500:
@@ -140,10 +145,8 @@ def test_the_interval_of_a_count_covers(law, size):
 @pytest.mark.parametrize("law", ["discrete_laplace", "discrete_gaussian"])
 @pytest.mark.parametrize("operator", ["+", "-", "*", "/"])
 def test_the_interval_of_arithmetic_covers(law, operator):
-    from discreet.sql.nodes import Arithmetic
-
-    total, count = Aggregate("SUM", "age"), Aggregate("COUNT", None)
-    (first,), (second,) = primitives(total, DOMAIN), primitives(count, DOMAIN)
+    total, count = Aggregate("SUM", (AGE,)), Aggregate("COUNT")
+    (first,), (second,) = PARTS(total), PARTS(count)
     kinds = dict(zip((first, second), noises(law, 30, 8), strict=True))
     truth = {"+": 570.0, "-": 430.0, "*": 35000.0, "/": 500 / 70}[operator]
     assert enough(covered(Arithmetic(operator, total, count), truth, {first: 500, second: 70}, kinds))
