@@ -162,9 +162,9 @@ class Choice:
             starts: Where each group starts, and the end.
             rng: Where the randomness comes from.
         """
-        found = [self._one(values[a:b], weights[a:b], rng) for a, b in itertools.pairwise(starts)]
-        columns = np.array(found).reshape(len(found), -1).T
         ranked = sorted(self.part.aggregates, key=lambda item: item.rank or 0)
+        found = [self._one(values[a:b], weights[a:b], rng) for a, b in itertools.pairwise(starts)]
+        columns = np.array(found, dtype=np.int64).reshape(len(found), len(ranked)).T  # a selection may find no group
         return dict(zip(ranked, columns, strict=True))
 
     def _one(self, values: NDArray[Any], weights: NDArray[np.int64], rng: Rng) -> Any:

@@ -216,8 +216,9 @@ class Rows:
     def _clamp(self, row: Clamp) -> Any:
         below, within = self.facts(row.value), self.facts(row)
         low, high, step = within.range
-        if below.step is None:  # a column that is on no grid yet
-            return self._read(self.plain(row.value), Facts(within.type, low, high, step))
+        if below.step is None:  # a column, or a year, that is on no grid yet
+            value = self.steps(row.value) if isinstance(row.value, DatePart) else self.plain(row.value)
+            return self._read(value, Facts(within.type, low, high, step))
         value = self.steps(row.value)
         return self._within(value, value.copy(), integer(low), integer(high), max(abs(low), abs(high)))
 
