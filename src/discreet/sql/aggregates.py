@@ -12,7 +12,7 @@ from discreet.sql.expressions import constant, row
 from discreet.sql.facts import facts, number
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Function
 from discreet.sql.predicates import bare
-from discreet.sql.refuse import CLAMPED, bounds_example, extra_arguments, keys_example, refuse, unsupported
+from discreet.sql.refuse import CLAMPED, OF_RELEASED, bounds_example, extra_arguments, keys_example, refuse, unsupported
 from discreet.sql.rows import Case, Const, IsNull, Logic, Not, Predicate, Ref, Row
 from discreet.sql.scope import Scope
 
@@ -31,7 +31,7 @@ PLAIN_FUNCTIONS: dict[str, Function] = {
 }
 PAIRS: dict[str, Function] = {"CovarPop": "COVAR_POP", "CovarSamp": "COVAR_SAMP", "Corr": "CORR"}
 RANKED = ("PercentileCont", "PercentileDisc", "Quantile", "ApproxQuantile")
-RANK = "Give a rank between 0 and 1: QUANTILE_CONT(column, 0.9)."
+RANK = "Give one rank between 0 and 1: QUANTILE_CONT(column, 0.9). Several ranks are several columns of the answer."
 
 
 def aggregate(node: Any, scope: Scope) -> Aggregate:
@@ -208,6 +208,8 @@ def _not_aggregate(node: Any) -> UnsupportedQuery:
         return unsupported(f"the column {str(node.name)[:80]} outside of an aggregate", CLAMPED)
     if isinstance(node, exp.Literal):
         return unsupported("text in arithmetic", "Use numbers.")
+    if node.find(exp.AggFunc) is not None and hasattr(node, "sql_name") and not isinstance(node, exp.AggFunc):
+        return unsupported(f"{node.sql_name()} of an aggregate", OF_RELEASED)
     return refuse(node)
 
 

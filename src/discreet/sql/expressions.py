@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal, cast
 
 from discreet.errors import UnsupportedQuery
 from discreet.sql import predicates
-from discreet.sql.facts import facts
+from discreet.sql.facts import Facts, facts
 from discreet.sql.predicates import bare
 from discreet.sql.refuse import extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.rows import (
@@ -30,6 +31,7 @@ from discreet.sql.rows import (
 from discreet.sql.scope import Scope, date, number
 
 MAX_NESTING = 100
+FLOATS, WHOLE = ("DOUBLE", "FLOAT", "DECIMAL"), ("TINYINT", "SMALLINT", "INT", "BIGINT", "INT128")
 UNITS = ("year", "quarter", "month", "week", "day")
 PARTS = {"year": "year", "quarter": "quarter", "month": "month", "day": "day", "dow": "dow", "dayofweek": "dow"}
 PART_FUNCTIONS = {"Year": "year", "Quarter": "quarter", "Month": "month", "Day": "day", "DayOfMonth": "day",
@@ -112,18 +114,92 @@ def _floor(node: Any, scope: Scope, depth: int) -> Row:
     return Floor(row(node.this, scope, depth))
 
 
+def _whole_division(node: Any, scope: Scope, depth: int) -> Row:
+    """Return x // n or x % n of an x that is not negative: below zero, engines do not agree."""
+    value, by = row(node.left, scope, depth), bare(node.right)
+    whole = constant(by).value if predicates.is_literal(by) else None
+    sign = "//" if type(node).__name__ == "IntDiv" else "%"
+    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 2 or _below(facts(value, scope.columns)):
+        raise unsupported(
+            f"{sign} of anything but a value with declared bounds from 0 and a whole number from 2",
+            "FLOOR(x / 10) has an answer for every bounded number.",
+        )
+    quotient = Floor(Scale("/", value, Const(whole)))
+    if sign == "//":
+        return quotient
+    if facts(value, scope.columns).type != "integer":
+        raise unsupported("% of a number that is not whole", "Write x - FLOOR(x / 10) * 10.")
+    rest = Compute("-", value, Scale("*", quotient, Const(whole)))
+    return Clamp(rest, Const(0), Const(whole - 1))  # which it is between: the bounds alone do not say so
+
+
+def _round(node: Any, scope: Scope, depth: int) -> Row:
+    """Return the nearest whole number; halves go away from zero."""
+    refusal = extra_arguments(node, {"this"})
+    if refusal is not None:
+        raise unsupported("ROUND to digits", "Write FLOOR(x * 10 + 0.5) / 10, or round the released value yourself.")
+    value, half = row(node.this, scope, depth), Const(Decimal("0.5"))
+    up = Floor(Compute("+", value, half))
+    if not _below(facts(value, scope.columns)):
+        return up
+    down = Compute("-", Const(0), Floor(Compute("-", half, value)))
+    return Case(((Compare("<", value, Const(0)), down),), up)
+
+
+def _below(known: Facts) -> bool:
+    """Return whether a value may be negative, or no number."""
+    return not known.bounded or known.low is None or known.low < 0
+
+
+def _cast(node: Any, scope: Scope, depth: int) -> Row:
+    """Read a CAST that changes no value: numbers are exact here, whatever they are called, and truth is 1 or 0."""
+    to = node.args["to"]
+    refusal = extra_arguments(node, {"this", "to"}) or extra_arguments(to, {"this"})
+    if refusal is not None:
+        raise refuse(node)
+    value, called = row(node.this, scope, depth), str(getattr(to.this, "name", ""))
+    kind = facts(value, scope.columns).type
+    if kind == "boolean" and called in (*FLOATS, *WHOLE):
+        yes, no = (Compare("=", value, Const(truth)) for truth in (True, False))
+        return Case(((yes, Const(1)), (no, Const(0))))
+    if kind == "float" and called in WHOLE:
+        raise unsupported("CAST to a whole number", "Engines round in different ways: write ROUND(x) or FLOOR(x).")
+    same = {"integer": (*FLOATS, *WHOLE), "float": FLOATS, "date": ("DATE",), "text": ("TEXT",)}
+    if called in same.get(kind, ()):
+        return value
+    raise refuse(node)
+
+
 def _clamp(node: Any, scope: Scope, depth: int) -> Row:
-    """LEAST(GREATEST(x, low), high), or the same the other way round."""
+    """Read LEAST(GREATEST(x, low), high), or the same the other way round; of a bounded x one of them is enough."""
     outer = type(node).__name__
     value, bound = _value_and_bound(node)
     inner = "Greatest" if outer == "Least" else "Least"
-    if bound is None or type(value).__name__ != inner:
-        raise unsupported(f"{outer.upper()} by itself", "Write both bounds: LEAST(GREATEST(x, 0), 100).")
-    value, other = _value_and_bound(value)
-    if other is None:
+    if bound is None:
+        raise unsupported(f"{outer.upper()} of several values", "Write both bounds: LEAST(GREATEST(x, 0), 100).")
+    nested = type(value).__name__ == inner
+    value, other = _value_and_bound(value) if nested else (value, None)
+    if nested and other is None:
         raise unsupported(f"{inner.upper()} of several values", "Write both bounds: LEAST(GREATEST(x, 0), 100).")
+    chosen = row(value, scope, depth)
+    if other is None:
+        other = _end(facts(chosen, scope.columns), low=outer == "Least")
+    if other is None:
+        raise unsupported(f"{outer.upper()} by itself", "Write both bounds: LEAST(GREATEST(x, 0), 100).")
     low, high = (other, bound) if outer == "Least" else (bound, other)
-    return Clamp(row(value, scope, depth), low, high)
+    return Clamp(chosen, low, high)
+
+
+def _end(known: Facts, *, low: bool) -> Const | None:
+    """Return an end of a value's range as a literal; None where it has none that can be written out."""
+    if not known.bounded:
+        return None
+    bottom, top, step = known.range
+    value = (bottom if low else top) * step
+    if value.denominator == 1:
+        return Const(int(value))
+    written = Decimal(value.numerator) / Decimal(value.denominator)
+    return Const(written) if Fraction(written) == value else None
 
 
 def _value_and_bound(node: Any) -> tuple[Any, Const | None]:
@@ -200,6 +276,9 @@ READERS: dict[str, Callable[[Any, Scope, int], Row]] = {
     "Div": _divide,
     "Neg": _negate,
     "Floor": _floor,
+    "Round": _round,
+    "Cast": _cast,
+    **dict.fromkeys(("IntDiv", "Mod"), _whole_division),
     "Least": _clamp,
     "Greatest": _clamp,
     "Case": _case,

@@ -151,7 +151,8 @@ def number(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
     if found.type not in ("integer", "float"):
         raise UnsupportedQuery(
             f"{row} is declared as {found.type}, which cannot be reckoned with.",
-            remedy="Name a column of numbers, or count: COUNT(column), COUNT_IF(condition).",
+            remedy="Name a column of numbers, or count: COUNT(column), COUNT_IF(condition). Of a truth value, "
+            "CAST(x AS INTEGER) is 1 or 0.",
         )
     raise UnsupportedQuery(
         f"{row} needs public bounds, and there are none.",

@@ -36,8 +36,8 @@ _ARGUMENTS = {
     "In": "this expressions",
     "Like": "this expression negate",
     # values
-    "Add Sub Mul Div Extract": "this expression",
-    "Neg Abs Floor Year Quarter Month Day DayOfMonth DayOfWeek": "this",
+    "Add Sub Mul Div IntDiv Mod Extract": "this expression",
+    "Neg Abs Floor Round Year Quarter Month Day DayOfMonth DayOfWeek": "this",
     "Least Greatest": "this expressions ignore_nulls",
     "Coalesce": "this expressions",
     "Case": "this ifs default",

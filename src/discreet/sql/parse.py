@@ -24,6 +24,7 @@ from discreet.sql.relations import Catalog
 from discreet.sql.rows import Row
 from discreet.sql.scope import Scope
 from discreet.sql.sources import Sources
+from discreet.sql.spellings import spelled
 from discreet.units import PrivacyUnit
 
 MAX_TEXT = 200_000
@@ -174,7 +175,7 @@ def _tree(sql: str) -> Any:
         raise refuse(tree)
     if any(comment.startswith("+") for comment in tree.comments or ()):
         raise unsupported("a hint", "Remove it; the plan is fixed.")
-    return tree
+    return spelled(tree)
 
 
 def _check_size(tokens: list[Any]) -> None:

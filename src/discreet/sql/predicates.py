@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from discreet.errors import UnsupportedQuery
 from discreet.sql.facts import facts
-from discreet.sql.refuse import extra_arguments, refuse, unsupported
+from discreet.sql.refuse import WITH_ROWS, extra_arguments, refuse, unsupported
 from discreet.sql.rows import Compare, Comparison, Const, In, IsNull, Like, Logic, Not, Predicate, Ref, Row
 from discreet.sql.scope import Scope
 
@@ -89,7 +89,7 @@ def _between(node: Any, scope: Scope, depth: int) -> Logic:
 def _in(node: Any, scope: Scope, depth: int) -> In:
     refusal = extra_arguments(node, {"this", "expressions"})
     if node.args.get("query") is not None:
-        raise unsupported("a subquery in IN", "Write the values as literals, IN (1, 2, 3), or join the other table.")
+        raise unsupported("a subquery in IN", f"Write the values as literals, or join. {WITH_ROWS}")
     if refusal is not None:
         raise refusal
     value = _value(node.this, scope, depth)

@@ -9,16 +9,25 @@ from discreet.errors import UnsupportedQuery
 
 SHAPE = "Write SELECT keys, aggregates FROM table WHERE … GROUP BY keys."
 ONE_TABLE = "Join declared tables with JOIN … ON a.x = b.x, or read from (SELECT …) AS x."
-PLAIN = "Prepare that value as a column of the table, declare it in the domain, and name the column."
+PLAIN = "Let the owner prepare that value as a column of the table and declare it in the domain; then name the column."
 CLAMPED = (
     "Use COUNT, SUM, AVG, STDDEV, VARIANCE, CORR, COVAR_POP, MEDIAN, QUANTILE_CONT, MIN, MAX or MODE; arithmetic "
     "between aggregates is fine."
 )
+OF_RELEASED = "Compute it from the released values yourself; that costs nothing."
+WITH_ROWS = "Join the people in question: JOIN (SELECT DISTINCT id FROM visits) AS v ON v.id = t.id."
+WITHOUT_ROWS = "Keep the others: LEFT JOIN (SELECT id, COUNT(*) AS n FROM visits GROUP BY id) AS v ON v.id = t.id WHERE v.n IS NULL."
+JOINS = {  # a word of a join that is refused -> what to write instead
+    "NATURAL": "Name the columns: JOIN … USING (x).",
+    "SEMI": WITH_ROWS,
+    "ANTI": WITHOUT_ROWS,
+    "FULL": "Use LEFT JOIN, or unite the rows of both sides: FROM (… UNION ALL …) AS x.",
+}
 STEPS = "Ask one SELECT; every answer is charged by itself."
 LITERAL = "Write the value itself as a literal."
 PLACE = (
     "A condition on rows stands in WHERE: column = 5, column IN (1, 2), column IS NULL, joined by AND, OR, NOT. "
-    "HAVING takes comparisons of released values."
+    "HAVING takes comparisons of released values. As a value or a group, write CASE WHEN … THEN … ELSE … END."
 )
 
 # sqlglot's class name -> (what the analyst wrote, what to write instead)
@@ -52,7 +61,7 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "Subquery": ("a subquery", ONE_TABLE),
     "Lateral": ("LATERAL", ONE_TABLE),
     "Select": ("a subquery", ONE_TABLE),
-    "Exists": ("EXISTS", ONE_TABLE),
+    "Exists": ("EXISTS", WITH_ROWS),
     "Star": ("SELECT *", "Name the group keys and the aggregates you want."),
     "Columns": ("COLUMNS(…)", "Name the group keys and the aggregates you want."),
     "Distinct": (
@@ -103,7 +112,9 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
     "CurrentTime": ("CURRENT_TIME", LITERAL),
     "Mod": ("%", PLAIN),
     "IntDiv": ("//", "Use / between aggregates and round the released value yourself."),
-    "Pow": ("a power", "Compute it from the released values yourself."),
+    "Pow": ("a power", "x * x is understood. " + OF_RELEASED),
+    "Grouping": ("GROUPING", "With ROLLUP, CUBE and GROUPING SETS each key k comes with k_total."),
+    "Db": ("a schema before a table's name", "Write the name alone; the owner declares which table it is."),
     "Xor": ("XOR", "Write it with AND, OR and NOT."),
     "Collate": ("COLLATE", PLAIN),
     "Dot": ("a field of a structure", PLAIN),
@@ -137,7 +148,7 @@ CONSTRUCTS: dict[str, tuple[str, str]] = {
 ARGUMENTS = {
     "with_": "With", "distinct": "Distinct", "joins": "Join", "laterals": "Lateral", "qualify": "Qualify",
     "sample": "TableSample", "offset": "Offset", "hint": "Hint", "into": "Into", "locks": "Lock",
-    "pivots": "Pivot", "windows": "Window", "cluster": "Cluster",
+    "pivots": "Pivot", "db": "Db", "catalog": "Db", "windows": "Window", "cluster": "Cluster",
 }  # fmt: skip
 
 
@@ -171,12 +182,12 @@ def refuse(node: Any) -> UnsupportedQuery:
     if name in ("IgnoreNulls", "RespectNulls"):  # sqlglot wraps some functions in what they do with NULL
         return refuse(node.this)
     if name in ("Anonymous", "AnonymousAggFunc"):
-        return unsupported(f"the function {str(node.name)[:50].upper()}", CLAMPED)
+        return unsupported(f"the function {str(node.name)[:50].upper()}", f"{CLAMPED} {PLAIN}")
     if name in ("Add", "Sub", "Mul", "Div", "Neg") and node.find(exp.Column) is None:
         return not_understood("arithmetic on literals", "Write the result as a literal.")
     construct, remedy = CONSTRUCTS.get(name, ("", SHAPE))
     if not construct and name not in CONSTRUCTS and hasattr(node, "sql_name"):
-        return unsupported(f"the function {node.sql_name()}", CLAMPED)
+        return unsupported(f"the function {node.sql_name()}", CLAMPED if isinstance(node, exp.AggFunc) else PLAIN)
     if construct:
         return unsupported(construct, remedy)
     written = node.sql(dialect="duckdb")[:60]

@@ -167,6 +167,9 @@ class Reader:
             return Conditions("NOT", (self.having(node.this, depth + 1),))
         if type(node).__name__ in OPERATORS:
             return self._condition(OPERATORS[type(node).__name__], bare(node.left), bare(node.right))
+        if isinstance(node, exp.In) and node.expressions and extra_arguments(node, {"this", "expressions"}) is None:
+            terms = tuple(self._condition("=", bare(node.this), bare(item)) for item in node.expressions)
+            return terms[0] if len(terms) == 1 else Conditions("OR", terms)
         if isinstance(node, exp.Between):
             value, low, high = (bare(node.args[part]) for part in ("this", "low", "high"))
             return Conditions("AND", (self._condition(">=", value, low), self._condition("<=", value, high)))

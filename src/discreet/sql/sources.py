@@ -14,7 +14,7 @@ from discreet.sql import relations
 from discreet.sql.expressions import row
 from discreet.sql.grammar import unread
 from discreet.sql.predicates import bare, flat, predicate
-from discreet.sql.refuse import extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.refuse import JOINS, extra_arguments, not_understood, refuse, unsupported
 from discreet.sql.relations import (
     Catalog,
     Filter,
@@ -149,7 +149,8 @@ class Sources:
         side, kind = str(join.args.get("side") or "").upper(), str(join.args.get("kind") or "").upper()
         if join.args.get("method") or kind not in ("", "INNER", "OUTER") or side not in ("", "LEFT", "RIGHT"):
             written = " ".join(part for part in (str(join.args.get("method") or ""), side, kind) if part)
-            raise unsupported(f"{written.upper()} JOIN", "Use JOIN or LEFT JOIN with ON a.x = b.x.")
+            remedies = (remedy for word, remedy in JOINS.items() if word in written.upper())
+            raise unsupported(f"{written.upper()} JOIN", next(remedies, "Use JOIN or LEFT JOIN with ON a.x = b.x."))
         if not self.unit.enforced:
             raise unsupported(
                 "a join where one row is one unit", "Declare the person's column, or join the table beforehand."
