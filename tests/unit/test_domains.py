@@ -16,6 +16,8 @@ def test_short_forms():
     assert domain["ward"].keys == ("A", "B", None)
     assert domain["male"].type == "integer"
     assert not domain["note"].bounded
+    born = Domain(born=(datetime.date(1920, 1, 1), datetime.date(2024, 12, 31)))["born"]
+    assert (born.type, born.low, born.bounded) == ("date", datetime.date(1920, 1, 1), False)
 
 
 def test_round_trip():
@@ -23,6 +25,7 @@ def test_round_trip():
         cost=(0, 500),
         weight=Column("float", low=0.5, high=9.0, resolution=Fraction(1, 8)),
         day=[datetime.date(2024, 1, 1)],
+        born=(datetime.date(1920, 1, 1), datetime.date(1920, 1, 1)),
         ok=[True, False],
     )
     assert Domain.from_dict(domain.to_dict()) == domain
@@ -56,6 +59,17 @@ def test_rounding_is_half_away_from_zero(value, steps):
         ({"type": "text", "keys": ["a", 1]}, "must be str"),
         ({"type": "integer", "keys": [True]}, "must be int"),
         ({"type": "date", "keys": ["2024-13-01"]}, "date key"),
+        ({"type": "date", "low": "2024-13-01", "high": "2024-12-31"}, "date key"),
+        ({"type": "date", "low": "2024-12-31", "high": "2024-01-01"}, "must not be after high"),
+        (
+            {"type": "date", "low": datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), "high": "2024-01-01"},
+            "must be a date from 1 to 9000",
+        ),
+        ({"type": "date", "low": "2024-01-01", "high": "9001-01-01"}, "must be a date from 1 to 9000"),
+        ({"type": "date", "low": 2024, "high": 2025}, "must be a date"),
+        ({"type": "date", "low": "2024-01-01"}, "both low and high"),
+        ({"type": "integer", "low": datetime.date(2024, 1, 1), "high": 5}, "finite"),
+        ({"type": "text", "low": datetime.date(2024, 1, 1), "high": datetime.date(2025, 1, 1)}, "no low and high"),
         ({"type": "text", "keys": "abc"}, "must be a list"),
         ({"type": "integer", "low": 0, "high": 2 * MAX_STEPS}, "beyond 2"),
         ({"type": "float", "low": 0, "high": 1, "resolution": 0}, "above 0"),
