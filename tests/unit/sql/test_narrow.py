@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from discreet import sql
+from discreet import Domain, sql
 from discreet.errors import InvalidInput
-from tests.sql_cases import DOMAIN, open_dataset, plan
+from tests.sql_cases import DOMAIN, exact, open_dataset, plan
 
 BY = "SELECT ward, floor, COUNT(*) AS n FROM t WHERE {} GROUP BY ward, floor"
 ALL = (("A", "B", None), (1, 2, 3))
@@ -36,6 +36,35 @@ def test_the_groups_that_are_left(where, wards, floors):
     assert tuple(group.values for group in question.groups) == (wards, floors)
     assert [group.name for group in question.groups] == ["ward", "floor"]
     assert question.bounds.cells == len(wards) * len(floors)
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("note IN ('b', 'a', 'z')", ("b", "a", "z")),
+        ("note = 'a' AND age > 5", ("a",)),
+        ("note IN ('a', 'b') AND note IN ('b', 'c')", ("b",)),
+        ("note LIKE 'a'", None),
+        ("note = 'a' OR age > 5", None),
+        ("note <> 'a'", None),
+    ],
+)
+def test_groups_that_nobody_declared_are_those_that_the_query_names(where, named):
+    question = plan(f"SELECT note, COUNT(*) AS n FROM t WHERE {where} GROUP BY note").question
+    assert [group.values for group in question.groups] == [named]
+    assert question.unknown == (named is None)
+
+
+def test_a_decimal_names_no_group_of_whole_numbers():
+    question = plan("SELECT id, COUNT(*) AS n FROM t WHERE id IN (1, 2.5) GROUP BY id").question
+    assert question.unknown
+
+
+def test_named_groups_count_what_declared_ones_would():
+    named = "SELECT note, COUNT(*) AS n, SUM(age) AS s FROM t WHERE note IN ('a', 'it''s', 'z') GROUP BY note"
+    declared = Domain(**{**DOMAIN, "note": ["a", "it's", "z"]})
+    assert exact(named) == exact(named, domain=declared)
+    assert plan(named, delta=None, measure="pure").finder is None
 
 
 def test_columns_that_are_no_keys_keep_theirs():
