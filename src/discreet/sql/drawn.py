@@ -30,6 +30,7 @@ from discreet.sql.nodes import Aggregate
 from discreet.sql.rows import Row
 
 WHOLE = 2**12  # the weight of one row that is not scaled down
+NO_LAW = 2**200  # the cost of what is beyond what can be drawn exactly
 LEAST, LARGEST = Fraction(1, 2**30), Fraction(2**20)  # of the epsilon of one group
 
 Mechanism: TypeAlias = Quantiles | Extreme | ExponentialMechanism | PermuteAndFlip
@@ -101,6 +102,8 @@ class Drawn:
         if units <= 0:
             raise too_small()
         low, high = LEAST, LARGEST
+        while low < high and self._cost(low, measure) == NO_LAW:
+            low *= 2  # so many rows of a person that a smaller one cannot be drawn exactly
         if self._cost(low, measure) > units:
             raise too_small()
         for _ in range(40):
@@ -120,7 +123,7 @@ class Drawn:
         try:
             return accounting.cost(self._choice(epsilon, measure).event, measure).loss
         except InvalidInput:
-            return 2**200  # beyond what can be drawn exactly
+            return NO_LAW
 
 
 def _between(low: Fraction, high: Fraction) -> Fraction:

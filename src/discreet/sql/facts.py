@@ -163,7 +163,8 @@ def number(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
 def keys(row: Row, columns: Mapping[Ref, Facts]) -> tuple[Key, ...] | None:
     """Return the groups that a GROUP BY on this value answers for; None if they are not known."""
     found = facts(row, columns)
-    if found.keys is not None or isinstance(row, Ref) or found.low is None or found.high is None:
+    stored = isinstance(row, Ref) and not found.stepped  # its bounds say where to clamp, not which values there are
+    if found.keys is not None or stored or found.low is None or found.high is None:
         return found.keys
     if found.type == "integer" and found.step is not None and found.step.denominator == 1:
         size = int(found.step)
