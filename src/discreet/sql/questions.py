@@ -11,6 +11,7 @@ from discreet.sql.bound import Bounds, Parts
 from discreet.sql.consistency import Wish
 from discreet.sql.drawn import parts as drawn_parts
 from discreet.sql.facts import keys as known_keys
+from discreet.sql.lone import tightened
 from discreet.sql.narrow import narrowed
 from discreet.sql.nodes import Select
 from discreet.sql.refuse import keys_example
@@ -65,10 +66,11 @@ def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question
     groups = tuple(Group(_label(key), key, known_keys(key, parts.columns)) for key in select.keys)
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]
+    within = tightened(unit, relation, select.keys, known)
     if any(group.values is None for group in groups):
-        bounds = unknown_bounds(unit, groups, parts)
+        bounds = unknown_bounds(within, groups, parts)
     else:
-        bounds = Bounds.of(unit, [len(group.values or ()) for group in groups], mine)
+        bounds = Bounds.of(within, [len(group.values or ()) for group in groups], mine)
     used = [one for item in select.outputs if item.expression is not None for one in nodes.aggregates(item.expression)]
     primitives = tuple(dict.fromkeys(part for one in used for part in parts(one)))
     drawn = tuple(drawn_parts([one for one in used if one.function in nodes.DRAWN], parts.facts, bounds))
