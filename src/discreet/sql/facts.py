@@ -292,7 +292,7 @@ def _date(row: DatePart | DateTrunc, value: Facts) -> Facts:
     if value.low is None or value.high is None:
         if isinstance(row, DateTrunc):
             return Facts("date")
-        return Facts("integer")
+        return Facts("integer", step=Fraction(1))
     first, last = EPOCH + datetime.timedelta(value.low), EPOCH + datetime.timedelta(value.high)
     if isinstance(row, DatePart):
         return Facts("integer", first.year, last.year, Fraction(1))

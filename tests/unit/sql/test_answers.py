@@ -60,6 +60,15 @@ def test_where_is_three_valued():
     assert exact("SELECT COUNT(*) FROM t WHERE floor = age") == {"rows": [0]}
 
 
+def test_years_are_compared_without_declared_bounds_of_the_dates():
+    assert DOMAIN["born"].low is None
+    assert exact("SELECT COUNT(*) FROM t WHERE YEAR(born) IN (1990, 1970)") == {"rows": [2]}
+    assert exact("SELECT COUNT(*) FROM t WHERE YEAR(born) > 1979") == {"rows": [3]}
+    assert exact("SELECT SUM(LEAST(GREATEST(YEAR(born), 1900), 1980)) AS s FROM t") == {
+        "clamped sum of LEAST(GREATEST(EXTRACT(year FROM born), 1900), 1980)": [1980 * 3 + 1970]
+    }
+
+
 def test_averages_are_centred_exactly():
     odd = Domain(id="integer", age=(0, 99))
     found = exact("SELECT AVG(age) AS m FROM t", pa.table({"id": [1, 2], "age": [0, 99]}), domain=odd)
