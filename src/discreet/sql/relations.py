@@ -186,6 +186,9 @@ def inner(item: Inner, below: Mapping[Ref, Facts]) -> Facts:
             facts(item.argument, below)
         return Facts("integer", step=Fraction(1), stepped=True)
     assert item.argument is not None
+    found = facts(item.argument, below)
+    if item.function in ("MIN", "MAX") and found.type not in ("integer", "float"):
+        return found  # one of the values
     found = number(item.argument, below)
     if item.function == "SUM":
         return Facts(found.type, step=found.step, stepped=True)

@@ -174,9 +174,11 @@ class Relations:
         if item.function == "COUNT DISTINCT":
             distinct = exp.Distinct(expressions=[rows.column(item.argument)])
             return self.dialect.cast(exp.Count(this=distinct, big_int=True), "WIDE")
-        value = rows.steps(item.argument)
         if item.function in ("MIN", "MAX"):
+            numeric = rows.facts(item.argument).type in ("integer", "float")
+            value = rows.steps(item.argument) if numeric else rows.column(item.argument)
             return (exp.Min if item.function == "MIN" else exp.Max)(this=value)
+        value = rows.steps(item.argument)
         total = exp.Sum(this=self.dialect.cast(value, "WIDE"))
         if item.function == "SUM":
             return total

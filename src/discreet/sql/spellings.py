@@ -28,6 +28,7 @@ def spelled(tree: Any) -> Any:
     for select in tree.find_all(_class("Select")):
         _positions(select)
         if select is not tree:
+            _chosen(select)
             _conditional(select)
     return tree
 
@@ -228,6 +229,18 @@ def _item(select: Any, written: Any) -> Any:
     if place is None or len(place) > 4 or not 1 <= int(place) <= len(select.expressions):
         return None
     return select.expressions[int(place) - 1]
+
+
+def _chosen(select: Any) -> None:
+    """ANY_VALUE in a subquery: MIN is one."""
+    from sqlglot import exp
+
+    for node in list(select.find_all(exp.AnyValue)):
+        if node.parent_select is not select or extra_arguments(node, {"this"}) is not None:
+            continue
+        whole = node.parent if isinstance(node.parent, exp.IgnoreNulls) else node
+        if whole is node or extra_arguments(whole, {"this"}) is None:
+            whole.replace(exp.Min(this=node.this))
 
 
 def _conditional(select: Any) -> None:

@@ -55,3 +55,22 @@ def test_nothing_is_lost_within_them():
     found = exact(f"SELECT ward, SUM(m) AS s, COUNT(*) AS n FROM {BY_WARD} GROUP BY ward", rows, unit=UNIT)
     assert found == {"clamped sum of m": [15 + 40, 30 + 50, 0], "rows": [2, 2, 0]}
     assert exact(f"SELECT SUM(m) AS s FROM {EACH}", rows, unit=UNIT) == {"clamped sum of m": [20 + 40 + 50]}
+
+
+def test_a_person_has_one_text_date_or_truth():
+    rows = pa.table(
+        {
+            "id": [1, 1, 2, 2, 3],
+            "ward": ["B", "A", None, "B", None],
+            "born": ["2001-05-05", "1999-01-01", None, "2001-07-01", "x"],
+            "smoker": [False, True, None, False, None],
+        }
+    )
+    one = "SELECT {} AS v FROM t GROUP BY id"
+    by = "SELECT v, COUNT(*) AS n FROM ({}) WHERE v IS NOT NULL GROUP BY v"
+    assert exact(by.format(one.format("MIN(ward)")), rows) == {"rows": [1, 1, 0]}
+    assert exact(by.format(one.format("MAX(smoker)")), rows) == {"rows": [1, 1]}
+    years = "SELECT YEAR(v) AS y, COUNT(*) AS n FROM ({}) WHERE YEAR(v) IN (1999, 2001) GROUP BY y"
+    assert exact(years.format(one.format("MIN(born)")), rows) == {"rows": [1, 1]}
+    assert exact(years.format(one.format("MAX(born)")), rows) == {"rows": [0, 2]}
+    assert exact(by.format(one.format("ANY_VALUE(ward)")), rows) == exact(by.format(one.format("MIN(ward)")), rows)
