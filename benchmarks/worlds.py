@@ -36,7 +36,7 @@ def planned(sql, unit, measure, connection) -> QueryPlan:
     tables = declared(connection)
     dataset = SimpleNamespace(
         source=connection, sources=dict.fromkeys(("t", *tables), connection), tables=tables,
-        views=VIEWS, name="t", version="1", unit=unit, domain=MAIN, population="people",
+        views=VIEWS, periods=(), name="t", version="1", unit=unit, domain=MAIN, population="people",
         ledger=SimpleNamespace(account=lambda _: account),
     )  # fmt: skip
     return bind(dataset, sql, epsilon=4.0, delta=1e-3, weights=None, guess=None)

@@ -107,6 +107,7 @@ def plan(
         sources={"t": source},
         tables={},
         views={},
+        periods=(),
         name="t",
         version="series",
         unit=unit,

@@ -88,6 +88,7 @@ def plan(
         sources={"t": source} | {name: table.source for name, table in (tables or {}).items()},
         tables=tables or {},
         views=views or {},
+        periods=(),
         name="t",
         version=version,
         unit=unit,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from discreet import errors, events
 from discreet.domains import Domain
 from discreet.errors import InvalidInput
-from discreet.ledger import Entry, Ledger
+from discreet.ledger import Entry, Ledger, Period
+from discreet.ledger.periods import account_of, kind_of, named, ordered, to_dict
 from discreet.profiles import Guarantee
 from discreet.release import Release, Shelf, check_name
 from discreet.tables import Table
@@ -39,7 +40,10 @@ class Answer:
 
 
 class Plan(Protocol):
-    """A mechanism bound to public facts: question and cost in one object, never apart."""
+    """A mechanism bound to public facts: question and cost in one object, never apart.
+
+    A plan may have `periods`: those whose rows alone it reads. Without them no dataset in a period takes it.
+    """
 
     @property
     def event(self) -> events.Event:
@@ -86,6 +90,7 @@ class Dataset:
         analyst: Who asks; if given, that analyst's share of the account pays too.
         tables: Further tables that queries may join, by name: of the same people, or public.
         views: Subqueries that the owner defines, by name; queries read them like tables.
+        periods: The periods whose rows alone are read, and whose accounts pay; see `in_period`.
 
     Raises:
         InvalidInput: a fact contradicts another. Nothing is read or spent here.
@@ -102,6 +107,7 @@ class Dataset:
     analyst: str | None = field(kw_only=True, default=None)
     tables: Mapping[str, Table] = field(kw_only=True, default_factory=dict)
     views: Mapping[str, str] = field(kw_only=True, default_factory=dict)
+    periods: Sequence[Period] = field(kw_only=True, default=())
     _rng: Rng | None = field(init=False, repr=False, default=None)  # set by discreet.testing alone
 
     def __post_init__(self) -> None:
@@ -123,6 +129,30 @@ class Dataset:
                 f"version must be a text that names the state of the data, got {self.version!r}.",
                 remedy='For example version="2024-06"; change it whenever the rows change.',
             )
+        object.__setattr__(self, "periods", ordered(self.periods))
+        self._check_periods()
+
+    def in_period(self, *periods: Period) -> Dataset:
+        """Return this dataset in one period: its plans read rows of that period alone, and its account pays.
+
+        In several periods the rows of all of them are read, and each of their accounts pays the whole price.
+
+        Args:
+            *periods: Values of the unit's period column, of the type it is declared with.
+
+        Raises:
+            InvalidInput: none is given; the unit has no period column; or a value is of another type.
+        """
+        if not periods:
+            raise InvalidInput("no period is given.", remedy='For example dataset.in_period("2024-06").')
+        found = replace(self, periods=periods)
+        object.__setattr__(found, "_rng", self._rng)
+        return found
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The names of the ledger's accounts that pay: the population's, or those of its periods."""
+        return tuple(account_of(self.population, period) for period in self.periods) or (self.population,)
 
     @property
     def sources(self) -> dict[str, Any]:
@@ -130,7 +160,14 @@ class Dataset:
         return {self.name: self.source} | {name: table.source for name, table in self.tables.items()}
 
     def lend(
-        self, event: events.Event, work: Callable[..., Release], *, purpose: str, name: str, request: str
+        self,
+        event: events.Event,
+        work: Callable[..., Release],
+        *,
+        purpose: str,
+        name: str,
+        request: str,
+        periods: Sequence[Period] = (),
     ) -> Release:
         """Charge `event`, then call `work(source, entry)` on the private rows: the only way to them.
 
@@ -141,16 +178,23 @@ class Dataset:
             purpose: Why; written to the ledger.
             name: The release's name.
             request: The id of the question; the same id is never answered twice with fresh noise.
+            periods: The periods whose rows alone `work` reads: those of the dataset, or it is refused.
 
         Returns:
             The new release, or the stored one if this request was answered before.
 
         Raises:
             BudgetExceeded: the account does not hold the cost; nothing was spent.
-            InvalidInput: the unit is not the account's; or the request was charged and not released.
+            InvalidInput: the unit is not the account's; the periods are not the dataset's; or the request was
+                charged and not released.
             DataFailure: `work` failed; the charge stands.
         """
         shelf = Shelf(self.releases)
+        if list(map(to_dict, periods)) != list(map(to_dict, self.periods)):
+            raise InvalidInput(
+                f"{self.name!r} is asked in {_listed(self.periods)}, and this work reads rows of {_listed(periods)}.",
+                remedy="Ask in the same periods; what cannot be kept to a period cannot be asked in one.",
+            )
         self._check(shelf, name, request)
 
         def checked(source: Any, entry: Entry) -> Release:
@@ -160,7 +204,7 @@ class Dataset:
             return release
 
         entry, earlier = self.ledger.charge(
-            self.population, event, purpose=purpose, request=request, analyst=self.analyst
+            self.population, event, purpose=purpose, request=request, analyst=self.analyst, periods=self.periods
         )  # durable, or BudgetExceeded
         if earlier is not None:
             assert earlier.digest is not None
@@ -202,7 +246,8 @@ class Dataset:
                 },
             )
 
-        return self.lend(plan.event, work, purpose=purpose, name=name, request=request)
+        kept_to = getattr(plan, "periods", ())
+        return self.lend(plan.event, work, purpose=purpose, name=name, request=request, periods=kept_to)
 
     def request(self, plan: Plan, *, name: str, attempt: int = 1) -> str:
         """Return the id of the question: the hash of everything that shapes its answer's law."""
@@ -248,10 +293,26 @@ class Dataset:
 
     def _beside(self) -> dict[str, Any]:
         """Return what is declared beside the dataset's own table, as plain data; nothing where there is none."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"periods": [named(period) for period in self.periods]} if self.periods else {}
         if self.tables:
             found["tables"] = {name: table.to_dict() for name, table in self.tables.items()}
         return found | ({"views": dict(self.views)} if self.views else {})
+
+    def _check_periods(self) -> None:
+        """Refuse periods that are not of the declared type: "1" and 1 would be the same rows with two budgets."""
+        per = self.unit.per
+        for period in self.periods:
+            if per is None:
+                raise InvalidInput(
+                    f"the unit of {self.name!r} has no period: it is {self.unit.label}.",
+                    remedy="Budgets are kept by period where the unit is a person in one, PrivacyUnit(per=…).",
+                )
+            if kind_of(period) != self.domain[per].type:
+                raise InvalidInput(
+                    f"{per!r} is declared as {self.domain[per].type}, and the period {period!r} is of type "
+                    f"{kind_of(period)}.",
+                    remedy="Give the value as the column is declared.",
+                )
 
     def _check_tables(self) -> None:
         names = [self.name, *self.tables, *self.views]
@@ -326,9 +387,10 @@ class Dataset:
                 "fixed randomness protects nobody; a real ledger does not charge for it.",
                 remedy="Use the ledger of discreet.testing in tests.",
             )
-        self.ledger.check(self.population, self.unit)
+        self.ledger.check(self.population, self.unit, self.periods)
         shelf.ready(name)
-        shelf.check(self.population, self.ledger.requests)
+        for account in self.accounts:
+            shelf.check(account, self.ledger.requests)
         if shelf.place(name, request).exists():
             self._recover(shelf, name, request)
 
@@ -338,7 +400,7 @@ class Dataset:
         Raises:
             InvalidInput: what stands there belongs to no charge; the release could not be written.
         """
-        known = self.ledger.request(self.population, request)
+        known = self.ledger.request(self.accounts[0], request)
         if known is None:
             raise InvalidInput(
                 f"{shelf.place(name, request)} is in the way of the release: it holds something that was never charged.",
@@ -348,3 +410,7 @@ class Dataset:
             digest = shelf.digest(name, request, charge=known.hash)
             if digest is not None:
                 self.ledger.released(known, digest)
+
+
+def _listed(periods: Sequence[Period]) -> str:
+    return ", ".join(map(named, periods)) or "all periods"

@@ -54,7 +54,7 @@ def silent_failure(dataset: Dataset) -> None:
 # --- the bugs -------------------------------------------------------------------------------
 
 
-def reads_first(self, event, work, *, purpose, name, request):
+def reads_first(self, event, work, *, purpose, name, request, periods=()):
     release = work(self.source, next(iter(self.ledger.entries(self.population))))
     entry, _ = self.ledger.charge(self.population, event, purpose=purpose, request=request)
     self.ledger.released(entry, Shelf(self.releases).put(_renamed(release, request)))
@@ -65,7 +65,7 @@ def _renamed(release, request):
     return dataclasses.replace(release, entry={**release.entry, "request": request})
 
 
-def draws_again(self, event, work, *, purpose, name, request):
+def draws_again(self, event, work, *, purpose, name, request, periods=()):
     entry, earlier = self.ledger.charge(self.population, event, purpose=purpose, request=request)
     release = errors.sealed(work, self.source, entry)
     if earlier is None:
@@ -73,7 +73,7 @@ def draws_again(self, event, work, *, purpose, name, request):
     return release
 
 
-def forgets_the_crash(self, event, work, *, purpose, name, request):
+def forgets_the_crash(self, event, work, *, purpose, name, request, periods=()):
     try:
         entry, _ = self.ledger.charge(self.population, event, purpose=purpose, request=request)
     except InvalidInput:

@@ -219,25 +219,25 @@ def _renamed(facts):
 
 
 def draws_again_after_a_crash(patch):
-    good = ledger_room._answered
+    good = ledger_room.answered
 
-    def answered(transaction, charge, described):
+    def forgiving(transaction, charge, described):
         try:
             return good(transaction, charge, described)
         except InvalidInput:
             return None  # "it was paid for, so let it run"
 
-    patch(ledger_room, "_answered", answered)
+    patch(ledger_room, "answered", forgiving)
 
 
 def forgets_the_release(patch):
     find = rows.Rows.find
-    patch(ledger_room, "_answered", lambda *_: None)
+    patch(ledger_room, "answered", lambda *_: None)
     patch(rows.Rows, "find", lambda self, p, r, kind: None if kind == "release" else find(self, p, r, kind))
 
 
 def ignores_the_event(patch):
-    patch(ledger_room, "_answered", lambda r, charge, _: r.find(charge.population, charge.request, "release"))
+    patch(ledger_room, "answered", lambda r, charge, _: r.find(charge.population, charge.request, "release"))
 
 
 def sums_floats(patch):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from discreet import events
 from discreet.accounting import Cost, Measure, capacity, check_relation, cost
 from discreet.errors import InvalidInput
+from discreet.ledger import periods
 from discreet.ledger.entries import Entry
+from discreet.ledger.periods import Period, Renewal
 from discreet.units import PrivacyUnit
 
 
@@ -73,6 +76,10 @@ class Account:
         head: Hash of the newest entry.
         length: Number of entries.
         testing: Whether it was opened by a ledger of discreet.testing; its releases protect nobody.
+        base: The account that this one renews for one period; None: it is no such account.
+        period: That period.
+        renewals: The periods that this account was renewed for, oldest first. From the first on their accounts
+            pay, and this one is never charged.
     """
 
     population: str
@@ -92,6 +99,9 @@ class Account:
     head: str = ""
     length: int = 0
     testing: bool = False
+    base: str | None = None
+    period: Period | None = None
+    renewals: tuple[Renewal, ...] = ()
 
     @classmethod
     def fold(cls, entries: Iterable[Entry]) -> Account:
@@ -115,6 +125,9 @@ class Account:
             name = body["analyst"]
             spent = self.shares[name].spent if name in self.shares else Cost()
             return _with_share(now, name, Share(body["epsilon"], Cost(*body["capacity"]), spent))
+        if entry.kind == "renew":
+            renewal = Renewal(periods.from_dict(body["period"]), body["account"], entry.when)
+            return replace(now, renewals=(*self.renewals, renewal))
         return now if entry.analyst is None else now.sharing(entry)
 
     def at(self, last: Entry) -> Account:
@@ -140,7 +153,9 @@ class Account:
         return cost(event, self.measure)
 
     def left(self, analyst: str | None = None) -> Cost:
-        """Return what may still be spent (by `analyst`, if named); never below zero."""
+        """Return what may still be spent (by `analyst`, if named); never below zero, and nothing once it is renewed."""
+        if self.renewals:
+            return Cost()
         rooms = [(self.capacity, self.spent)]
         if analyst is not None:
             share = self.share(analyst)
@@ -149,6 +164,21 @@ class Account:
             max(0, min(room.loss - spent.loss for room, spent in rooms)),
             max(0, min(room.delta - spent.delta for room, spent in rooms)),
         )
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What an opening says: who is protected, how it adds up, and what may be spent; as plain data."""
+        facts = {
+            "unit": self.unit.to_dict(),
+            "measure": str(self.measure),
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "delta_atoms": self.delta_atoms,
+            "ceiling": self.ceiling,
+            "capacity": [self.capacity.loss, self.capacity.delta],
+            "public_key": self.public_key,
+        }
+        return facts | ({"testing": True} if self.testing else {})
 
     def share(self, analyst: str) -> Share:
         """Return an analyst's share.
@@ -170,6 +200,7 @@ def _with_share(account: Account, name: str, share: Share) -> Account:
 
 def _opened(entry: Entry) -> Account:
     body = entry.body
+    term = body.get("period")
     return Account(
         population=entry.population,
         unit=PrivacyUnit.from_dict(body["unit"]),
@@ -185,4 +216,6 @@ def _opened(entry: Entry) -> Account:
         head=entry.hash,
         length=1,
         testing=body.get("testing", False),
+        base=None if term is None else body["renews"],
+        period=None if term is None else periods.from_dict(term),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from discreet.accounting import Cost
 from discreet.errors import InvalidInput
 from discreet.ledger.account import Account
-from discreet.ledger.entries import GENESIS, VERSION, Entry, Kind, damaged, hash_of, text_of
+from discreet.ledger.entries import GENESIS, OF_PERIODS, VERSION, Entry, Kind, damaged, hash_of, text_of
 from discreet.ledger.keys import OwnerKey, signed
 from discreet.ledger.rows import Rows
 
@@ -40,8 +40,7 @@ def load(rows: Rows, population: str, *, analysts: tuple[str, ...] | None = None
     if owners[0].kind != "open" or owners[0].sequence != 0:
         raise damaged(f"the account {population!r} has no opening")
     for entry in owners:
-        if not _signed(str(owners[0].body["public_key"]), entry.hash, entry.signature):
-            raise damaged(f"entry {entry.sequence} of {population!r}: the owner's signature is wrong")
+        _check_signature(entry, owners[0])
     account = Account.fold(owners)
     wanted = account.shares if analysts is None else [name for name in analysts if name in account.shares]
     for name in wanted:
@@ -51,6 +50,20 @@ def load(rows: Rows, population: str, *, analysts: tuple[str, ...] | None = None
     last = rows.last(population)
     assert last is not None
     return account.at(last)
+
+
+def owner_of(rows: Rows, population: str) -> str | None:
+    """Return the public key that signed the opening of an account; None if there is none."""
+    opening = rows.opening(population)
+    if opening is None:
+        return None
+    _check_signature(opening, opening)
+    return str(opening.body["public_key"])
+
+
+def _check_signature(entry: Entry, opening: Entry) -> None:
+    if not _signed(str(opening.body["public_key"]), entry.hash, entry.signature):
+        raise damaged(f"entry {entry.sequence} of {entry.population!r}: the owner's signature is wrong")
 
 
 _signed = lru_cache(maxsize=1024)(signed)  # a signature is checked once in each process
@@ -81,7 +94,7 @@ def extend(
             is no public fact.
     """
     body = {
-        "v": VERSION,
+        "v": OF_PERIODS if "period" in facts else VERSION,
         "population": population,
         "sequence": 0 if account is None else account.length,
         "kind": kind,

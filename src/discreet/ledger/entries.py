@@ -18,8 +18,9 @@ from discreet import events
 from discreet.accounting import Cost
 from discreet.errors import LedgerDamaged
 
-Kind = Literal["open", "charge", "release", "raise", "share"]
+Kind = Literal["open", "charge", "release", "raise", "share", "renew"]
 VERSION = 1
+OF_PERIODS = 2  # of a row that says something of a period: who does not know of periods must not go on from it
 GENESIS = "0" * 64
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _READ = json.JSONDecoder()  # a canonical text begins and ends without spaces: to look for some takes as long as reading
@@ -55,7 +56,7 @@ class Entry:
             told = [body["population"], body["sequence"], body["kind"], body.get("request"), body.get("analyst")]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise damaged(f"{place} is not readable") from None
-        if told != columns or body.get("v") != VERSION or end != len(text):
+        if told != columns or body.get("v") not in (VERSION, OF_PERIODS) or end != len(text):
             raise damaged(f"the columns of {place} do not match its body")
         return cls(body, digest, signature)
 
@@ -71,7 +72,7 @@ class Entry:
 
     @property
     def kind(self) -> Kind:
-        """open, charge, release, raise or share."""
+        """open, charge, release, raise, share or renew."""
         return self.body["kind"]  # type: ignore[no-any-return]
 
     @property
@@ -103,6 +104,11 @@ class Entry:
     def analyst(self) -> str | None:
         """Whose share was charged or granted."""
         return self.body.get("analyst")
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Every account that a charge stands in: one for each period that it is for."""
+        return tuple(self.body.get("accounts", (self.population,)))
 
     @property
     def digest(self) -> str | None:

@@ -6,23 +6,27 @@ budget, never privacy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from discreet import events
 from discreet.accounting import Cost, Measure, capacity
 from discreet.errors import BudgetExceeded, InvalidInput
-from discreet.ledger import checks
+from discreet.ledger import checks, renewing
 from discreet.ledger.account import Account
 from discreet.ledger.audit import Verified, verify
 from discreet.ledger.budget import exceeded, largest, total
 from discreet.ledger.chain import extend, load
-from discreet.ledger.entries import Entry, damaged
+from discreet.ledger.entries import Entry
 from discreet.ledger.keys import OwnerKey
 from discreet.ledger.outage import CHARGE, RELEASE, TERMS
+from discreet.ledger.periods import Period, account_of, check_several, ordered
 from discreet.ledger.postgres import PostgresStore
+from discreet.ledger.requests import answered, charged, release
 from discreet.ledger.rows import Rows
 from discreet.ledger.sqlite import SQLiteStore
+from discreet.ledger.total import Total, across
 from discreet.profiles import Guarantee
 from discreet.units import PrivacyUnit
 
@@ -99,18 +103,20 @@ class Ledger:
         if delta_atoms is None:
             delta_atoms = delta if measure.kind == "pure" else delta / 2
         room = capacity(measure, epsilon=epsilon, delta=delta, delta_atoms=delta_atoms)
-        facts = {
-            "unit": unit.to_dict(),
-            "measure": str(measure),
-            "epsilon": epsilon,
-            "delta": delta,
-            "delta_atoms": delta_atoms,
-            "ceiling": ceiling,
-            "capacity": [room.loss, room.delta],
-            "public_key": owner.public,
-        }
-        if self.testing:
-            facts["testing"] = True
+        account = Account(
+            population=population,
+            unit=unit,
+            measure=measure,
+            opened_epsilon=epsilon,
+            epsilon=epsilon,
+            delta=delta,
+            delta_atoms=delta_atoms,
+            ceiling=ceiling,
+            capacity=room,
+            opened="",
+            public_key=owner.public,
+            testing=self.testing,
+        )
         self._store.create()
         with self._store.writing(population, TERMS) as rows:
             if not rows.add_population(population):
@@ -118,7 +124,7 @@ class Ledger:
                     f"the account {population!r} is open already.",
                     remedy="Its terms are fixed for ever; a larger budget is a raise.",
                 )
-            entry = extend(rows, population, None, "open", facts, spent=Cost(), owner=owner)
+            entry = extend(rows, population, None, "open", account.terms, spent=Cost(), owner=owner)
         return Account.fold([entry])
 
     def raise_budget(self, population: str, *, epsilon: float, owner: OwnerKey) -> Account:
@@ -131,6 +137,7 @@ class Ledger:
         with self._store.writing(population, TERMS) as rows:
             account = self._account(rows, population)
             checks.check_key(owner, account)
+            renewing.check_whole(account)
             if not epsilon > account.epsilon:
                 raise InvalidInput(
                     f"the budget is ε = {account.epsilon:g}; a raise must be larger, got {epsilon!r}.",
@@ -165,15 +172,50 @@ class Ledger:
         with self._store.writing(population, TERMS) as rows:
             account = self._account(rows, population)
             checks.check_key(owner, account)
+            renewing.check_whole(account)
             room = account.capacity_for(epsilon)
             facts = {"analyst": analyst, "epsilon": epsilon, "capacity": [room.loss, room.delta]}
             entry = extend(rows, population, account, "share", facts, spent=account.spent, owner=owner)
         return account.after(entry)
 
+    def renew(self, population: str, *, period: Period, owner: OwnerKey) -> Account:
+        """Open the account of one period, with the terms and the shares of the one that it renews.
+
+        From the first renewal on, periods pay for themselves: nothing is charged to the account as a whole, and its
+        terms stay as they are. It must not have been charged before.
+
+        Args:
+            population: The account; its unit is a person in one period.
+            period: The value of the period column.
+            owner: The key that opened the account.
+
+        Raises:
+            InvalidInput: it cannot be renewed, or was renewed for this period before; or not the owner's key.
+
+        Guarantee: what an account promises a person, each period's account promises a person in that period.
+        Evidence: proven, docs/proofs/filters.md.
+        Assumes: the period of a row never changes; what is charged to a period reads rows of that period alone.
+        Not protected: a person in several periods keeps the sum, see `total`.
+        """
+        name = account_of(population, period)
+        checks.check_name("the name of the period's account", name)
+        with self._store.writing(population, TERMS, name) as rows:
+            account = self._account(rows, population)
+            checks.check_key(owner, account)
+            renewing.check(account, period, rows.charges(population))
+            return renewing.renew(rows, account, period, name, owner)
+
     # ---------------------------------------------------------------------------------- spending
 
     def charge(
-        self, population: str, event: events.Event, *, purpose: str, request: str, analyst: str | None = None
+        self,
+        population: str,
+        event: events.Event,
+        *,
+        purpose: str,
+        request: str,
+        analyst: str | None = None,
+        periods: Sequence[Period] = (),
     ) -> tuple[Entry, Entry | None]:
         """Charge an event, durably, or refuse; the same request is never charged twice.
 
@@ -183,9 +225,12 @@ class Ledger:
             purpose: Why.
             request: The id of the question.
             analyst: Whose share pays too.
+            periods: Whose rows alone the event reads, where the account is renewed by period: each of them is
+                charged the whole event, or none.
 
         Returns:
-            The charge, and the release that answered this request before, if one did.
+            The charge, and the release that answered this request before, if one did; of several periods, those of
+            the first.
 
         Raises:
             BudgetExceeded: the account or the share does not hold the cost.
@@ -197,26 +242,34 @@ class Ledger:
         checks.check_text("request", request)
         if analyst is not None:
             checks.check_name("analyst", analyst)
-        described = events.to_dict(event)
-        with self._store.writing(population, CHARGE) as rows:
-            account = self._account(rows, population, () if analyst is None else (analyst,))
-            before = rows.find(population, request, "charge")
+        described, wanted = events.to_dict(event), ordered(periods)
+        names = tuple(account_of(population, period) for period in wanted) or (population,)
+        analysts = () if analyst is None else (analyst,)
+        with self._store.writing(names[0], CHARGE, *names[1:]) as rows:
+            accounts = self._paying(rows, population, wanted, analysts)
+            before = charged(rows, names, request)
             if before is not None:
-                return before, _answered(rows, before, described)
-            price, left = account.price(event), account.left(analyst)
-            if not price <= left:
-                raise exceeded(account, price, left, analyst)
-            facts: dict[str, Any] = {
-                "purpose": purpose,
-                "request": request,
-                "event": described,
-                "cost": [price.loss, price.delta],
-            }
-            if analyst is not None:
-                share = account.share(analyst).spent + price
-                facts |= {"analyst": analyst, "share_spent": [share.loss, share.delta]}
-            entry = extend(rows, population, account, "charge", facts, spent=account.spent + price)
-        return entry, None
+                return before, answered(rows, before, described)
+            charges = []
+            for account in accounts:
+                price, left = account.price(event), account.left(analyst)
+                if not price <= left:
+                    raise exceeded(account, price, left, analyst)
+                facts: dict[str, Any] = {
+                    "purpose": purpose,
+                    "request": request,
+                    "event": described,
+                    "cost": [price.loss, price.delta],
+                }
+                if analyst is not None:
+                    share = account.share(analyst).spent + price
+                    facts |= {"analyst": analyst, "share_spent": [share.loss, share.delta]}
+                if len(names) > 1:
+                    check_several(account.measure, price)
+                    facts["accounts"] = list(names)
+                spent = account.spent + price
+                charges.append(extend(rows, account.population, account, "charge", facts, spent=spent))
+        return charges[0], None
 
     def released(self, entry: Entry, digest: str) -> Entry:
         """Record that the charge `entry` was answered by the release with this digest (SHA-256).
@@ -228,23 +281,11 @@ class Ledger:
             LedgerDamaged: the charge is not in the ledger.
         """
         checks.check_digest(digest)
-        population, request = entry.population, str(entry.request)
-        with self._store.writing(population, RELEASE) as rows:
-            account = self._account(rows, population, ())
-            charge = rows.find(population, request, "charge")
-            if charge is None or charge.hash != entry.hash:
-                raise damaged(f"the charge {entry.sequence} of {population!r} is gone")
-            before = rows.find(population, request, "release")
-            if before is not None:
-                if before.digest == digest:
-                    return before
-                raise InvalidInput(
-                    f"the request {request} was released already.",
-                    state="The first release stands; this one is not recorded.",
-                    remedy="Use the stored release.",
-                )
-            facts = {"request": request, "digest": digest, "charge": entry.sequence}
-            return extend(rows, population, account, "release", facts, spent=account.spent, when=charge.when)
+        first, *more = entry.accounts
+        with self._store.writing(first, RELEASE, *more) as rows:
+            accounts = [self._account(rows, name, ()) for name in entry.accounts]
+            found = {account.population: release(rows, account, entry, digest) for account in accounts}
+        return found[entry.population]
 
     # ----------------------------------------------------------------------------------- looking
 
@@ -258,9 +299,9 @@ class Ledger:
         with self._store.reading() as rows:
             return self._account(rows, population)
 
-    def check(self, population: str, unit: PrivacyUnit) -> None:
-        """Refuse a unit or relation that is not the account's; there is no silent conversion."""
-        account = self.account(population)
+    def check(self, population: str, unit: PrivacyUnit, periods: Sequence[Period] = ()) -> None:
+        """Refuse a unit or relation that is not the account's, and periods that do not pay; nothing is converted."""
+        account = self._payers(population, periods)[0]
         if unit.protects != account.unit.protects:
             raise InvalidInput(
                 f"the account {population!r} protects {account.unit.label}; this data is declared {unit.label}.",
@@ -299,31 +340,61 @@ class Ledger:
         Assumes: the `assumptions` of what is returned. They say when a raise was chosen after
             release, and else which ε holds however questions and total were chosen.
         """
-        return total(self.account(population))
+        account = self.account(population)
+        renewing.check_whole(account)
+        return total(account)
 
-    def after(self, population: str, event: events.Event, *, analyst: str | None = None) -> Cost:
-        """Return what would be left after `event`.
+    def total(self, population: str) -> Total:
+        """Return what was spent of an account that is renewed by period: in each, and for a person in all of them.
+
+        Guarantee: for a person in one period, the ε of that period's filter; for a person in all of them, that of the
+            composition of all.
+        Evidence: proven, docs/proofs/filters.md.
+        Assumes: the `assumptions` of each guarantee.
+        Not protected: a person in periods that are renewed later has more added.
+
+        Raises:
+            InvalidInput: the account is not renewed.
+        """
+        with self._store.reading() as rows:
+            base = self._account(rows, population)
+            accounts = [self._account(rows, item.account) for item in base.renewals]
+            charges = [entry for item in base.renewals for entry in rows.all(item.account) if entry.kind == "charge"]
+        return across(base, accounts, charges)
+
+    def after(
+        self, population: str, event: events.Event, *, analyst: str | None = None, periods: Sequence[Period] = ()
+    ) -> Cost:
+        """Return what would be left after `event`; of several periods, the least.
 
         Raises:
             BudgetExceeded: it does not fit.
         """
-        account = self.account(population)
-        price, left = account.price(event), account.left(analyst)
-        if not price <= left:
-            raise exceeded(account, price, left, analyst)
-        return Cost(left.loss - price.loss, left.delta - price.delta)
+        rests = []
+        for account in self._payers(population, periods):
+            price, left = account.price(event), account.left(analyst)
+            if not price <= left:
+                raise exceeded(account, price, left, analyst)
+            rests.append(Cost(left.loss - price.loss, left.delta - price.delta))
+        if len(rests) > 1:
+            check_several(account.measure, price)
+        return Cost(min(rest.loss for rest in rests), min(rest.delta for rest in rests))
 
-    def affords(self, population: str, event: events.Event, *, analyst: str | None = None) -> bool:
+    def affords(
+        self, population: str, event: events.Event, *, analyst: str | None = None, periods: Sequence[Period] = ()
+    ) -> bool:
         """Return whether `event` would be admitted now."""
         try:
-            self.after(population, event, analyst=analyst)
+            self.after(population, event, analyst=analyst, periods=periods)
         except BudgetExceeded:
             return False
         return True
 
     def remaining(self, population: str, *, analyst: str | None = None) -> Guarantee:
         """Return the largest guarantee that one more release could have at the account's delta."""
-        return largest(self.account(population), analyst)
+        account = self.account(population)
+        renewing.check_whole(account)
+        return largest(account, analyst)
 
     def verify(self) -> Verified:
         """Recompute every chain, signature, cost and sum; check that the triggers still stand.
@@ -348,6 +419,27 @@ class Ledger:
         with self._store.reading() as rows:
             return [entry.to_dict() for name in rows.populations() for entry in rows.all(name)]
 
+    def _payers(self, population: str, periods: Sequence[Period]) -> list[Account]:
+        """Return the accounts that pay, as they stand now."""
+        if periods:
+            with self._store.reading() as rows:
+                return self._paying(rows, population, ordered(periods), None)
+        account = self.account(population)
+        renewing.check_paying(population, (), [account])
+        return [account]
+
+    def _paying(
+        self, rows: Rows, population: str, periods: Sequence[Period], analysts: tuple[str, ...] | None
+    ) -> list[Account]:
+        """Return the accounts that pay: those of the periods, or the population's own; `analysts` as of `load`."""
+        renewing.check_renewed(rows, population, periods)
+        names = [account_of(population, period) for period in periods] or [population]
+        accounts = [self._account(rows, name, analysts) for name in names]
+        renewing.check_paying(population, periods, accounts)
+        if periods:
+            renewing.check_owner(rows, population, accounts)
+        return accounts
+
     def _account(self, rows: Rows, population: str, analysts: tuple[str, ...] | None = None) -> Account:
         account = load(rows, population, analysts=analysts)
         if account.testing != self.testing:
@@ -356,23 +448,3 @@ class Ledger:
                 remedy="Keep tests and real accounts in ledgers of their own.",
             )
         return account
-
-
-def _answered(rows: Rows, charge: Entry, described: dict[str, Any]) -> Entry:
-    """Return the release of a request that was charged before, or refuse."""
-    assert charge.request is not None
-    if charge.body["event"] != described:
-        raise InvalidInput(
-            f"the request {charge.request} was charged for another event before.",
-            state="That charge stands; nothing more was spent and no data was read.",
-            remedy="One request names one question: use a new id.",
-        )
-    release = rows.find(charge.population, charge.request, "release")
-    if release is None:
-        raise InvalidInput(
-            f"the request {charge.request} was charged on {charge.when} but never released (a crash in between, "
-            "or it is running now).",
-            state="That charge stands; nothing more was spent and no data was read.",
-            remedy="Wait for it, or ask again with the next attempt (attempt = 2, …), which is a new charge.",
-        )
-    return release

@@ -61,15 +61,16 @@ class PostgresStore:
             connection.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self, population: str, intent: Intent) -> Iterator[Rows]:
-        """Open a transaction that is alone with one account; durable once it has been left."""
+    def writing(self, population: str, intent: Intent, *more: str) -> Iterator[Rows]:
+        """Open a transaction that is alone with an account, and with `more`; durable once it has been left."""
         import psycopg
 
         with self._connection(intent) as connection:
             self._begin(connection, "READ COMMITTED")
             connection.execute(STAY_DURABLE)
             # Each later statement has a snapshot of its own: it sees what the last holder committed.
-            _executor(connection)(f"SELECT 1 FROM {POPULATIONS} WHERE name = ? FOR UPDATE", (population,))
+            for name in sorted({population, *more}):  # in one order everywhere, so that nobody waits in a circle
+                _executor(connection)(f"SELECT 1 FROM {POPULATIONS} WHERE name = ? FOR UPDATE", (name,))
             yield Rows(_executor(connection))
             try:
                 done = connection.execute("COMMIT").statusmessage

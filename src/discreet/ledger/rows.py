@@ -46,7 +46,7 @@ def written() -> set[str]:
 
 Execute = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
 COLUMNS = "population, sequence, kind, request, analyst, body, hash, signature"
-OWNERS = "('open', 'raise', 'share')"
+OWNERS = "('open', 'raise', 'share', 'renew')"
 
 
 class Rows:
@@ -72,8 +72,12 @@ class Rows:
         return sorted(row[0] for row in self._execute(query, ()))
 
     def owners(self, population: str) -> list[Entry]:
-        """Return the owner's entries (open, raise, share), oldest first."""
+        """Return the owner's entries (open, raise, share, renew), oldest first."""
         return self._entries(f"population = ? AND kind IN {OWNERS} ORDER BY sequence", population)
+
+    def opening(self, population: str) -> Entry | None:
+        """Return the first entry."""
+        return self._one("population = ? AND sequence = 0", population)
 
     def last(self, population: str) -> Entry | None:
         """Return the newest entry; it holds the account's total."""

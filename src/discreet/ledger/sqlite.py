@@ -90,7 +90,7 @@ class SQLiteStore:
             yield Rows(execute)
 
     @contextmanager
-    def writing(self, population: str, intent: Intent) -> Iterator[Rows]:  # noqa: ARG002 - one lock for all accounts
+    def writing(self, population: str, intent: Intent, *more: str) -> Iterator[Rows]:  # noqa: ARG002 - one lock for all
         """Open a transaction that is alone with the ledger; durable once it has been left."""
         with self._connection(intent) as connection:
             connection.execute("BEGIN IMMEDIATE")

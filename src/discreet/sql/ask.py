@@ -102,7 +102,7 @@ class QueryCost:
 
     Args:
         plan: The bound query.
-        population: The account that would pay.
+        population: The account that would pay, or those of several periods.
         measure: The account's measure.
         cost: The charge, in the ledger's integers.
         left: The largest epsilon that one more query could have afterwards, at the account's delta
@@ -279,17 +279,18 @@ def cost(
     The arguments and refusals are those of `query`.
     """
     bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).plan(dataset)
-    account = dataset.ledger.account(dataset.population)
+    measure = dataset.ledger.account(dataset.population).measure
     try:
-        rest = dataset.ledger.after(dataset.population, bound.event, analyst=dataset.analyst)
+        rest = dataset.ledger.after(dataset.population, bound.event, analyst=dataset.analyst, periods=dataset.periods)
     except BudgetExceeded:
         left = None
     else:
+        account = dataset.ledger.account(dataset.accounts[0])  # all have the same terms
         left = remaining_epsilon(replace(account, capacity=rest, spent=accounting.Cost(0, 0), shares={}))
     return QueryCost(
         plan=bound,
-        population=dataset.population,
-        measure=account.measure,
-        cost=accounting.cost(bound.event, account.measure),
+        population=" and ".join(dataset.accounts),
+        measure=measure,
+        cost=accounting.cost(bound.event, measure),
         left=left,
     )

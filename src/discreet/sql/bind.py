@@ -13,6 +13,7 @@ from discreet import accounting, events
 from discreet.dataset import Answer, Dataset
 from discreet.domains import shown
 from discreet.errors import InvalidInput
+from discreet.ledger import Period
 from discreet.profiles import Guarantee
 from discreet.sql import answering, describe, engines, post, questions, relations
 from discreet.sql.allocate import Noise
@@ -84,6 +85,11 @@ class QueryPlan:
     def noises(self) -> Mapping[Primitive, Noise]:
         """The noise of each primitive, in the first of several groupings."""
         return self.drawing.noises[0]
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """The periods whose rows alone are read; none if rows of all are."""
+        return self.question.periods
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Compute exact integers, add noise to each, and work out the answer from those alone.
@@ -235,9 +241,16 @@ def _guarantee(
         epsilon=min(budget.epsilon, profile.epsilon(delta).upper),
         delta=delta,
         method=profile.method,
-        assumptions=(*assumptions, *_linked(question), *engine.assumptions(question)),
+        assumptions=(*assumptions, *_kept_to(question), *_linked(question), *engine.assumptions(question)),
         evidence="proven",
     )
+
+
+def _kept_to(question: Question) -> list[str]:
+    """Return what makes the rows of a period those of that period for ever."""
+    if not question.periods:
+        return []
+    return [f"The {question.unit.per} of a row never changes (promised): no row is counted in another period later."]
 
 
 def _linked(question: Question) -> list[str]:

@@ -13,7 +13,7 @@ from discreet.sql.drawn import Choice
 from discreet.sql.finding import LABEL
 from discreet.sql.intervals import LEVEL
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Output, Select
-from discreet.sql.rows import Ref
+from discreet.sql.rows import Const, Ref
 
 if TYPE_CHECKING:
     from discreet.sql.bind import QueryPlan
@@ -182,6 +182,13 @@ def _notes(plan: QueryPlan, measure: str) -> list[str]:
         if question.bounds.sampled:
             notes.append(f"Of each {who} at most {groups} {_plural('group', groups)} count, chosen by a public hash.")
         notes.append(f"Rows without {who} are left out.")
+        if question.periods:
+            wanted = ", ".join(str(Const(period)) for period in question.periods)
+            notes.append(f"Only rows whose {question.unit.per} is {wanted} are read.")
+        if len(question.periods) > 1:
+            notes.append(
+                f"The guarantee is that of a person in one {question.unit.per}; who is in several has a weaker one."
+            )
     else:
         notes.append(f"One row is one unit; a person has at most {rows} {_plural('row', rows)} by the owner's promise.")
     if question.unknown:

@@ -57,6 +57,8 @@ class Materialised:
         mine = self.question
         if question.relation != mine.relation or question.salt != mine.salt:
             raise _not_kept("another table or subquery")
+        if question.periods != mine.periods:
+            raise _not_kept("rows of other periods")
         if question.unknown or question.drawn or question.counts("distinct"):
             raise _not_kept("quantiles, distinct values or unknown groups")
         rows = [group.row for group in mine.groups]
@@ -194,7 +196,7 @@ def _name(dataset: Dataset, select: Select, question: Question) -> str:
         "summed": [str(row) for row in question.summed],
         "groups": question.bounds.groups,
         "salt": question.salt,
-    }
+    } | ({"periods": [str(period) for period in question.periods]} if question.periods else {})
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -16,6 +16,7 @@ from discreet import accounting, events
 from discreet.dataset import Answer, Dataset
 from discreet.domains import shown
 from discreet.errors import InvalidInput, UnsupportedQuery
+from discreet.ledger import Period
 from discreet.profiles import Guarantee
 from discreet.release import Release
 from discreet.sql import bind as room
@@ -63,6 +64,11 @@ class _Limits:
         noise = [item for plan in self.plans for item in plan.facts["noise"]]
         columns = [item for plan in self.plans for item in plan.facts["columns"]]
         return {**self.plans[0].facts, "sentence": self.about["sentence"], "noise": noise, "columns": columns}
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """The periods whose rows alone are read: every query is bound to the same dataset."""
+        return self.plans[0].periods
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Draw each answer, and work out the limits from those alone."""

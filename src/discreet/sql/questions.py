@@ -29,13 +29,15 @@ def catalog(dataset: Dataset) -> Catalog:
     """Return the declared tables of a dataset, its own first."""
     unit = dataset.unit
     persons = tuple(item for item in (unit.column, unit.per) if item) if unit.enforced else ()
-    found = {dataset.name: Known(dataset.name, dataset.domain, persons)}
+    periods = tuple(dataset.periods) if unit.per else ()
+    found = {dataset.name: Known(dataset.name, dataset.domain, persons, periods=periods)}
     for name, table in dataset.tables.items():
         mine: tuple[str, ...] = ()
         if table.person is not None:
             mine = (table.person, *((unit.per,) if unit.per else ()))
         link = Link(*table.via) if table.via is not None else None
-        found[name] = Known(name, table.domain, mine, link, public=table.public)
+        kept_to = periods if table.person is not None else ()
+        found[name] = Known(name, table.domain, mine, link, public=table.public, periods=kept_to)
     return found
 
 

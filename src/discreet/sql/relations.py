@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from discreet.domains import Domain
 from discreet.errors import UnsupportedQuery
+from discreet.ledger import Period
 from discreet.sql.facts import Facts, facts, number
 from discreet.sql.rows import Predicate, Ref, Row, quoted, refs
 
@@ -41,6 +42,7 @@ class Known:
             one row is one unit.
         link: The way to the person through another table.
         public: Whether its rows are nobody's.
+        periods: The periods whose rows alone are read, if it names persons itself; empty: those of all.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Known:
     persons: tuple[str, ...] = ()
     link: Link | None = None
     public: bool = False
+    periods: tuple[Period, ...] = ()
 
 
 Catalog: TypeAlias = Mapping[str, Known]
@@ -252,6 +255,18 @@ def owners(relation: Relation, catalog: Catalog, place: int = 0) -> frozenset[Re
 def private(relation: Relation, catalog: Catalog) -> bool:
     """Return whether a relation holds rows of persons."""
     return any(not catalog[scan.table].public for scan in scans(relation))
+
+
+def periods(relation: Relation, catalog: Catalog) -> tuple[Period, ...]:
+    """Return the periods whose rows alone a relation reads of private tables; none if it is kept to none."""
+    found = set()
+    for scan in scans(relation):
+        table = catalog[scan.table]
+        while table.link is not None:
+            table = catalog[table.link.table]
+        if not table.public:
+            found.add(table.periods)
+    return found.pop() if len(found) == 1 else ()
 
 
 def scans(relation: Relation) -> Iterator[Scan]:

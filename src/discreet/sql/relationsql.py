@@ -6,7 +6,7 @@ tables are joined on the person whatever else the query says, and a subquery gro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from discreet.sql.relations import (
     Filter,
     Inner,
     Join,
+    Known,
     PerPerson,
     Project,
     Relation,
@@ -96,7 +97,7 @@ class Relations:
             chosen.append(aliased(read(extra), "x"))
         source = exp.Table(this=exp.to_identifier(table, quoted=True))
         if known.link is None:
-            return select(chosen or [one()], source)
+            return select(chosen or [one()], source, where=self._in_period(known, read))
         chosen.append(aliased(read(known.link.column), "k"))
         parent = self._scan(Scan(known.link.table), (), known.link.key)
         passed = [*(f"c{i}" for i in range(len(wanted))), *(["x"] if extra else [])]
@@ -105,6 +106,16 @@ class Relations:
         on = exp.EQ(this=column("k", "l"), expression=column("x", "r"))
         joined = exp.Join(this=subquery(parent, "r"), on=on)
         return select(names, subquery(select(chosen, source), "l"), joins=[joined])
+
+    def _in_period(self, known: Known, read: Callable[..., Any]) -> list[Any]:
+        """Return the condition that a row is of one of the periods that are asked: by the column that says whose it is."""
+        from sqlglot import exp
+
+        if not known.periods:
+            return []
+        literal = Rows(self.dialect, {}, {}, "").literal
+        period = exp.Paren(this=read(known.persons[1], person=True))
+        return [exp.In(this=period, expressions=[literal(value) for value in known.periods])]
 
     def _join(self, node: Join, wanted: Sequence[Ref]) -> Any:
         """Return the rows of both sides that belong together: of one person, whatever the query says."""

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discreet.domains import Key
+from discreet.ledger import Period
 from discreet.sql.bound import Bounds, Primitive
 from discreet.sql.build import aliased, case, integer, missing, name_of, one, select
 from discreet.sql.dialect import SPLIT, Dialect
 from discreet.sql.drawn import Drawn
 from discreet.sql.facts import Facts
-from discreet.sql.relations import Catalog, Relation, columns
+from discreet.sql.relations import Catalog, Relation, columns, periods
 from discreet.sql.relationsql import Relations
 from discreet.sql.rows import Predicate, Ref, Row, refs
 from discreet.sql.rowsql import Rows
@@ -92,6 +93,11 @@ class Question:
     def persons(self) -> int:
         """How many columns identify one privacy unit; 0 where one row is one."""
         return len([item for item in (self.unit.column, self.unit.per) if item]) if self.unit.enforced else 0
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """The periods whose rows alone are read; none if rows of all are."""
+        return periods(self.relation, self.catalog)
 
     @property
     def looked(self) -> list[tuple[Row, bool]]:
