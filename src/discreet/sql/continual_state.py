@@ -49,7 +49,7 @@ class State:
         self.versions: list[str] = []
         self.so_far: tuple[SumsSoFar, ...] = ()
         self._shown: list[list[NDArray[np.float64]]] = []
-        self._people: pyarrow.Table | None = None
+        self._people: list[pyarrow.Table] = []  # those who took part, some of them in several of these tables
         self._end, self._digest = end, digest  # of the last whole record
 
     @property
@@ -109,14 +109,13 @@ class State:
         except StopIteration:
             raise _damaged(path, "has no whole record") from None
         state = cls(path, _facts(path, payload)[0], end, digest)
-        steps, people = [], []
+        steps = []
         for payload, end, digest in records:
             facts, batch = _facts(path, payload)
             steps.append(facts)
-            people += [] if batch is None else [batch]
+            state._people += [] if batch is None else [batch]
             state._end, state._digest = end, digest
         state._load(steps)
-        state._people = _counted(people)
         return state
 
     def save(self, so_far: Sequence[SumsSoFar], *, token: str, version: str, people: pyarrow.Table | None) -> None:
@@ -148,8 +147,7 @@ class State:
         self._end, self._digest = self._end + len(record), digest
         self._add(facts)
         self.so_far = tuple(so_far)
-        if batch is not None:
-            self._people = _counted([batch] if self._people is None else [self._people, batch])
+        self._people += [] if batch is None else [batch]
 
     def _load(self, steps: Sequence[Mapping[str, Any]]) -> None:
         """Take up the steps that were read."""
@@ -187,7 +185,8 @@ class State:
         """
         import pyarrow.compute as pc
 
-        people = self._people if self._people is not None else _nobody(self.terms["people"])
+        people = _counted([_nobody(self.terms["people"]), *self._people])
+        self._people = [people]
         often = pc.greater_equal(people["taken"], participations)
         lately = pc.greater(people["last"], step - separation)
         return people.filter(pc.or_(often, lately)).drop_columns(["taken", "last"])
@@ -216,12 +215,10 @@ def _arrow(kind: Type) -> Any:
     return {"integer": pa.int64(), "text": pa.string(), "boolean": pa.bool_(), "date": pa.date32()}[kind]
 
 
-def _counted(batches: Sequence[pyarrow.Table]) -> pyarrow.Table | None:
+def _counted(batches: Sequence[pyarrow.Table]) -> pyarrow.Table:
     """Return each person once, with how many steps they were counted in, and the last of them."""
     import pyarrow as pa
 
-    if not batches:
-        return None
     joined = pa.concat_tables(batches)
     people = joined.column_names[:-2]
     found = joined.group_by(people).aggregate([("taken", "sum"), ("last", "max")])
