@@ -54,6 +54,11 @@ def of(dataset: Dataset, name: str | None = None) -> Engine:
     """
     if name not in (None, *ENGINES):
         raise InvalidInput(f"engine must be {' or '.join(ENGINES)}, got {name!r}.")
+    lent = any(type(source).__module__.startswith("pyspark.sql.") for source in dataset.sources.values())
+    if name == "spark" or (name is None and lent):
+        from discreet.sql.engines.spark import Spark
+
+        return Spark(dataset.sources)
     from discreet.sql.engines.duckdb import DuckDB
 
     return DuckDB(dataset.sources)

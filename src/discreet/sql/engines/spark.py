@@ -154,9 +154,9 @@ class Spark:
         """Open the private source: the dataset's own, or all of its tables by name."""
         sources = source if isinstance(source, Mapping) else {next(iter(question.catalog)): source}
         names = self.names(question)
-        session = _session(sources)
-        with quiet(session):
-            opened = Opened(spark_session.beside(session))
+        lender = _session(sources)
+        with quiet(lender), spark_session.beside(lender) as session:
+            opened = Opened(session)
             try:
                 for name, wanted in _read(question).items():
                     opened.show(names[name], sources[name], wanted, question.catalog[name])
@@ -229,10 +229,11 @@ class Opened:
         """
         name = f"discreet_{secrets.token_hex(16)}"
         source.toDF(*_places(source.columns)).createGlobalTempView(name)
+        place = f"{self.session.conf.get(_GLOBAL)}.{name}"
         try:
-            yield self.session.table(f"{self.session.conf.get(_GLOBAL)}.{name}")
+            yield self.session.table(place)
         finally:
-            source.sparkSession.catalog.dropGlobalTempView(name)
+            self._drop(place)
 
     def _view(self, name: str, rows: Any, labels: list[str], wanted: list[str], known: Known) -> None:
         stored = [kind for _, kind in rows.dtypes]
@@ -256,7 +257,11 @@ class Opened:
                 rows.unpersist()
         for name in dict.fromkeys(self.views):
             with suppress(Exception):
-                self.session.catalog.dropTempView(name)
+                self._drop(name)
+
+    def _drop(self, view: str) -> None:
+        """Drop a view in SQL: the catalog's function also throws away what the caller has cached of its source."""
+        self.session.sql(f"DROP VIEW {view}").collect()
 
 
 def ready(source: Any, names: Iterable[str], table: str) -> None:

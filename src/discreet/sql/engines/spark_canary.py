@@ -13,6 +13,7 @@ from typing import Any
 
 from discreet.errors import InvalidInput
 from discreet.sql.engines.spark_cells import read
+from discreet.sql.engines.spark_session import beside, version
 
 GROUPS, PEOPLE = 16, 2000
 
@@ -69,21 +70,10 @@ def check(lender: Any) -> None:
     Raises:
         InvalidInput: it does not mean what the plan means.
     """
-    from discreet.sql.engines.spark import Opened
-    from discreet.sql.engines.spark_session import beside
-
     failed = False
     try:
-        session = beside(lender)
-        with Opened(session).borrowed(lender.range(1)) as rows:
-            assert rows.columns == ["r0"]
-        chosen = ", ".join(f"{expression} AS c{i}" for i, (_, expression, _) in enumerate(CANARIES))
-        numbers = "SELECT CAST(NULL AS BIGINT) AS n, CAST('-123456789012345678901234567893' AS DECIMAL(38, 0)) AS w"
-        row = session.sql(f"SELECT {chosen} FROM ({numbers}) AS a").toArrow().to_pylist()[0]
-        # Each of 2000 people is in all of 16 groups and keeps 4: the 16 counts vary as they should.
-        order = "ORDER BY XXHASH64(u.id, g.id, 12345) & 4294967295, g.id"
-        ranked = f"SELECT g.id AS g, ROW_NUMBER() OVER (PARTITION BY u.id {order}) AS place FROM RANGE({PEOPLE}) AS u, RANGE({GROUPS}) AS g"
-        counts = session.sql(f"SELECT g, COUNT(*) AS n FROM ({ranked}) AS s WHERE place <= 4 GROUP BY g").toArrow()
+        with beside(lender) as session:
+            row, counts = _answers(session, lender)
     except Exception:  # noqa: BLE001 - what Spark says of it helps nobody who asked for an answer
         failed = True
     if failed:
@@ -92,16 +82,28 @@ def check(lender: Any) -> None:
         if row[f"c{i}"] != expected or type(row[f"c{i}"]) is not type(expected):
             raise _unfit(meaning)
     fair = PEOPLE * 4 / GROUPS
-    found = counts.column("n").to_pylist()
-    if sum(found) != PEOPLE * 4:
+    if sum(counts) != PEOPLE * 4:
         raise _unfit("ROW_NUMBER keeps exactly the first groups")
-    if sum((count - fair) ** 2 / fair for count in found) > 60:  # chi-square with 15 degrees: 3e-7
+    if sum((count - fair) ** 2 / fair for count in counts) > 60:  # chi-square with 15 degrees: 3e-7
         raise _unfit("the hash chooses groups fairly")
 
 
-def _unfit(meaning: str) -> InvalidInput:
-    from discreet.sql.engines.spark_session import version
+def _answers(session: Any, lender: Any) -> tuple[dict[str, Any], list[int]]:
+    """Return what each expression is, and how many people keep each group: of 2000 in 16 groups, 4 of each."""
+    from discreet.sql.engines.spark import Opened
 
+    with Opened(session).borrowed(lender.range(1)) as rows:
+        assert rows.columns == ["r0"]
+    chosen = ", ".join(f"{expression} AS c{i}" for i, (_, expression, _) in enumerate(CANARIES))
+    numbers = "SELECT CAST(NULL AS BIGINT) AS n, CAST('-123456789012345678901234567893' AS DECIMAL(38, 0)) AS w"
+    [row] = session.sql(f"SELECT {chosen} FROM ({numbers}) AS a").toArrow().to_pylist()
+    place = "ROW_NUMBER() OVER (PARTITION BY u.id ORDER BY XXHASH64(u.id, g.id, 12345) & 4294967295, g.id)"
+    ranked = f"SELECT g.id AS g, {place} AS place FROM RANGE({PEOPLE}) AS u, RANGE({GROUPS}) AS g"
+    counts = session.sql(f"SELECT g, COUNT(*) AS n FROM ({ranked}) AS s WHERE place <= 4 GROUP BY g").toArrow()
+    return row, counts.column("n").to_pylist()
+
+
+def _unfit(meaning: str) -> InvalidInput:
     return InvalidInput(
         f"this Spark (PySpark {version()}) fails the self-test: {meaning}.",
         remedy="Install a version that constraints.txt names, and start the session without settings of the SQL parser.",

@@ -6,7 +6,8 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,14 +48,23 @@ def version() -> str:
     return str(_pyspark().__version__)
 
 
-def beside(lender: Any) -> Any:
-    """Return a session of our own on the caller's cluster: its own settings, functions and temporary views."""
+@contextmanager
+def beside(lender: Any) -> Iterator[Any]:
+    """Open a session of our own on the caller's cluster: its own settings, functions and temporary views."""
     session = lender.newSession()
-    for setting in KEPT_SETTINGS:
-        session.conf.set(setting, lender.conf.get(setting))
-    for setting, value in SETTINGS.items():
-        session.conf.set(setting, value)
-    return session
+    try:
+        for setting in KEPT_SETTINGS:
+            session.conf.set(setting, lender.conf.get(setting))
+        for setting, value in SETTINGS.items():
+            if session.conf.get(setting) != value:  # setting an old one again makes Spark warn of it
+                session.conf.set(setting, value)
+        yield session
+    finally:
+        if spark_quiet.connected(session):  # a classic one is nothing but a handle
+            with suppress(Exception):
+                session.client.release_session()
+            with suppress(Exception):
+                session.client.close()
 
 
 def active() -> Any:
