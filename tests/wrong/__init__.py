@@ -3,6 +3,6 @@
 from tests.wrong.accountant import ACCOUNTANT
 from tests.wrong.books import DATA, DISK, LEDGER
 from tests.wrong.files import BOUNDS, TOML, UNITS
-from tests.wrong.questions import BUDGETS, SQL, USAGE
+from tests.wrong.questions import BUDGETS, OUTPUT, SQL, USAGE
 
-ALL = [*TOML, *SQL, *BUDGETS, *DATA, *BOUNDS, *UNITS, *LEDGER, *DISK, *USAGE, *ACCOUNTANT]
+ALL = [*TOML, *SQL, *BUDGETS, *OUTPUT, *DATA, *BOUNDS, *UNITS, *LEDGER, *DISK, *USAGE, *ACCOUNTANT]

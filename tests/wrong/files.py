@@ -3,6 +3,7 @@
 from tests.wrong.case import PLAN, Wrong, ask, toml
 
 WARD = 'keys = ["A", "B"]'
+VIEW = 'sql = "SELECT id FROM visits"\npopulation = "people"'
 
 
 TOML = [
@@ -76,6 +77,40 @@ TOML = [
         PLAN,
         "{toml}: [table.visits]: population names 'peopl', which is not declared. Did you mean 'people'?",
         toml('population = "people"', 'population = "peopl"'),
+    ),
+    Wrong(
+        "a public table of a population",
+        PLAN,
+        "{toml}: [table.visits]: population stands beside public = true: a public table's rows are nobody's.",
+        toml('population = "people"', 'population = "people"\npublic = true'),
+    ),
+    Wrong(
+        "a link to no table",
+        PLAN,
+        "{toml}: [table.visits]: via names the table 'visit', which is not declared. Did you mean 'visits'?",
+        toml('population = "people"', 'population = "people"\nvia = { column = "id", table = "visit", key = "id" }'),
+    ),
+    Wrong(
+        "a link in a circle",
+        PLAN,
+        "{toml}: [table.visits]: the links of visits → visits go round in a circle.",
+        toml('population = "people"', 'population = "people"\nvia = { column = "id", table = "visits", key = "id" }'),
+    ),
+    Wrong(
+        "a view by the name of a table",
+        PLAN,
+        "{toml}: [table.visits] and [view.Visits] have one name; SQL does not tell cases apart.",
+        toml("[[release]]", f"[view.Visits]\n{VIEW}\n\n[[release]]"),
+    ),
+    Wrong(
+        "a view of nothing",
+        PLAN,
+        "{toml}: [[release]] people: [view.people]: the query reads 'visit', which is not a declared table. Did you mean",
+        lambda place: (
+            place.change("[[release]]", f"[view.people]\n{VIEW}\n\n[[release]]"),
+            place.change('FROM visits"\nepsilon', 'FROM people"\nepsilon'),
+            place.change("id FROM visits", "id FROM visit"),
+        ),
     ),
     Wrong(
         "an unknown table",
@@ -272,7 +307,7 @@ BOUNDS = [
     Wrong(
         "too many groups",
         ask("SELECT ward, age, COUNT(*) AS n FROM visits GROUP BY ward, age"),
-        "GROUP BY ward, age has 2000000 groups; at most 1000000",
+        "GROUP BY has 2000000 groups; at most 1000000",
         kind="UnsupportedQuery",
         change=lambda place: (
             place.change(WARD, f"keys = {[str(i) for i in range(2000)]}"),

@@ -17,23 +17,27 @@ def without_age(place):
 
 SQL = [
     wrong_sql(
-        "a join", "SELECT COUNT(*) AS n FROM visits JOIN visits AS b USING (id)", "a join has no private answer here."
+        "a join",
+        "SELECT COUNT(*) AS n FROM visits JOIN visits AS b USING (age)",
+        "a join of private tables on anything but the person has no private answer here.",
     ),
     wrong_sql(
-        "a subquery", "SELECT COUNT(*) AS n FROM (SELECT * FROM visits)", "a subquery has no private answer here."
+        "a subquery",
+        "SELECT COUNT(*) AS n FROM (SELECT SUM(age) AS s FROM visits)",
+        "a subquery that aggregates over several people has no private answer here.",
     ),
-    wrong_sql(
-        "DISTINCT", "SELECT COUNT(DISTINCT id) AS n FROM visits", "COUNT(DISTINCT …) has no private answer here."
-    ),
+    wrong_sql("DISTINCT", "SELECT DISTINCT ward FROM visits", "DISTINCT has no private answer here."),
     wrong_sql(
         "a window", "SELECT SUM(age) OVER () AS s FROM visits", "a window function (OVER) has no private answer here."
     ),
     wrong_sql(
         "a CTE",
-        "WITH v AS (SELECT * FROM visits) SELECT COUNT(*) AS n FROM v",
-        "a CTE (WITH) has no private answer here.",
+        "WITH RECURSIVE v AS (SELECT * FROM visits) SELECT COUNT(*) AS n FROM v",
+        "WITH RECURSIVE has no private answer here.",
     ),
-    wrong_sql("a UNION", "SELECT COUNT(*) AS n FROM visits UNION SELECT 1", "UNION has no private answer here."),
+    wrong_sql(
+        "a UNION", "SELECT COUNT(*) AS n FROM visits UNION SELECT 1", "UNION of answers has no private answer here."
+    ),
     wrong_sql("SELECT *", "SELECT * FROM visits", "SELECT * has no private answer here."),
     wrong_sql(
         "a private column",
@@ -51,9 +55,9 @@ SQL = [
         "SUM(id) needs public bounds, and the domain declares none.",
     ),
     wrong_sql(
-        "groups without keys",
-        "SELECT age, COUNT(*) AS n FROM visits GROUP BY age",
-        "GROUP BY age needs the public list of its groups, and the domain declares none.",
+        "groups without end",
+        "SELECT cost, COUNT(*) AS n FROM visits GROUP BY cost",
+        "GROUP BY cost would make a group of each float.",
     ),
     wrong_sql(
         "two statements",
@@ -85,13 +89,26 @@ SQL = [
         "the source of 'visits' has no column 'age'.",
         without_age,
     ),
-    wrong_sql("a maximum", "SELECT MAX(age) AS a FROM visits", "MAX has no private answer here."),
+    wrong_sql(
+        "the value of one row", "SELECT ARG_MAX(age, cost) AS a FROM visits", "ARG_MAX has no private answer here."
+    ),
+    wrong_sql(
+        "a mode without candidates",
+        "SELECT MODE(age) AS m FROM visits",
+        "MODE(age) needs the public list of its candidates, and there is none.",
+    ),
     wrong_sql(
         "a text for a number",
         "SELECT COUNT(*) AS n FROM visits WHERE age > 'old'",
         "column 'age' is declared as integer and is compared with text.",
         "InvalidInput",
     ),
+]
+
+
+OUTPUT = [
+    Wrong("a file that is there", ask(BY_WARD, "--output", "{data}"), "{data} exists already."),
+    Wrong("a folder that is not there", ask(BY_WARD, "--output={folder}/no/x.csv"), "{folder}/no is no folder."),
 ]
 
 
@@ -186,6 +203,9 @@ USAGE = [
         ("query", "{folder}", SUM, "--delta=1e-7", "--yes"),
         ("query", "{folder}", SUM, "--epsilon", "much", "--yes"),
         ("query", "{folder}", "--epsilon=1", "--yes"),
+        ("query", "{folder}", SUM, "--epsilon=1", "--delta=1e-7", "--yes", "--format=parquet"),
+        ("query", "{folder}", SUM, "--epsilon=1", "--delta=1e-7", "--yes", "--output=answer"),
+        ("query", "{folder}", SUM, "--epsilon=1", "--delta=1e-7", "--yes", "--format=html"),
         ("plan", "{folder}", "--loud"),
         ("plan",),
         ("publish", "{folder}"),

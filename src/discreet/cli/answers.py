@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rich.text import Text
 
-from discreet.cli.output import WrongUse, as_text, errors, say, show_table
+from discreet.cli.output import WrongUse, as_text, errors, say, show_json, show_table
 from discreet.errors import DiscreetError, InvalidInput
 from discreet.release.shown import NOTHING, Columns, instead, number, rounded
 
@@ -26,10 +26,12 @@ class Wanted:
     Args:
         form: table, json, csv or parquet.
         output: A file that is not there yet; None for stdout.
+        as_json: Whether stdout is one JSON object, whatever is written to a file.
     """
 
     form: Format
     output: Path | None
+    as_json: bool
 
     @classmethod
     def of(cls, form: Format | None, output: Path | None, *, as_json: bool) -> Wanted:
@@ -39,52 +41,52 @@ class Wanted:
             WrongUse: they contradict each other.
             InvalidInput: the file is there already, or its folder is not; seen before anything is spent.
         """
-        if as_json:
-            if form not in (None, "json"):
-                raise WrongUse(f"--json and --format {form} contradict each other.")
-            form = "json"
-        if form is None and output is not None:
+        if output is None:
+            if as_json and form not in (None, "json"):
+                raise WrongUse(f"--json and --format {form} contradict each other; --output FILE keeps them apart.")
+            if form == "parquet":
+                raise WrongUse("parquet goes to a file; add --output FILE.")
+            return cls("json" if as_json else form or "table", None, as_json or form == "json")
+        if form is None:
             ending = output.suffix.lower().removeprefix(".")
             form = next((known for known in get_args(Format) if known == ending), None)
-            if form is None:
-                raise WrongUse(f"the name of {output} says no format; add --format csv, parquet or json.")
-        form = form or "table"
-        if form == "table" and output is not None:
+        if form is None:
+            raise WrongUse(f"the name of {output} says no format; add --format csv, parquet or json.")
+        if form == "table":
             raise WrongUse("a table is for reading; write csv, parquet or json to a file.")
-        if form == "parquet" and output is None:
-            raise WrongUse("parquet goes to a file; add --output FILE.")
-        if output is not None:
-            if output.exists() or output.is_symlink():
-                raise _exists(output)
-            if not output.parent.is_dir():
-                raise InvalidInput(f"{output.parent} is no folder.", remedy="Create it, or choose another --output.")
-        return cls(form, output)
+        if output.exists() or output.is_symlink():
+            raise InvalidInput(f"{output} exists already.", remedy="Choose another --output, or remove it.")
+        if not output.parent.is_dir():
+            raise InvalidInput(f"{output.parent} is no folder.", remedy="Create it, or choose another --output.")
+        return cls(form, output, as_json)
 
     @property
     def on_screen(self) -> bool:
         """Whether stdout is for people."""
-        return self.form == "table"
+        return not self.as_json and (self.form == "table" or self.output is not None)
 
     def give(self, release: Release, *, reused: bool) -> None:
         """Show, print or write the release."""
-        place = f"entry {release.entry['sequence']} of {release.entry['population']!r}"
-        said = [f"Answered before, as {place}; nothing was spent." if reused else f"{release.guarantee}; {place}."]
-        said += [f"  {note}" for note in release.facts["notes"]]
         if self.output is not None:
             _write(self.output, self._bytes(release, reused=reused))
-            rows = release.value.num_rows
-            said.insert(0, f"Wrote {self.output}, {rows:,} {'row' if rows == 1 else 'rows'}.")
-        elif self.form == "table":
-            _show(release)
-        else:
-            print(self._bytes(release, reused=reused).decode(), end="")
-            if self.form == "json":
-                return
-            for line in said:  # stdout holds the rows alone
-                errors().print(Text(line), soft_wrap=True)
+        if self.as_json:
+            written = {} if self.output is None else {"written": str(self.output)}
+            show_json(_json(release, reused=reused) | written)
             return
-        for line in said:
-            say(line)
+        if self.output is not None:
+            rows = release.value.num_rows
+            say(f"Wrote {self.output}, {rows:,} {'row' if rows == 1 else 'rows'}.")
+        elif self.form == "csv":
+            print(self._bytes(release, reused=reused).decode(), end="")
+        else:
+            _show(release)
+        place = f"entry {release.entry['sequence']} of {release.entry['population']!r}"
+        said = [f"Answered before, as {place}; nothing was spent." if reused else f"{release.guarantee}; {place}."]
+        for line in [*said, *(f"  {note}" for note in release.facts["notes"])]:
+            if self.on_screen:
+                say(line)
+            else:  # stdout holds the rows alone
+                errors().print(Text(line), soft_wrap=True)
 
     def _bytes(self, release: Release, *, reused: bool) -> bytes:
         held = io.BytesIO()
@@ -151,7 +153,3 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         failure = InvalidInput(f"{path} cannot be written: {error.strerror}.", **stands)
     raise failure
-
-
-def _exists(path: Path) -> InvalidInput:
-    return InvalidInput(f"{path} exists already.", remedy="Choose another --output, or remove it.")

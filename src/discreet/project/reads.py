@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from discreet.errors import InvalidInput, UnsupportedQuery
+from discreet.errors import InvalidInput, UnsupportedQuery, missing_extra
 from discreet.project.pieces import at, near
 from discreet.project.tables import Table, View
 from discreet.units import PrivacyUnit
@@ -132,10 +132,15 @@ def names(sql: str) -> list[str]:
 
     Raises:
         UnsupportedQuery: the text is no single SELECT.
+        MissingExtra: what reads SQL is not installed.
     """
     from discreet.sql import parse, table_names
 
-    return table_names(parse.options(sql)[0])
+    try:
+        return table_names(parse.options(sql)[0])
+    except ModuleNotFoundError as error:
+        missing = missing_extra("sql", str(error.name))
+    raise missing
 
 
 def _find(name: str, declared: Mapping[str, Named]) -> Named | None:

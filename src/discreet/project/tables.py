@@ -242,11 +242,9 @@ def _check_link(table: Table, declared: Mapping[str, Table]) -> None:
             f"via compares {column!r}, declared as {mine}, with {name}.{key}, declared as {theirs}.",
             remedy="Declare both as integer, text or date.",
         )
-    seen = [table.name]
-    while target.via is not None:
-        seen.append(target.name)
-        if target.via[1] in seen:
-            raise InvalidInput(f"the links of {' → '.join([*seen, target.via[1]])} go round in a circle.")
-        target = declared.get(target.via[1], table)
-        if target is table:  # a name that is not declared, which is said of the table that has it
-            return
+    seen, step = [table.name], table
+    while step.via is not None and step.via[1] in declared:  # one that is not is said of the table that names it
+        seen.append(step.via[1])
+        step = declared[step.via[1]]
+        if seen.count(step.name) > 1:
+            raise InvalidInput(f"the links of {' → '.join(seen)} go round in a circle.")

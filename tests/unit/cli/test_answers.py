@@ -57,6 +57,16 @@ def test_json_in_a_file_is_that_of_stdout(place, capsys, tmp_path):
     assert charges(place) == 1
 
 
+def test_json_on_stdout_and_rows_in_a_file(place, capsys, tmp_path):
+    """With --json stdout is one JSON object, whatever else is written."""
+    for file in (tmp_path / "out.csv", tmp_path / "out.json"):
+        printed = json.loads(ask(capsys, place, "--json", "--output", file).out)
+        assert printed["written"] == str(file)
+    assert pyarrow.csv.read_csv(tmp_path / "out.csv").num_rows == 3
+    assert json.loads((tmp_path / "out.json").read_text())["value"] == printed["value"]
+    assert "written" not in json.loads(ask(capsys, place, "--json").out)
+
+
 def test_csv_on_stdout_stands_alone(place, capsys):
     shown = ask(capsys, place, "--format", "csv")
     assert shown.out.splitlines()[0] == '"ward","n","n_se","n_low","n_high"'
@@ -128,7 +138,7 @@ def test_a_disk_that_is_full_leaves_no_half_file(place, capsys, tmp_path, monkey
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--json", "--format", "csv"], "--json and --format csv contradict each other."),
+        (["--json", "--format", "csv"], "--json and --format csv contradict each other"),
         (["--format", "parquet"], "parquet goes to a file; add --output FILE."),
         (["--output", "out.txt"], "the name of out.txt says no format; add --format csv, parquet or json."),
         (["--output", "out"], "the name of out says no format"),
