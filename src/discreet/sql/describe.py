@@ -200,7 +200,7 @@ def _notes(plan: QueryPlan, measure: str) -> list[str]:
     if plan.consistent:
         notes.append(
             f"Released numbers were made to agree ({', '.join(plan.consistent)}); those before are in the columns …_raw. "
-            "Standard errors and intervals are those of the noise before."
+            "Standard errors and intervals are those of the noise before; an interval is widened to hold its number."
         )
     if select.having is not None or select.order or select.limit is not None:
         notes.append("HAVING, ORDER BY and LIMIT act on released values: what they choose is partly chosen by noise.")

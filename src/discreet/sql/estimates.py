@@ -111,14 +111,14 @@ class Noisy:
             most = _half_range(self.parts, aggregate.arguments[0]) ** 2
             found = clamped(found, 0.0, most)
             if aggregate.function.endswith("SAMP"):
-                found = self._sampled(found, count, most)
+                found = self._sampled(found, count, most, level)
             return root(found) if aggregate.function.startswith("STDDEV") else found
         products, first, second, count, *squares_ = parts
         found = self._moment(products, first, second, count, level)
         bounds = [_half_range(self.parts, item) for item in aggregate.arguments]
         found = clamped(found, -bounds[0] * bounds[1], bounds[0] * bounds[1])
         if aggregate.function == "COVAR_SAMP":
-            return self._sampled(found, count, bounds[0] * bounds[1])
+            return self._sampled(found, count, bounds[0] * bounds[1], level)
         if aggregate.function == "COVAR_POP":
             return found
         spreads = [
@@ -140,10 +140,12 @@ class Noisy:
         squared = square(product) if product is not None else arithmetic("*", moved[0], moved[1])
         return arithmetic("-", means[0], squared)
 
-    def _sampled(self, found: Estimate, count: Primitive, most: float) -> Estimate:
-        """Return a variance of a sample: n / (n - 1) as much."""
-        people = np.maximum(floats(self.values[count]), 2.0)
-        return clamped(arithmetic("*", found, constant(people / (people - 1), self.cells)), -2 * most, 2 * most)
+    def _sampled(self, found: Estimate, count: Primitive, most: float, level: float) -> Estimate:
+        """Return a variance of a sample: n / (n - 1) as much; how many n may be is in the interval, too."""
+        people = floats(self.values[count])
+        near = intervals.around(people, self.noises[count].half_width(level))
+        factor, largest, least = (n / (n - 1) for n in (np.maximum(one, 2.0) for one in (people, *near)))
+        return clamped(arithmetic("*", found, Estimate(factor, {}, (least, largest))), -2 * most, 2 * most)
 
     def released(self, expression: Expression) -> tuple[Estimate, Floats]:
         """Return an output's estimate with its 95 % interval, and its standard error."""
@@ -187,11 +189,18 @@ class Stacked:
         return self.levels[0].parts
 
     def released(self, expression: Expression) -> tuple[Estimate, Floats]:
-        """Return an output's estimate with its 95 % interval, and its standard error."""
-        found = [level.released(expression) for level in self.levels]
-        spread = tuple(np.concatenate([one.spread[side] for one, _ in found]) for side in (0, 1))
+        """Return an output's estimate with its 95 % interval, and its standard error.
+
+        Of numbers that were made to agree both are those of the noise before: how far the nearest numbers that
+        agree are from the true ones has no law that would be known. The interval is widened to hold the number.
+        """
+        found = [before.released(expression) for before in self.originals]
+        low, high = (np.concatenate([one.spread[side] for one, _ in found]) for side in (0, 1))
         value = np.concatenate([one.value for one, _ in found])
-        return Estimate(value, {}, (spread[0], spread[1])), np.concatenate([error for _, error in found])
+        if self._touched(expression):
+            value = self.numbers(expression)
+            low, high = np.fmin(low, value), np.fmax(high, value)
+        return Estimate(value, {}, (low, high)), np.concatenate([error for _, error in found])
 
     def numbers(self, expression: Expression) -> Floats:
         """Return an expression's values."""
@@ -205,15 +214,18 @@ class Stacked:
         """Return what was drawn."""
         return np.concatenate([level.chosen[aggregate] for level in self.levels])
 
-    def original(self, expression: Expression) -> Floats | None:
-        """Return an expression's values before they were made to agree; None where they were not."""
-        touched = any(
+    def _touched(self, expression: Expression) -> bool:
+        """Return whether anything that an expression is made of was made to agree."""
+        return any(
             level.values[part] is not before.values[part]
             for level, before in zip(self.levels, self.originals, strict=True)
             for item in nodes.aggregates(expression)
             for part in level.parts(item)
         )
-        if not touched:
+
+    def original(self, expression: Expression) -> Floats | None:
+        """Return an expression's values before they were made to agree; None where they were not."""
+        if not self._touched(expression):
             return None
         return np.concatenate([level.estimate(expression, LEVEL).value for level in self.originals])
 
