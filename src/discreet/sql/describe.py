@@ -241,7 +241,7 @@ def _sentence(plan: QueryPlan) -> str:
     what = ", ".join(str(item.expression) for item in select.outputs if item.expression is not None)
     where = f" where {select.where}" if select.where is not None else ""
     by = f" by {', '.join(group.name for group in question.groups)}" if question.groups else ""
-    return f"{what} of {select.relation}{by}{where}."
+    return f"{what or 'Groups'} of {select.relation}{by}{where}."
 
 
 def _parts(item: Output, plan: QueryPlan) -> tuple[Primitive, ...]:

@@ -280,8 +280,6 @@ def _meant(item: Any, tree: Any, scope: Scope) -> Any:
 
 def _outputs(tree: Any, scope: Scope, keys: tuple[Row, ...], *, totals: bool) -> tuple[Output, ...]:
     outputs = [released.output(item, scope, keys) for item in tree.expressions]
-    if not any(item.expression is not None for item in outputs):
-        raise unsupported("a SELECT without an aggregate", "Add an aggregate, for example COUNT(*).")
     taken: set[str] = set()
     for item in outputs:
         names = [item.name]

@@ -68,6 +68,11 @@ def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question
     groups = tuple(Group(_label(key), key, known_keys(key, parts.columns)) for key in select.keys)
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]
+    if all(item.expression is None for item in select.outputs) and all(group.values is not None for group in groups):
+        raise UnsupportedQuery(
+            "a SELECT without an aggregate asks nothing of groups that are public.",
+            remedy="Add an aggregate, for example COUNT(*). Groups that nobody declared are found without one.",
+        )
     within = tightened(unit, relation, select.keys, known)
     if any(group.values is None for group in groups):
         bounds = unknown_bounds(within, groups, parts)

@@ -25,6 +25,7 @@ def spelled(tree: Any) -> Any:
         found = rule(node)
         if found is not None:
             node.replace(found)
+    _distinct_rows(tree)
     for select in tree.find_all(_class("Select")):
         _positions(select)
         if select is not tree:
@@ -204,6 +205,18 @@ def _group(node: Any) -> Any:
             node.set("expressions", written)
             node.set(name, None)
     return None
+
+
+def _distinct_rows(tree: Any) -> None:
+    """SELECT DISTINCT keys is SELECT keys … GROUP BY keys."""
+    from sqlglot import exp
+
+    distinct = tree.args.get("distinct")
+    named = [item.this if isinstance(item, exp.Alias) else item for item in tree.expressions]
+    plain = isinstance(distinct, exp.Distinct) and extra_arguments(distinct, set()) is None
+    if plain and not tree.args.get("group") and all(item.find(exp.AggFunc, exp.Star) is None for item in named):
+        tree.set("group", exp.Group(expressions=[item.copy() for item in named]))
+        tree.set("distinct", None)
 
 
 def _positions(select: Any) -> None:

@@ -33,6 +33,7 @@ SAME = {
     "SELECT COUNT(*) AS n FROM t WHERE STARTS_WITH(note, 'a')": "SELECT COUNT(*) AS n FROM t WHERE note LIKE 'a%'",
     "SELECT COUNT(*) AS n FROM t WHERE ENDS_WITH(note, 'a')": "SELECT COUNT(*) AS n FROM t WHERE note LIKE '%a'",
     "SELECT COUNT(*) AS n FROM t WHERE CONTAINS(note, 'a')": "SELECT COUNT(*) AS n FROM t WHERE note LIKE '%a%'",
+    "SELECT DISTINCT note AS k FROM t": "SELECT note AS k FROM t GROUP BY note",
     "SELECT ward, COUNT(*) AS n FROM t GROUP BY 1 ORDER BY 2 DESC": (
         "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward ORDER BY n DESC"
     ),
@@ -108,6 +109,9 @@ REFUSED = {
     "SELECT MEAN(age ORDER BY age) AS m FROM t": "ORDER BY inside",
     "SELECT MEAN(age, floor) AS m FROM t": "MEAN",
     "SELECT COUNT(1, age) AS n FROM t": "several",
+    "SELECT DISTINCT ON (ward) note FROM t": "DISTINCT",
+    "SELECT DISTINCT * FROM t": "DISTINCT",
+    "SELECT DISTINCT note FROM t GROUP BY note, id": "DISTINCT",
     "SELECT COUNT(NULL) AS n FROM t": "NULL",
     "SELECT MODE(ward) WITHIN GROUP (ORDER BY floor) AS m FROM t": "WITHIN GROUP",
     "SELECT MODE() WITHIN GROUP (ORDER BY ward, floor) AS m FROM t": "WITHIN GROUP",
