@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,10 @@ def series(
         sql, period, unit, first, steps, participations, separation, epsilon, delta, weights=weights, guess=guess
     )
     kept = _kept(fixed, path)
-    plan = bind(fixed, terms, None if kept is None else _shape(kept))
+    plan = bind(fixed, terms, None if kept is None else kept.terms["identity"])
     found = Series(
         dataset=fixed,
+        asked=terms,
         plan=plan,
         name=name,
         path=path,
@@ -117,17 +118,13 @@ def _kept(dataset: Dataset, path: Path) -> State | None:
     return kept if dataset.ledger.request(dataset.population, kept.terms["request"]) is not None else None
 
 
-def _shape(kept: State) -> tuple[Fraction, Fraction]:
-    identity = kept.terms["identity"]
-    return Fraction(identity["power"]), Fraction(identity["decay"])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """A series over a dataset; see `series`.
 
     Args:
         dataset: The dataset, under a version that is the series' own.
+        asked: What was asked for.
         plan: The series bound to public facts: its event, guarantee, schedule and expected errors.
         name: The name of its releases.
         path: The owner's file.
@@ -136,6 +133,7 @@ class Series:
     """
 
     dataset: Dataset
+    asked: Terms
     plan: SeriesPlan
     name: str
     path: Path
@@ -286,8 +284,10 @@ class Series:
             raise self._unwritable(error) from None
 
     def _terms(self) -> dict[str, Any]:
+        """Return what has to stay as it is, as plain data that reads back the same."""
         dataset = self.dataset
-        return {
+        terms = {
+            "asked": self.asked.to_dict(),
             "identity": dict(self.plan.identity),
             "population": dataset.population,
             "table": dataset.name,
@@ -296,19 +296,24 @@ class Series:
             "tables": {name: table.to_dict() for name, table in dataset.tables.items()},
             "views": dict(dataset.views),
         }
+        plain: dict[str, Any] = json.loads(json.dumps(terms))
+        return plain
 
     def check_terms(self, kept: State) -> None:
-        """Refuse to go on with a series that is another one than is asked for."""
-        if kept.terms["request"] == self.book.request:
-            return
-        asked = self._terms()
-        other = [key for key in asked if key != "identity" and asked[key] != kept.terms[key]]
-        before = kept.terms["identity"]
-        other += [key for key in asked["identity"] if asked["identity"][key] != before.get(key)]
-        raise InvalidInput(
-            f"the series {self.name!r} in {self.path.parent} is another one: it differs in {', '.join(other) or 'name'}.",
-            remedy="Ask for it as it was opened, or give the new one another name.",
-        )
+        """Refuse to go on with a series that is another one than is asked for.
+
+        Raises:
+            InvalidInput: says in what it differs.
+        """
+        before, now = kept.terms, self._terms()
+        other = [key for part in ("asked", "identity") for key in now[part] if now[part][key] != before[part].get(key)]
+        other += [key for key in now if key not in ("asked", "identity") and now[key] != before[key]]
+        if other or before["request"] != self.book.request:
+            raise InvalidInput(
+                f"the series {self.name!r} in {self.path.parent} is another one: it differs in "
+                f"{', '.join(dict.fromkeys(other)) or 'its request'}.",
+                remedy="Ask for it as it was opened, or give the new one another name.",
+            )
 
     def _newest(self) -> State:
         """Return what was kept, if it is what the ledger knows, and the newest.

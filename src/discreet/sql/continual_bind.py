@@ -45,14 +45,30 @@ class Terms:
     weights: Mapping[str, float] | None
     guess: Mapping[str, float] | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the query as plain data."""
+        return {
+            "period": self.period,
+            "unit": self.unit,
+            "first": self.first.isoformat(),
+            "steps": self.steps,
+            "participations": self.participations,
+            "separation": self.separation,
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "weights": dict(self.weights or {}),
+            "guess": dict(self.guess or {}),
+        }
 
-def bind(dataset: Dataset, terms: Terms, shape: tuple[Fraction, Fraction] | None) -> SeriesPlan:
+
+def bind(dataset: Dataset, terms: Terms, begun: Mapping[str, Any] | None) -> SeriesPlan:
     """Bind a series to a dataset's public facts. Reads no private row.
 
     Args:
         dataset: The dataset, under a version that stays the same for the whole series.
         terms: What is asked.
-        shape: The power and the decay of the matrix of a series that has begun; None: the best ones.
+        begun: The identity of the series if it has begun: its matrix and its noise stay. They are worked out in
+            floating point, which another machine, or a later discreet, may round otherwise.
     """
     measure = dataset.ledger.account(dataset.population).measure
     if measure.kind == "pure":
@@ -69,7 +85,7 @@ def bind(dataset: Dataset, terms: Terms, shape: tuple[Fraction, Fraction] | None
     known = questions.catalog(dataset)
     questions.check_units(known)
     asked = parse(terms.sql, catalog=known, unit=dataset.unit, views=dataset.views)
-    matrix = _matrix(terms, shape)
+    matrix = _matrix(terms, begun)
     _check(asked, matrix)
     schedule = Schedule.of(_dates(asked, known, terms.period), terms.unit, terms.first, terms.steps)
     once = bound(dataset, asked, epsilon=terms.epsilon, delta=terms.delta, weights=terms.weights, guess=terms.guess)
@@ -78,13 +94,17 @@ def bind(dataset: Dataset, terms: Terms, shape: tuple[Fraction, Fraction] | None
     squares = {part: _square(once.question.bounds, part) for part in once.question.primitives}
     moved = {part: (0, matrix.sensitivity_squared * square) for part, square in squares.items()}
     share, why = shares(list(moved), _made_of(once), moved, "discrete_gaussian", guesses, terms.weights)
-    units = accounting.budget(measure, epsilon=terms.epsilon, delta=once.guarantee.delta)
-    draws, event = allocate(measure, units, [partial(noise, measure, one) for one in moved.values()], share)
+    variances = _variances(squares, begun)
+    if variances is None:
+        units = accounting.budget(measure, epsilon=terms.epsilon, delta=once.guarantee.delta)
+        draws, _ = allocate(measure, units, [partial(noise, measure, one) for one in moved.values()], share)
+        variances = [draw.scale for draw in draws if isinstance(draw, Noise)]
     sums = {
-        part: RunningSums(matrix=matrix, step_sensitivity_squared=Fraction(squares[part]), variance=draw.scale)
-        for part, draw in zip(moved, draws, strict=True)
-        if isinstance(draw, Noise)
+        part: RunningSums(matrix=matrix, step_sensitivity_squared=Fraction(squares[part]), variance=variance)
+        for part, variance in zip(moved, variances, strict=True)
     }
+    every = tuple(one.event for one in sums.values())
+    event = every[0] if len(every) == 1 else events.Composed(every)
     plan = SeriesPlan(
         once=once,
         schedule=schedule,
@@ -99,9 +119,20 @@ def bind(dataset: Dataset, terms: Terms, shape: tuple[Fraction, Fraction] | None
     return replace(plan, facts=continual_values.facts(plan, [float(one) for one in share], why))
 
 
-def _matrix(terms: Terms, shape: tuple[Fraction, Fraction] | None) -> Toeplitz:
+def _matrix(terms: Terms, begun: Mapping[str, Any] | None) -> Toeplitz:
     size = {"steps": terms.steps, "participations": terms.participations, "separation": terms.separation}
-    return Toeplitz.best(**size) if shape is None else Toeplitz(**size, power=shape[0], decay=shape[1])
+    if begun is None:
+        return Toeplitz.best(**size)
+    return Toeplitz(**size, power=Fraction(begun["power"]), decay=Fraction(begun["decay"]))
+
+
+def _variances(squares: Mapping[Primitive, int], begun: Mapping[str, Any] | None) -> list[Fraction] | None:
+    """Return the noise of a series that has begun; None if it has not, or is another one, which is found out later."""
+    held = [] if begun is None else begun["noise"]
+    known = [(item["of"], item["step_sensitivity_squared"]) for item in held]
+    if known != [(part.label, str(square)) for part, square in squares.items()]:
+        return None
+    return [Fraction(item["variance"]) for item in held]
 
 
 def _check(asked: Select, matrix: Toeplitz) -> None:

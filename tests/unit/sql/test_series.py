@@ -383,6 +383,7 @@ def test_joins_subqueries_and_views_are_followed(folder):
     found.open()
     found.advance(end(2))
     assert exact(folder) == [[2, 1], [1, 1]]
+    assert follow(folder, None, text, dataset=dataset, period="t.day").next_step == 3
     text = "SELECT SUM(LEAST(GREATEST(visits, 0), 5)) AS v FROM days"
     other = follow(folder, None, text, dataset=dataset, name="visits-by-day")
     other.open()

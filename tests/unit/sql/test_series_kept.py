@@ -7,18 +7,22 @@ import shutil
 import stat
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import discreet.ledger.beside as beside
+from discreet import Domain
 from discreet.errors import DataFailure, InvalidInput
 from discreet.sql import continual, continual_state
 from discreet.sql.continual_state import State
 from tests.series_cases import (
     ANSWERED,
+    DOMAIN,
     OPENINGS,
     POINTS,
+    Day,
     clinic,
     end,
     everybody,
@@ -249,23 +253,36 @@ def test_another_series_of_the_same_name_is_refused(folder):
     for changed, named in (
         ({"participations": 3}, "participations"),
         ({"steps": 12}, "steps"),
-        ({"epsilon": 1.0}, "noise"),
+        ({"epsilon": 1.0}, "epsilon"),
+        ({"epsilon": 1.9}, "epsilon"),
+        ({"delta": 2e-6}, "delta"),
+        ({"weights": {"n": 2}}, "weights"),
+        ({"guess": {"n": 100, "s": 900}}, "guess"),
+        ({"separation": 2}, "separation"),
+        ({"first": Day(2024, 2, 1)}, "first"),
         ({"text": "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward"}, "sql"),
     ):
         with pytest.raises(InvalidInput, match=f"is another one: it differs in .*{named}"):
             follow(folder, folder / "clinic.parquet", **changed)
+    wider = clinic(folder, folder / "clinic.parquet", domain=Domain(**{**DOMAIN, "ward": ["A", "B", "C"]}))
+    with pytest.raises(InvalidInput, match=r"it differs in .*domain"):
+        follow(folder, None, dataset=wider)
 
 
-def test_the_matrix_of_a_series_stays_whatever_is_best_by_now(folder, monkeypatch):
-    """The best is chosen in floating point, which another machine may round otherwise."""
-    from fractions import Fraction
-
+def test_the_matrix_and_the_noise_of_a_series_stay_whatever_is_best_by_now(folder, monkeypatch):
+    """Both are chosen in floating point, which another machine, or a later version, may round otherwise."""
     found = begun(folder)
     monkeypatch.setattr("discreet.mechanisms.toeplitz._best", lambda *given: (Fraction(1, 3), Fraction(1)))
+    monkeypatch.setattr("discreet.accounting.budget", lambda *given, **named: 2**30)
     again = follow(folder, folder / "clinic.parquet")
     assert again.plan.matrix == found.plan.matrix
+    assert again.plan.event == found.plan.event
+    assert again.plan.guarantee == found.plan.guarantee
     assert again.book.request == found.book.request
-    assert follow(folder, folder / "clinic.parquet", name="other").plan.matrix != found.plan.matrix
+    assert len(again.advance(end(3))) == 1
+    other = follow(folder, folder / "clinic.parquet", name="other")
+    assert other.plan.matrix != found.plan.matrix
+    assert other.plan.event != found.plan.event
 
 
 # ------------------------------------------------------------------------------------------ the file
