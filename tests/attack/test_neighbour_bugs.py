@@ -119,17 +119,17 @@ def _loose(writer, **bounds):
 
 def histograms_of_all_groups(patch):
     good = looks.histogram
-    patch.setattr(looks, "histogram", lambda writer, place, rows: good(_loose(writer, sampled=False), place, rows))
+    patch.setattr(looks, "histogram", lambda writer, *given: good(_loose(writer, sampled=False), *given))
 
 
 def histograms_of_all_rows(patch):
     good = looks.histogram
-    patch.setattr(looks, "histogram", lambda writer, place, rows: good(_loose(writer, rows=1000), place, rows))
+    patch.setattr(looks, "histogram", lambda writer, *given: good(_loose(writer, rows=1000), *given))
 
 
 def distinct_values_without_limit(patch):
     good = looks.distinct
-    patch.setattr(looks, "distinct", lambda writer, place, rows: good(_loose(writer, rows=1000), place, rows))
+    patch.setattr(looks, "distinct", lambda writer, *given: good(_loose(writer, rows=1000), *given))
 
 
 def expression_not_clamped(patch):

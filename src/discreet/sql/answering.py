@@ -60,7 +60,7 @@ class Statements:
         kept: The kept rows, where several statements go over them.
         offered, first, next: The selection of groups: people's groups, their weights in the first round
             and in the others.
-        chosen: The kept rows of the groups found.
+        chosen: The kept rows of the groups found, where several statements go over them.
     """
 
     main: str | None
@@ -91,28 +91,32 @@ def write(writer: Writer, finder: Finder | None, *, bounded: bool = False) -> St
         return Statements(text(writer.over_bounded(BOUNDED)), {})
     if question.alone:
         return Statements(text(writer.query()), {})
-    stages = writer.rows()
-    rows = select(_everything(writer), "kept", stages=stages)
-    kept = text(rows)
+    every: list[Primitive | Drawn] = [*question.primitives, *question.drawn]
+    looking = [item for item in every if isinstance(item, Drawn) or item.kind == "distinct"]
+    once = len(looking) + (len(looking) < len(every)) == 1  # then rows that are read once need not be kept
+    stages: Mapping[str, Any] = writer.rows()
+    kept = text(select(_everything(writer), "kept", stages=stages)) if finder is not None or not once else None
     offered = first = following = chosen = None
-    source, above = KEPT, writer
+    source, above = "kept" if kept is None else KEPT, writer
     if finder is not None:
         offered = text(looks.offers(writer, KEPT, finder.offered))
         by_weight = looks.weights(writer, OFFERED, None) if finder.by_weight else looks.people(writer, OFFERED)
         first, following = text(by_weight), text(looks.weights(writer, OFFERED, OPEN))
-        chosen = text(looks.chosen(writer, KEPT))
+        rows = looks.chosen(writer, KEPT)
+        chosen = None if once else text(rows)
+        stages = {CHOSEN: rows}
         source, above = CHOSEN, writer.over_cells()
-    linear = any(item.kind != "distinct" for item in question.primitives)
-    main = text(above.query(source)) if linear else None
+    if not once:
+        stages = {}
+    main = text(above.query(source, stages)) if len(looking) < len(every) else None
     looked: dict[Primitive | Drawn, str] = {}
-    every: list[Primitive | Drawn] = [*question.primitives, *question.drawn]
-    for item in every:
+    for item in looking:
         if isinstance(item, Drawn):
             place = question.looked.index((item.value, item.aggregates[0].function != "MODE"))
-            looked[item] = text(looks.histogram(above, place, source))
-        elif item.kind == "distinct":
+            looked[item] = text(looks.histogram(above, place, source, stages))
+        else:
             assert item.of is not None
-            looked[item] = text(looks.distinct(above, question.looked.index((item.of, False)), source))
+            looked[item] = text(looks.distinct(above, question.looked.index((item.of, False)), source, stages))
     return Statements(main, looked, kept, offered, first, following, chosen)
 
 
@@ -147,9 +151,9 @@ def exact(question: Question, statements: Statements, session: Session, finder: 
         session.keep(KEPT, statements.kept)
     if finder is not None:
         found = _found(statements, session, finder, rng)
-        assert statements.chosen is not None
         session.put(looks.FOUND, found)
-        session.keep(CHOSEN, statements.chosen)
+        if statements.chosen is not None:
+            session.keep(CHOSEN, statements.chosen)
         groups = (cells(found.num_rows),)
     sums: dict[Primitive, NDArray[Any]] = {}
     linear = [item for item in question.primitives if item.kind != "distinct"]

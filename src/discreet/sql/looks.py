@@ -7,9 +7,10 @@ choice as for the sums.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from discreet.sql.build import aliased, case, conjunction, integer, missing, name_of, select
+from discreet.sql.build import aliased, case, column, conjunction, integer, missing, name_of, select
 from discreet.sql.drawn import WHOLE
 from discreet.sql.stages import Writer
 
@@ -17,87 +18,113 @@ FOUND = "discreet_found"  # the table of selected groups
 SCALE = 2**20  # of weights: see mechanisms.weighted_selection.key_weight
 
 
-def histogram(writer: Writer, place: int, rows: str) -> Any:
+def histogram(writer: Writer, place: int, rows: str, stages: Mapping[str, Any] | None = None) -> Any:
     """Return, per group and value, the weight: columns k0, …, v, w.
 
     Args:
         writer: The question's writer.
         place: Which of the values that are looked at.
         rows: The table of kept rows.
+        stages: The stages that make that table, where it is none of the engine's.
     """
     from sqlglot import exp
 
     question, dialect = writer.question, writer.dialect
-    names = [*writer.people, *writer.keys]
-    value = f"d{place}"
-    there = exp.Not(this=missing(name_of(value)))
-    count = aliased(exp.Count(this=exp.Star(), big_int=True), "n")
-    counted = select(
-        [*map(name_of, names), aliased(name_of(value), "v"), count], rows, where=[there],
-        group=[*map(name_of, names), name_of(value)],
-    )  # fmt: skip
-    chosen = [*map(name_of, writer.keys), name_of("v")]
-    if not question.persons:
-        weighed = select([*chosen, aliased(exp.Mul(this=name_of("n"), expression=integer(WHOLE)), "w")], "counted")
-        return _summed(writer, {"counted": counted, "weighed": weighed})
-    within = [name_of(name) for name in names]
-    total = exp.Window(this=exp.Sum(this=name_of("n")), partition_by=within)
-    ranked: list[Any] = [aliased(dialect.cast(total, "BIGINT"), "m")]
-    where: list[Any] = []
-    if question.bounds.sampled:
-        ranked.append(aliased(writer.place(exp.Anonymous(this="dense_rank")), "place"))
-        where = [exp.LTE(this=name_of("place"), expression=integer(question.bounds.groups))]
-    stages = {
-        "counted": counted,
-        "ranked": select([*map(name_of, names), name_of("v"), name_of("n"), *ranked], "counted"),
-    }
-    most = question.bounds.rows
-    few = exp.LTE(this=name_of("m"), expression=integer(most))
-    each = case(
-        (few, integer(WHOLE)), default=dialect.cast(dialect.divided(integer(WHOLE * most), name_of("m")), "BIGINT")
-    )
-    weight = exp.Mul(this=name_of("n"), expression=exp.Paren(this=each))
-    stages["weighed"] = select([*chosen, aliased(weight, "w")], "ranked", where=where)
-    return _summed(writer, stages)
-
-
-def _summed(writer: Writer, stages: dict[str, Any]) -> Any:
-    from sqlglot import exp
-
-    chosen = [*map(name_of, writer.keys), name_of("v")]
-    weight = writer.dialect.cast(writer.dialect.total(name_of("w")), "BIGINT")
+    keys = [*map(name_of, writer.keys)]
+    stages = {**(stages or {}), "there": _there(writer, place, rows)}
+    if question.persons:
+        stages |= _groups(writer)
+        most = question.bounds.rows
+        few = exp.LTE(this=column("m", "r"), expression=integer(most))
+        less = dialect.divided(integer(WHOLE * most), column("m", "r"))
+        weight = dialect.cast(case((few, integer(WHOLE)), default=less), dialect.fitting(WHOLE))
+        stages["weighed"] = _of_chosen(writer, [*writer.keys, "v"], aliased(weight, "w"))
+    else:
+        stages["weighed"] = select([*keys, name_of("v"), aliased(integer(WHOLE), "w")], "there")
+    total = dialect.cast(dialect.total(name_of("w")), "BIGINT")
     some = exp.GT(this=name_of("w"), expression=integer(0))
-    return select([*chosen, aliased(weight, "w")], "weighed", where=[some], group=chosen, stages=stages)
+    return select(
+        [*keys, name_of("v"), aliased(total, "w")], "weighed", where=[some], group=[*keys, name_of("v")], stages=stages
+    )
 
 
-def distinct(writer: Writer, place: int, rows: str) -> Any:
-    """Return, per group, how many different values it has, of at most R of each person: columns k0, …, t."""
+def distinct(writer: Writer, place: int, rows: str, stages: Mapping[str, Any] | None = None) -> Any:
+    """Return, per group, how many different values it has, of at most R of each person: columns k0, …, t.
+
+    Who has at most R rows in a group has at most R values there: only the others' values are put in order.
+    """
     from sqlglot import exp
 
     question, dialect = writer.question, writer.dialect
-    names = [*writer.people, *writer.keys]
-    value = f"d{place}"
-    there = exp.Not(this=missing(name_of(value)))
-    pairs = select([*map(name_of, names), aliased(name_of(value), "v")], rows, where=[there], distinct=True)
-    stages, source, where = {"pairs": pairs}, "pairs", []
+    keys, value = [*map(name_of, writer.keys)], name_of("v")
+    stages, source = {**(stages or {}), "there": _there(writer, place, rows)}, "there"
     if question.persons:
+        names = [*writer.people, *writer.keys, "v"]
+        stages |= _groups(writer)
+        stages["chosen"] = _of_chosen(writer, names, column("m", "r"))
+        most = integer(question.bounds.rows)
+        many = exp.GT(this=name_of("m"), expression=most)
+        stages["apart"] = select([*map(name_of, names)], "chosen", where=[many], distinct=True)
         order = [
-            exp.Ordered(this=dialect.chance([*map(name_of, (*names, "v"))], question.salt), nulls_first=False),
+            exp.Ordered(this=dialect.chance([*map(name_of, names)], question.salt), nulls_first=False),
             exp.Ordered(this=name_of("v"), nulls_first=False),
         ]
-        nth = exp.Window(
-            this=exp.RowNumber(), partition_by=[name_of(name) for name in names], order=exp.Order(expressions=order)
+        within = [name_of(name) for name in names[:-1]]
+        nth = exp.Window(this=exp.RowNumber(), partition_by=within, order=exp.Order(expressions=order))
+        stages["ranked"] = select([*keys, value, aliased(nth, "nth")], "apart")
+        few = exp.LTE(this=name_of("m"), expression=most.copy())
+        first = exp.LTE(this=name_of("nth"), expression=most.copy())
+        stages["counted"] = exp.Union(
+            this=select([*keys, value], "chosen", where=[few]),
+            expression=select([*keys, value], "ranked", where=[first]),
+            distinct=False,
         )
-        ranked: list[Any] = [aliased(nth, "nth")]
-        where = [exp.LTE(this=name_of("nth"), expression=integer(question.bounds.rows))]
-        if question.bounds.sampled:
-            ranked.append(aliased(writer.place(exp.Anonymous(this="dense_rank")), "place"))
-            where.append(exp.LTE(this=name_of("place"), expression=integer(question.bounds.groups)))
-        stages["ranked"] = select([*map(name_of, names), name_of("v"), *ranked], "pairs")
-        source = "ranked"
-    keys = [*map(name_of, writer.keys)]
-    count = exp.Count(this=exp.Distinct(expressions=[name_of("v")]), big_int=True)
-    return select([*keys, aliased(count, "t")], source, where=where, group=keys, stages=stages)
+        source = "counted"
+    count = exp.Count(this=exp.Distinct(expressions=[value]), big_int=True)
+    return select([*keys, aliased(count, "t")], source, group=keys, stages=stages)
+
+
+def _there(writer: Writer, place: int, rows: str) -> Any:
+    """Return the rows that have the value, as v."""
+    from sqlglot import exp
+
+    names = [*writer.people, *writer.keys]
+    there = exp.Not(this=missing(name_of(f"d{place}")))
+    return select([*map(name_of, names), aliased(name_of(f"d{place}"), "v")], rows, where=[there])
+
+
+def _groups(writer: Writer) -> dict[str, Any]:
+    """Return the stages of each person's groups, with the number m of rows there, and which of them count.
+
+    They are counted and chosen first, and joined to the rows afterwards: to sort all rows would take longer.
+    """
+    from sqlglot import exp
+
+    names = [*writer.people, *writer.keys]
+    number = aliased(exp.Count(this=exp.Star(), big_int=True), "m")
+    stages = {"counts": select([*map(name_of, names), number], "there", group=[*map(name_of, names)])}
+    if writer.question.bounds.sampled:
+        stages["placed"] = select([*map(name_of, names), name_of("m"), aliased(writer.place(), "place")], "counts")
+    return stages
+
+
+def _of_chosen(writer: Writer, names: list[str], about: Any) -> Any:
+    """Return the rows (l) of the groups of each person (r) that count: some columns, and something about the group."""
+    from sqlglot import exp
+
+    bounds = writer.question.bounds
+    where = [exp.LTE(this=column("place", "r"), expression=integer(bounds.groups))] if bounds.sampled else []
+    terms: list[Any] = [exp.EQ(this=column(name, "l"), expression=column(name, "r")) for name in writer.people]
+    terms += [exp.NullSafeEQ(this=column(key, "l"), expression=column(key, "r")) for key in writer.keys]
+    groups = _as("placed" if bounds.sampled else "counts", "r")
+    join = exp.Join(this=groups, on=conjunction(terms))
+    return select([*(column(name, "l") for name in names), about], _as("there", "l"), joins=[join], where=where)
+
+
+def _as(table: str, alias: str) -> Any:
+    from sqlglot import exp
+
+    return exp.Table(this=exp.to_identifier(table), alias=exp.TableAlias(this=exp.to_identifier(alias)))
 
 
 # ---------------------------------------------------------------------------------- unknown groups
@@ -110,7 +137,7 @@ def offers(writer: Writer, rows: str, most: int) -> Any:
     names = [*map(name_of, (*writer.people, *writer.keys))]
     stages = {
         "apart": select(names, rows, distinct=True),
-        "ranked": select([*names, aliased(writer.place(exp.RowNumber()), "place")], "apart"),
+        "ranked": select([*names, aliased(writer.place(), "place")], "apart"),
     }
     return select(names, "ranked", where=[exp.LTE(this=name_of("place"), expression=integer(most))], stages=stages)
 
@@ -139,7 +166,7 @@ def weights(writer: Writer, offered: str, still: str | None) -> Any:
     keys, within = [*map(name_of, writer.keys)], [name_of(name) for name in writer.people]
     source, stages = offered, {}
     if still is not None:
-        names = [_of(name, offered) for name in (*writer.people, *writer.keys)]
+        names = [column(name, offered) for name in (*writer.people, *writer.keys)]
         stages["open"] = select(names, offered, joins=[_on_keys(writer.keys, offered, still)])
         source = "open"
     number = exp.Window(this=exp.Count(this=exp.Star(), big_int=True), partition_by=within)
@@ -154,8 +181,8 @@ def chosen(writer: Writer, rows: str) -> Any:
     """Return the kept rows of the groups found, with the number of the group as their one key."""
     question = writer.question
     names = [f"v{i}" for i in range(len(question.counted))] + [f"d{i}" for i in range(len(question.looked))]
-    columns = [_of(name, rows) for name in writer.people]
-    columns += [aliased(_of("cell", FOUND), "k0"), *(_of(name, rows) for name in names)]
+    columns = [column(name, rows) for name in writer.people]
+    columns += [aliased(column("cell", FOUND), "k0"), *(column(name, rows) for name in names)]
     return select(columns, rows, joins=[_on_keys(writer.keys, rows, FOUND)])
 
 
@@ -163,11 +190,5 @@ def _on_keys(keys: list[str], left: str, right: str) -> Any:
     """Return JOIN on equal keys, where NULL equals NULL."""
     from sqlglot import exp
 
-    terms = [exp.NullSafeEQ(this=_of(key, left), expression=_of(key, right)) for key in keys]
+    terms = [exp.NullSafeEQ(this=column(key, left), expression=column(key, right)) for key in keys]
     return exp.Join(this=exp.Table(this=exp.to_identifier(right)), on=conjunction(terms))
-
-
-def _of(name: str, table: str) -> Any:
-    from sqlglot import exp
-
-    return exp.Column(this=exp.to_identifier(name), table=exp.to_identifier(table))

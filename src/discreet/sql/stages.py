@@ -194,15 +194,16 @@ class Writer:
 
     # ------------------------------------------------------------------------------------- persons
 
-    def query(self, rows: str | None = None) -> Any:
+    def query(self, rows: str | None = None, stages: Mapping[str, Any] | None = None) -> Any:
         """Return the query of all noisy integers but distinct counts.
 
         Its columns: k0, k1, … the keys; h0, l0, h1, l1, … the halves of each primitive.
 
         Args:
             rows: The table that holds the kept rows, if there is one.
+            stages: The stages that make that table, where it is none of the engine's.
         """
-        stages = self.rows() if rows is None else {}
+        stages = self.rows() if rows is None else {**(stages or {})}
         stages |= {"person": self._person(rows or "kept"), "bounded": self._bounded(), "total": self._totals("bounded")}
         return self._halved(stages)
 
@@ -285,7 +286,7 @@ class Writer:
             chosen.append(aliased(value, f"z{i}"))
         if not question.bounds.sampled:
             return select(chosen or [one()], "person")
-        chosen.append(aliased(self.place(exp.RowNumber()), "place"))
+        chosen.append(aliased(self.place(), "place"))
         return select(chosen, "person")
 
     def _range(self, row: Row) -> tuple[int, int]:
@@ -293,11 +294,8 @@ class Writer:
         low, high, _ = found.range
         return low, high
 
-    def place(self, function: Any) -> Any:
-        """Return the place of a group among those of its person, in the order of a public hash.
-
-        Args:
-            function: How places are numbered: ROW_NUMBER where each group is one row, else DENSE_RANK.
+    def place(self) -> Any:
+        """Return the place of a group, which is one row here, among those of its person, in the order of a public hash.
 
         Two sort keys on purpose: the second decides ties, and without it DuckDB rewrites the window
         into a slower list aggregate.
@@ -312,7 +310,7 @@ class Writer:
         ]
         order += [exp.Ordered(this=name_of(key), nulls_first=False) for key in self.keys]
         return exp.Window(
-            this=function,
+            this=exp.RowNumber(),
             partition_by=[name_of(name) for name in self.people],
             order=exp.Order(expressions=order),
         )

@@ -23,7 +23,6 @@ FUNCTIONS = {
     "count",
     "count_star",
     "row_number",
-    "dense_rank",
     "sqrt",
     "floor",
     "min",
