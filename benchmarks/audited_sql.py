@@ -1,8 +1,6 @@
 """Questions in SQL under the tester: real plans on small neighbouring tables, drawn many answers at a time.
 
-Every draw is made by `QueryPlan.run`. Only the statement is another: what the plan computes is crossed with so many
-copies, each a group of one more key, so that one call computes the exact integers once and releases them so many
-times, with fresh noise for each.
+How they are drawn, and what is known exactly of them, is in `audited_released`.
 """
 
 from __future__ import annotations
@@ -14,35 +12,21 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from itertools import count
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
-import numpy as np
-import pyarrow as pa
-from audited import Case, Trial, gaussian_loss
+from audited import Case
+from audited_released import Released, noises, table, trials
 
 from discreet import Dataset, Domain, PrivacyUnit, sql
 from discreet.accounting import Measure
 from discreet.audit import Claim, Pair
 from discreet.domains import Column
 from discreet.events import Relation
-from discreet.mechanisms import Rng
 from discreet.sql import allocate, bound, nodes
-from discreet.sql.bind import QueryPlan, _dense
-from discreet.sql.engines import duckdb
+from discreet.sql.bind import QueryPlan
 from discreet.testing import ScratchLedger
 
-RNG = Rng()
 ADD, REPLACE, ZERO = Relation.ADD_REMOVE, Relation.REPLACE_ONE, Relation.ZERO_OUT
-COPY = "copy"
-TYPES = {
-    "id": pa.int64(),
-    "month": pa.int64(),
-    "ward": pa.string(),
-    "floor": pa.int64(),
-    "age": pa.float64(),
-    "debt": pa.string(),
-    "weight": pa.float64(),
-}
 FACTS = {"month": "integer", "ward": ["A", "B", None], "floor": [1, 2, 5], "age": (0, 100), "debt": (-7, 3)}
 WEIGHT = Column("float", -1.5, 2.0, resolution=Fraction(1, 8))
 DOMAIN = Domain(id="integer", weight=WEIGHT, **FACTS)
@@ -111,11 +95,6 @@ MEANS = (
     "lowest, beside sixty others",
 )
 MOVES = tuple(REPLACED)
-
-
-def table(rows):
-    """Return rows as the private source."""
-    return pa.table({name: pa.array([row[name] for row in rows], type=kind) for name, kind in TYPES.items()})
 
 
 def pairs(asked):
@@ -224,6 +203,29 @@ ASKED = (
     Asked("several", "SELECT COUNT(*) AS n, AVG(age) AS m FROM t", person(), "pure", 2.0, MEANS,
           guess=(("n", 8.0), ("m", 90.0))),
     Asked("arithmetic", "SELECT SUM(age) / COUNT(*) AS m, 2 * COUNT(*) - 1 AS n FROM t", person(), "pure", 2.0, ROWS),
+    Asked("COUNT(DISTINCT)", "SELECT COUNT(DISTINCT age) AS n, COUNT(DISTINCT id) AS p FROM t", person(), "pure", 2.0, VALUES),
+    Asked("COUNT(DISTINCT)", f"SELECT ward, COUNT(DISTINCT floor) AS n{BY_WARD}", person(), "zcdp", 4.0, ROWS),
+    Asked("COUNT(DISTINCT)", f"SELECT ward, COUNT(DISTINCT id) AS n{BY_WARD}", person(relation=REPLACE), "pure", 1.0, MOVES),
+    Asked("variances", "SELECT VAR_POP(age) AS v, STDDEV_SAMP(debt) AS d FROM t", person(), "pure", 6.0, MEANS),
+    Asked("variances", f"SELECT ward, VAR_SAMP(debt) AS v, STDDEV_POP(debt) AS d{BY_WARD}", person(1), "zcdp", 4.0, MEANS),
+    Asked("two columns", "SELECT COVAR_POP(age, weight) AS v, CORR(age, weight) AS c FROM t", person(), "pure", 6.0, MEANS),
+    Asked("two columns", "SELECT COVAR_SAMP(age, debt) AS v FROM t", person(relation=REPLACE), "zcdp", 4.0, MOVES[:2]),
+    Asked("expressions", f"SELECT ward, SUM(2 * age - debt) AS s, AVG(CASE WHEN weight > 0 THEN age ELSE debt END) AS m{BY_WARD}",
+          person(), "pure", 4.0, SUMS),
+    Asked("expressions", "SELECT COUNT(*) FILTER (WHERE age > 50) AS n, SUM(LEAST(GREATEST(floor, 0), 3)) AS s FROM t",
+          person(), "pure", 2.0, VALUES),
+    Asked("subquery", "SELECT SUM(LEAST(GREATEST(n, 0), 3)) AS s, COUNT(*) AS c FROM (SELECT id, COUNT(*) AS n FROM t "
+          "GROUP BY id HAVING COUNT(age) > 0)", person(), "pure", 2.0, ROWS),
+    Asked("ROLLUP", "SELECT SUM(debt) AS s FROM t GROUP BY ROLLUP (ward)", person(), "pure", 2.0, SUMS),
+    Asked("quantiles", "SELECT MEDIAN(debt) AS m FROM t", person(), "pure", 2.0, SUMS),
+    Asked("quantiles", f"SELECT ward, QUANTILE_CONT(debt, 0.2) AS a, QUANTILE_CONT(debt, 0.8) AS b{BY_WARD}", person(), "zcdp", 9.0,
+          SUMS),
+    Asked("quantiles", f"SELECT ward, MEDIAN(debt) AS m{BY_WARD}", person(1, relation=REPLACE), "pure", 3.0, MOVES),
+    Asked("MIN, MAX", "SELECT MIN(debt) AS a, MAX(debt) AS b FROM t", person(), "pure", 2.0, SUMS),
+    Asked("MIN, MAX", f"SELECT ward, MAX(debt) AS m{BY_WARD}", person(relation=REPLACE), "zcdp", 9.0, MOVES),
+    Asked("MODE", "SELECT MODE(ward) AS m FROM t", person(), "pure", 1.0, ROWS),
+    Asked("MODE", "SELECT ward, MODE(floor) AS m FROM t GROUP BY ward", person(), "zcdp", 4.0, ROWS),
+    Asked("MODE", "SELECT MODE(ward) AS m FROM t", person(relation=REPLACE), "pure", 2.0, MOVES),
     Asked("HAVING, ORDER BY", f"SELECT ward, COUNT(*) AS n{BY_WARD} HAVING COUNT(*) > 2 AND n_low < 9", person(), "pure", 1.0, ROWS),
     Asked("HAVING, ORDER BY", f"SELECT ward, SUM(age) AS s{BY_WARD} ORDER BY s DESC, ward", person(), "zcdp", 4.0, ROWS),
 )  # fmt: skip
@@ -276,97 +278,17 @@ def case(asked, plan) -> Case:
         Claim.event(plan.event, relation=asked.unit.relation),
         Released(plan),
         tuple(trials(plan, pairs(asked))),
-        0.0 if asked.measure == "pure" else None,
+        None if any(noise.law == "discrete_gaussian" for noise in noises(plan)) else 0.0,
         covered(asked, plan),
     )
-
-
-# ------------------------------------------------------------------------------ draws
-
-
-class Released:
-    """Draws answers of a plan, many in one call of `QueryPlan.run`."""
-
-    def __init__(self, plan: QueryPlan) -> None:
-        self.plan = plan
-        self.sizes: dict[int, QueryPlan] = {}
-
-    def __call__(self, rows: Any, draws: int) -> Any:
-        """Return a row of numbers for each answer: every column that is released, of every group."""
-        if draws not in self.sizes:
-            self.sizes[draws] = copies(self.plan, draws)
-        answer = self.sizes[draws].run(table(rows), RNG).value
-        keys = [item for item in self.plan.select.outputs if item.key is not None]
-        names = [name for name in answer.column_names if name != COPY and name not in {item.name for item in keys}]
-        values = np.column_stack([answer[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in names])
-        copy = answer[COPY].to_numpy()
-        if self.plan.select.having is None and not self.plan.select.order:
-            return values.reshape(-1, draws, len(names)).swapaxes(0, 1).reshape(draws, -1)
-        (key,) = keys
-        groups = {value: i for i, value in enumerate(self.plan.question.domain[key.key].keys)}
-        group = np.array([groups[value] for value in answer[key.name].to_pylist()], dtype=np.int64)
-        return placed(copy, group, values, draws, len(groups))
-
-
-def placed(copy, group, values, draws, groups):
-    """Return for each answer and group in which row it came, and its values; NaN for a group that is left out."""
-    found = np.full((draws, groups, 1 + values.shape[1]), np.nan)
-    order = np.argsort(copy, kind="stable")
-    starts = np.searchsorted(copy[order], np.arange(draws))
-    place = np.empty(len(copy))
-    place[order] = np.arange(len(copy)) - starts[copy[order]]
-    found[copy, group] = np.column_stack([place, values])
-    return found.reshape(draws, -1)
-
-
-def copies(plan, draws):
-    """Return the plan that answers `draws` times in one run: the innermost of its keys is which copy."""
-    question = plan.question
-    key = Column("integer", keys=tuple(range(draws)))
-    many = replace(
-        question,
-        domain=Domain(**dict(question.domain), **{COPY: key}),
-        keys=(*question.keys, COPY),
-        bounds=replace(question.bounds, cells=question.bounds.cells * draws),
-    )
-    crossed = (
-        f"SELECT answer.*, copies.copy AS k{len(question.keys)} "
-        f"FROM ({plan.statement}) AS answer CROSS JOIN range({draws}) AS copies(copy)"
-    )
-    select = replace(plan.select, outputs=(*plan.select.outputs, nodes.Output(COPY, key=COPY)))
-    return replace(plan, question=many, statement=crossed, select=select)
-
-
-# ------------------------------------------------------------------------------ what is known exactly
-
-
-def trials(plan, held):
-    known: dict[str, Any] = {}
-    for pair in held:
-        for rows in (pair.first, pair.second):
-            if str(rows) not in known:
-                known[str(rows)] = exact(plan, rows)
-        yield Trial(pair, own(plan, known[str(pair.first)], known[str(pair.second)]))
-
-
-def exact(plan, rows):
-    return _dense(duckdb.run(plan.question, plan.statement, table(rows)), plan.question)
-
-
-def own(plan, first, second):
-    """Return the loss between two exact answers by the law of the noise: ε, or μ."""
-    moved = {part: [abs(int(a) - int(b)) for a, b in zip(first[part], second[part], strict=True)] for part in first}
-    if all(noise.law == "discrete_laplace" for noise in plan.noises.values()):
-        return float(sum(sum(steps) / plan.noises[part].scale for part, steps in moved.items()))
-    return gaussian_loss([(step, plan.noises[part].scale) for part, steps in moved.items() for step in steps])
 
 
 def covered(asked, plan):
     used = [one for item in plan.select.outputs if item.expression for one in nodes.aggregates(item.expression)]
     names = {
         *(one.function for one in used),
-        *(part.kind for part in plan.noises),
-        *(noise.law for noise in plan.noises.values()),
+        *(part.kind for part in plan.question.primitives),
+        *(noise.law for noise in noises(plan)),
         asked.unit.relation.value,
         Measure.parse(asked.measure).kind,
     }

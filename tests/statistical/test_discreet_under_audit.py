@@ -94,7 +94,13 @@ def question(sql, **more):
 
 def half(plan):
     """Return the plan with half of its noise, charged as before."""
-    return replace(plan, noises={part: replace(noise, scale=noise.scale / 2) for part, noise in plan.noises.items()})
+    return noised(plan, lambda noise: noise.scale / 2)
+
+
+def noised(plan, scale):
+    """Return the plan with noise of other scales."""
+    noises = {part: replace(noise, scale=scale(noise)) for part, noise in plan.noises.items()}
+    return replace(plan, drawing=replace(plan.drawing, noises=(noises,)))
 
 
 def test_half_the_noise_in_a_sum_is_caught():
@@ -146,8 +152,7 @@ def test_less_noise_than_the_event_says_shows_where_the_claim_stands():
 def test_an_answer_of_many_copies_is_the_answer_of_one(asked):
     """With hardly any noise every copy is what one run of the plan releases."""
     plan = audited_sql.planned(asked)
-    hardly = {part: replace(noise, scale=Fraction(1, 2**20)) for part, noise in plan.noises.items()}
-    exact = replace(plan, noises=hardly)
+    exact = noised(plan, lambda _: Fraction(1, 2**20))
     rows = audited_sql.of(audited_sql.MANY) + audited_sql.CROWD
     drawn = audited_sql.Released(exact)(rows, 7)
     single = exact.run(audited_sql.table(rows), Rng()).value

@@ -44,6 +44,21 @@ def test_sql_refuses_a_peer_that_nobody_knows():
     assert "no such peer: nobody" in found.stderr
 
 
+def test_neighbours_prints_versions_counts_and_what_was_asked(tmp_path):
+    out = run(tmp_path, "neighbours.py", "--triples", "300", "--databases", "5", "--seed", "a")
+    lines = out.splitlines()
+    assert lines[0].startswith("versions: discreet ")
+    assert "duckdb" in lines[0]
+    assert lines[1].startswith("seed a, 5 databases of 4 persons")
+    triples, questions = (int(lines[2].split()[place]) for place in (0, 3))
+    assert triples == 20 * questions >= 300  # five databases, each with a neighbour for each of four persons
+    assert lines[-1] == "0 questions moved by more than they are charged for"
+    assert (
+        run(tmp_path, "neighbours.py", "--triples", "300", "--databases", "5", "--seed", "a").splitlines()[3:]
+        == lines[3:]
+    )
+
+
 def test_utility_runs_every_case_and_finds_the_scale_of_the_noise(tmp_path):
     out = run(tmp_path, "utility.py", "--rows", "10000", "--draws", "1000", "--peer", "none")
     cases = [line.split() for line in out.splitlines() if line.startswith(("COUNT ", "SUM ", "AVG "))]
