@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from fractions import Fraction
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from discreet.sql.stages import Question
 from discreet.testing import ScratchLedger
 from tests.ledgers import pure
 from tests.period_cases import MONTHS, QUESTIONS, SOURCES, UNIT, integers, of_months, plan, renewed
+from tests.renewal_campaign import crowd
 
 MAY, JUNE, _ = MONTHS
 
@@ -274,3 +276,34 @@ def test_a_plan_without_the_filter_is_refused_before_the_charge(patch):
     keeps_to_no_period_and_says_so(patch)
     with pytest.raises(InvalidInput, match="reads rows of all periods"):
         sql.query(dataset.in_period(MAY), QUESTIONS[0], epsilon=1.0, delta=1e-6)
+
+
+def looks_before_the_transaction(patch):
+    """Whether the account was charged is asked first; by the time of the renewal it may have been."""
+
+    def renew(self, population, *, period, owner):
+        account = self.account(population)
+        charges = sum(entry.kind == "charge" for entry in self.entries(population))
+        renewing.check(account, period, charges)
+        time.sleep(1.0)
+        name = periods.account_of(population, period)
+        with self._store.writing(population, outage.TERMS, name) as transaction:
+            now = self._account(transaction, population)
+            return renewing.renew(transaction, now, period, name, owner)
+
+    charge = Ledger.charge
+
+    def later(self, *given, **more):
+        if more["request"].endswith("whole"):
+            time.sleep(0.5)
+        return charge(self, *given, **more)
+
+    patch(Ledger, "renew", renew)
+    patch(Ledger, "charge", later)
+
+
+def test_the_crowd_catches_a_renewal_that_looked_too_early(tmp_path, book_key, patch):
+    """The campaign of tests/e2e is itself able to fail; its good twin runs there."""
+    looks_before_the_transaction(patch)
+    with pytest.raises(LedgerDamaged, match=r"(was|were) made to"):
+        crowd(str(tmp_path / "ledger.db"), str(tmp_path / "owner.key"), rounds=3)
