@@ -82,6 +82,11 @@ def bind(dataset: Dataset, terms: Terms, begun: Mapping[str, Any] | None) -> Ser
             "a series counts in how many steps a person takes part, and the unit names no column that identifies one.",
             remedy="Name it: PrivacyUnit(column=…).",
         )
+    if dataset.periods:
+        raise InvalidInput(
+            "a series is charged to the whole account, and this dataset is asked in periods of its own.",
+            remedy="Ask a query in each period, or follow a population whose budget is not renewed.",
+        )
     known = questions.catalog(dataset)
     questions.check_units(known)
     asked = parse(terms.sql, catalog=known, unit=dataset.unit, views=dataset.views)
@@ -209,7 +214,7 @@ def _check_bound(once: QueryPlan, matrix: Toeplitz) -> None:
             f"the steps of a series have the same groups, and {name} has none that are declared.",
             remedy="Declare its keys, or follow the total.",
         )
-    if question.counts("distinct"):
+    if question.counts("distinct") or question.counts("some"):
         raise UnsupportedQuery("different values do not add up over time.", remedy="Count rows, or people.")
     numbers = matrix.steps * len(question.primitives) * answering.size(question.groups)
     if numbers > MOST_NUMBERS:

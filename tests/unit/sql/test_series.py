@@ -467,6 +467,15 @@ def test_accounts_and_units_that_cannot_hold_a_series_are_refused(tmp_path):
         follow(tmp_path / "rows", None, dataset=clinic(tmp_path / "rows", rows(), unit=unit))
 
 
+def test_a_dataset_in_a_period_is_refused(tmp_path):
+    unit = PrivacyUnit(column="id", per="year")
+    open_account(tmp_path, unit=unit)
+    domain = Domain(id="integer", year="integer", day="date")
+    dataset = clinic(tmp_path, rows(), unit=unit, domain=domain).in_period(2024)
+    with pytest.raises(InvalidInput, match="charged to the whole account"):
+        follow(tmp_path, None, "SELECT COUNT(*) AS n FROM t", dataset=dataset)
+
+
 def test_a_renyi_account_holds_a_series(tmp_path):
     open_account(tmp_path, measure="renyi(8.0)")
     found = begun(tmp_path, everybody(2), epsilon=20.0)
