@@ -22,6 +22,8 @@ from discreet.sql.intervals import LEVEL, Floats, Range, Scatter
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Arithmetic, Expression, Number
 from discreet.sql.rows import Row
 
+POINT = 0.0  # the level of an interval that nobody looks at: it holds nothing but the number
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -204,7 +206,7 @@ class Stacked:
 
     def numbers(self, expression: Expression) -> Floats:
         """Return an expression's values."""
-        return np.concatenate([level.estimate(expression, LEVEL).value for level in self.levels])
+        return np.concatenate([level.estimate(expression, POINT).value for level in self.levels])
 
     def integers(self, part: Primitive) -> NDArray[Any]:
         """Return a primitive's noised integers; floats where they were made to agree."""
@@ -227,7 +229,7 @@ class Stacked:
         """Return an expression's values before they were made to agree; None where they were not."""
         if not self._touched(expression):
             return None
-        return np.concatenate([level.estimate(expression, LEVEL).value for level in self.originals])
+        return np.concatenate([level.estimate(expression, POINT).value for level in self.originals])
 
 
 def stacked(levels: tuple[Noisy, ...], groups: Sequence[NDArray[np.intp]], wishes: Sequence[Wish]) -> Stacked:
