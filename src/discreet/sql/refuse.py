@@ -178,6 +178,8 @@ def refuse(node: Any) -> UnsupportedQuery:
     """Return the refusal that fits a node of sqlglot; what has no name of its own is shown as it was written."""
     from sqlglot import exp
 
+    if node is None:  # sqlglot reads FLOOR() and the like
+        return not_understood("a function of nothing", "Write in its parentheses what it is of.")
     name = type(node).__name__
     if name in ("IgnoreNulls", "RespectNulls"):  # sqlglot wraps some functions in what they do with NULL
         return refuse(node.this)
