@@ -20,7 +20,7 @@ from discreet.sql.nodes import DRAWN, PAIRED, SPREAD, Aggregate
 from discreet.sql.rows import Away, Case, Compute, IsNull, Not, Ref, Row
 from discreet.units import PrivacyUnit
 
-Kind = Literal["rows", "values", "people", "distinct", "sum", "centred"]
+Kind = Literal["rows", "values", "people", "some", "distinct", "sum", "centred"]
 MAX_CELLS = 1_000_000
 ONE = Fraction(1)
 
@@ -30,7 +30,8 @@ class Primitive:
     """One exact integer per group.
 
     Args:
-        kind: rows: COUNT(*); values: readable values; people: persons; distinct: different values;
+        kind: rows: COUNT(*); values: readable values; people: persons; some: persons with a readable value;
+            distinct: different values;
             sum: the clamped sum in grid steps; centred: `factor`·sum - `shift`·values, the sum around
             the middle of the bounds.
         of: The value, except for rows and people.
@@ -54,6 +55,7 @@ class Primitive:
             "rows": "rows",
             "people": "persons",
             "values": f"readable values of {self.of}",
+            "some": f"persons with a readable value of {self.of}",
             "distinct": f"different values of {self.of}",
             "sum": f"clamped sum of {self.of}",
             "centred": f"clamped sum of {self.of} around {float(self.middle):g}",
@@ -109,6 +111,8 @@ def _primitives(aggregate: Aggregate, columns: Mapping[Ref, Facts], people: froz
     if aggregate.function == "COUNT DISTINCT":
         if isinstance(arguments[0], Ref) and arguments[0] in people:
             return (Primitive("people", None, 1, 1, ONE),)
+        if _only_people(arguments[0], people):  # one person has one value at most, whatever the conditions say
+            return (Primitive("some", arguments[0], 1, 1, ONE),)
         return (Primitive("distinct", arguments[0], 1, 1, ONE),)
     if aggregate.function == "SUM":
         low, high, step = number(arguments[0], columns).range
@@ -131,6 +135,14 @@ def _primitives(aggregate: Aggregate, columns: Mapping[Ref, Facts], people: froz
     if aggregate.function == "CORR":
         parts += (centred(Compute("*", a, a), columns), centred(Compute("*", b, b), columns))
     return parts
+
+
+def _only_people(value: Row, people: frozenset[Ref]) -> bool:
+    """Return whether a value is the person of its row, or NULL."""
+    if not isinstance(value, Case):
+        return False
+    chosen = [then for _, then in value.branches] + [value.default] * (value.default is not None)
+    return all(isinstance(item, Ref) and item in people for item in chosen)
 
 
 def _count(value: Row | None) -> Primitive:
@@ -203,7 +215,7 @@ class Bounds:
         Not protected: nothing beyond the unit.
         """
         most, width = primitive.magnitude, primitive.width
-        groups, rows = self.groups, 1 if primitive.kind == "people" else self.rows
+        groups, rows = self.groups, 1 if primitive.kind in ("people", "some") else self.rows
         if self.relation is not Relation.REPLACE_ONE:
             return groups * rows * most, groups * rows**2 * most**2
         shared = max(0, 2 * groups - self.cells)  # groups that old and new rows must have in common

@@ -248,7 +248,7 @@ def stacked(levels: tuple[Noisy, ...], groups: Sequence[NDArray[np.intp]], wishe
             Level(floats(level.values[part]), level.noises[part].std() ** 2, group)
             for level, group in zip(levels, groups, strict=True)
         ]
-        counts = part.kind in ("rows", "values", "people", "distinct")
+        counts = part.kind in ("rows", "values", "people", "some", "distinct")
         wanted = wishes if counts else [wish for wish in wishes if wish == "totals"]
         if not wanted or (wanted == ["totals"] and len(levels) == 1):
             continue

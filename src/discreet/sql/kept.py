@@ -81,7 +81,7 @@ class Materialised:
         bounds = Bounds(min(mine.bounds.groups, within.groups), mine.bounds.rows, within.cells, within.relation, False)
         chosen = tuple(tuple(sorted(rows.index(question.groups[key].row) for key in one)) for one in groupings.chosen)
         found = Sets(tuple(sizes), chosen, tuple(own))
-        if found.several and question.counts("people"):
+        if found.several and (question.counts("people") or question.counts("some")):
             raise _not_kept("persons in coarser groups")
         asked = replace(
             mine, groups=narrowed, primitives=question.primitives, bounds=bounds, kept=(mine.counted, mine.summed)
@@ -163,7 +163,7 @@ def materialise(dataset: Dataset, sql: str, *, folder: str | Path) -> Materialis
             remedy="Keep counts, sums, averages and variances by declared groups.",
         )
     rows = Primitive("rows", None, 1, 1, ONE)
-    parts = tuple(dict.fromkeys((rows, *(part for part in question.primitives if part.kind != "people"))))
+    parts = tuple(dict.fromkeys((rows, *(part for part in question.primitives if part.kind not in ("people", "some")))))
     question = replace(question, primitives=parts)
     reader = duckdb.DuckDB(dataset.sources)
     writer = Writer(question, reader.dialect, reader.names(question))

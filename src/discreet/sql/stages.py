@@ -82,9 +82,9 @@ class Question:
     summed: tuple[Row, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        linear = [item for item in self.primitives if item.kind in ("values", "sum", "centred")]
+        linear = [item for item in self.primitives if item.kind in ("values", "some", "sum", "centred")]
         counted = dict.fromkeys(item.of for item in linear if item.of is not None)
-        summed = dict.fromkeys(item.of for item in linear if item.kind != "values" and item.of is not None)
+        summed = dict.fromkeys(item.of for item in linear if item.kind in ("sum", "centred"))
         object.__setattr__(self, "columns", columns(self.relation, self.catalog))
         object.__setattr__(self, "counted", tuple(counted) if self.kept is None else self.kept[0])
         object.__setattr__(self, "summed", tuple(summed) if self.kept is None else self.kept[1])
@@ -335,6 +335,11 @@ class Writer:
                 chosen.append(aliased(self.dialect.cast(exp.Count(this=exp.Star(), big_int=True), "WIDE"), f"t{j}"))
                 continue
             i = None if item.of is None else question.counted.index(item.of)
+            if item.kind == "some":
+                there = exp.GT(this=name_of(f"b{i}"), expression=integer(0))
+                value = self.dialect.total(case((there, integer(1)), default=integer(0)))
+                chosen.append(aliased(value, f"t{j}"))
+                continue
             count = self.dialect.total(name_of("b" if i is None else f"b{i}"))
             value = count if item.kind in ("rows", "values") else self.dialect.total(name_of(f"z{i}"))
             if item.kind == "centred":  # linear, so it may be worked out from the totals
