@@ -36,7 +36,10 @@ from tests.unit.test_errors import chain_text
 UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=2)
 DOMAIN = Domain(id="integer", ward=["A", "B", None], floor=[1, 2, 5], age=(10, 100), debt=(-7, 3), weight=(0.0, 0.9))
 OUTLIER = {"id": 9, "ward": "A", "floor": 1, "age": 1e6, "debt": "-999", "weight": 50.0, "ok": True}
-BY_WARD = "SELECT ward, COUNT(*) AS n, SUM(age) AS s, AVG(debt) AS m, AVG(weight) AS w FROM t GROUP BY ward"
+BY_WARD = (
+    "SELECT ward, COUNT(*) AS n, SUM(age) AS s, AVG(debt) AS m, AVG(weight) AS w, "
+    "COUNT(DISTINCT id) FILTER (WHERE floor < 5) AS p FROM t GROUP BY ward"
+)
 
 
 def bounded(tmp_path: Path) -> None:
@@ -229,6 +232,20 @@ def no_row_bound(patch):
     patch.setattr(stages.Writer, "_bounded", lambda self, **given: good(loosened(self, rows=1000), **given))
 
 
+def rows_of_people_with_a_condition(patch):
+    good = stages.Writer._totals
+
+    def totals(self, table, **given):
+        parts = (
+            dataclasses.replace(item, kind="values") if item.kind == "some" else item
+            for item in self.question.primitives
+        )
+        question = dataclasses.replace(self.question, primitives=tuple(parts))
+        return good(dataclasses.replace(self, question=question), table, **given)
+
+    patch.setattr(stages.Writer, "_totals", totals)
+
+
 def no_clamp(patch):
     def within(self, value, rounded, least, most, magnitude):
         return self.dialect.cast(rounded, "BIGINT")
@@ -359,6 +376,7 @@ BUGS: list[tuple[Callable[[Path], None], Callable[[pytest.MonkeyPatch], None]]] 
     (bounded, no_group_sampling),
     (bounded, one_group_too_many),
     (bounded, no_row_bound),
+    (bounded, rows_of_people_with_a_condition),
     (bounded, no_clamp),
     (averages_are_bounded_before, average_clamped_at_the_end),
     (null_stays_null, least_and_greatest),
