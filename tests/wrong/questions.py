@@ -26,7 +26,7 @@ SQL = [
         "SELECT COUNT(*) AS n FROM (SELECT SUM(age) AS s FROM visits)",
         "a subquery that aggregates over several people has no private answer here.",
     ),
-    wrong_sql("DISTINCT", "SELECT DISTINCT ward FROM visits", "DISTINCT has no private answer here."),
+    wrong_sql("DISTINCT", "SELECT SUM(DISTINCT age) AS s FROM visits", "SUM(DISTINCT …) has no private answer here."),
     wrong_sql(
         "a window", "SELECT SUM(age) OVER () AS s FROM visits", "a window function (OVER) has no private answer here."
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ Epsilon = Annotated[float, typer.Option(help="What the whole query may cost.")]
 Delta = Annotated[float | None, typer.Option(help="Needed on zCDP and Rényi accounts.")]
 Pairs = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Split of the budget; repeatable.")]
 Guesses = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Public guess; repeatable.")]
+Engine = Annotated[Literal["duckdb", "spark"] | None, typer.Option(help="What reads the rows; by default duckdb.")]
 Analyst = Annotated[str | None, typer.Option(metavar="NAME", help="Whose share of the account pays too.")]
 
 
@@ -42,6 +43,7 @@ def query(
     purpose: Annotated[str | None, typer.Option(help="Why; written to the ledger.")] = None,
     attempt: Annotated[int, typer.Option(help="Ask again what was charged and never released.")] = 1,
     analyst: Analyst = None,
+    engine: Engine = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default a table, or what FILE ends in.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a new file.")] = None,
     yes: Yes = False,
@@ -53,7 +55,7 @@ def query(
 
     wanted = Wanted.of(form, output, as_json=as_json)
     read = Project.read(project)
-    dataset, asked = read.dataset_of(sql, analyst=analyst), _asked(epsilon, delta, weights, guess)
+    dataset, asked = read.dataset_of(sql, analyst=analyst), _asked(epsilon, delta, weights, guess, engine)
     price = sql_room.cost(dataset, sql, **asked)
     name = price.plan.name if name is None else name
     request = dataset.request(price.plan, name=name, attempt=attempt)
@@ -81,6 +83,7 @@ def cost(
     weights: Pairs = None,
     guess: Guesses = None,
     analyst: Analyst = None,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Show what a query would cost and be worth. Spends nothing, reads no private row."""
@@ -90,7 +93,7 @@ def cost(
     read = Project.read(project)
     draft = read.draft
     dataset = read.dataset_of(sql, analyst=analyst, ledger=draft)
-    price = sql_room.cost(dataset, sql, **_asked(epsilon, delta, weights, guess))
+    price = sql_room.cost(dataset, sql, **_asked(epsilon, delta, weights, guess, engine))
     if as_json:
         show_json(price.to_dict())
         return
@@ -100,12 +103,15 @@ def cost(
     say("Nothing was spent and no data was read.")
 
 
-def _asked(epsilon: float, delta: float | None, weights: list[str] | None, guess: list[str] | None) -> dict[str, Any]:
+def _asked(
+    epsilon: float, delta: float | None, weights: list[str] | None, guess: list[str] | None, engine: str | None
+) -> dict[str, Any]:
     return {
         "epsilon": epsilon,
         "delta": delta,
         "weights": _pairs("--weights", weights),
         "guess": _pairs("--guess", guess),
+        "engine": engine,
     }
 
 

@@ -221,3 +221,25 @@ def test_a_cost_says_how_each_part_is_made_private(place, capsys, sql, line):
     capsys.readouterr()
     assert run(["cost", str(place.folder), sql, *BUDGET]) == 0
     assert any(shown.startswith(line) for shown in capsys.readouterr().out.splitlines())
+
+
+def test_the_engine_is_part_of_the_question(place, capsys):
+    """Another engine may keep other groups of a person; the guarantee says what it assumes of it."""
+    assumed = {}
+    for engine in ([], ["--engine", "duckdb"], ["--engine", "spark"]):
+        code, price = answer(capsys, "cost", place.folder, WARDS, *BUDGET, *engine)
+        assert code == 0
+        assumed[tuple(engine)] = " ".join(price["guarantee"]["assumptions"])
+    assert assumed[()] == assumed["--engine", "duckdb"]
+    assert "cluster" in assumed["--engine", "spark"]
+    assert "cluster" not in assumed[()]
+    assert "'presto'" in ask(capsys, place, "--engine", "presto", code=2).err
+
+
+def test_the_engine_that_is_asked_for_answers(place, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("discreet.sql.engines.spark.Spark.ready", lambda *_: asked.append("ready"))
+    monkeypatch.setattr("discreet.sql.engines.spark.Spark.opened", lambda *_: 1 / 0)
+    assert "DataFailure" in ask(capsys, place, "--engine", "spark", code=1).err
+    assert asked == ["ready"]
+    assert charges(place) == 1
