@@ -27,6 +27,10 @@ from discreet.sql.sources import Sources
 from discreet.sql.spellings import spelled
 from discreet.units import PrivacyUnit
 
+BOUNDS = (
+    "Bounds are declared by the owner. LEAST(GREATEST(x, 0), 100) narrows those of a value; those of a person's total "
+    "are given around a subquery: SELECT SUM(LEAST(GREATEST(s, 0), 500)) AS s FROM (SELECT id, SUM(x) AS s …)."
+)
 MAX_TEXT = 200_000
 MAX_TOKENS = 40_000
 MAX_DEPTH = 64
@@ -100,12 +104,12 @@ def table_names(sql: str) -> list[str]:
     return names
 
 
-OPTIONS = re.compile(r"^\s*SELECT\s+WITH\s+DIFFERENTIAL_PRIVACY\s+OPTIONS\s*\(([^()]*)\)", re.IGNORECASE)
+OPTIONS = re.compile(r"^\s*SELECT\s+WITH\s+DIFFERENTIAL_PRIVACY\b(?:\s+OPTIONS\s*\(([^()]*)\))?", re.IGNORECASE)
 KNOWN_OPTIONS = ("epsilon", "delta", "max_groups_contributed", "privacy_unit_column")
 
 
 def options(sql: str) -> tuple[str, dict[str, Any]]:
-    """Return a query without BigQuery's WITH DIFFERENTIAL_PRIVACY OPTIONS (…), and the options.
+    """Return a query without BigQuery's WITH DIFFERENTIAL_PRIVACY [OPTIONS (…)], and the options.
 
     Raises:
         UnsupportedQuery: an option is unknown, or is no literal.
@@ -114,7 +118,7 @@ def options(sql: str) -> tuple[str, dict[str, Any]]:
     if found is None:
         return sql, {}
     given: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in found[1].split(","))):
+    for item in filter(None, (part.strip() for part in (found[1] or "").split(","))):
         name, sign, value = (part.strip() for part in item.partition("="))
         if not sign or name.lower() not in KNOWN_OPTIONS or name.lower() in given:
             raise unsupported(f"the option {item[:60]!r}", f"Use each of {', '.join(KNOWN_OPTIONS)} at most once.")
@@ -164,6 +168,8 @@ def _tree(sql: str) -> Any:
     except RecursionError:
         statements = None
     except (sqlglot.errors.SqlglotError, ValueError) as error:
+        if "contribution_bounds" in sql.lower():
+            raise unsupported("an argument contribution_bounds_per_…", BOUNDS) from None
         raise UnsupportedQuery(f"the query is not readable as SQL: {_first_line(error)}", remedy=SHAPE) from None
     if statements is None:
         raise UnsupportedQuery("the query is nested too deeply.", remedy="Write it flatter.")

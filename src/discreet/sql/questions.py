@@ -68,6 +68,13 @@ def question(dataset: Dataset, known: Catalog, select: Select) -> tuple[Question
     groups = tuple(Group(_label(key), key, known_keys(key, parts.columns)) for key in select.keys)
     groups = narrowed(groups, select.where)
     mine = [own(group.row, relation, known) for group in groups]
+    for group in groups:
+        if group.values is None and group.row in owners(relation, known):
+            raise UnsupportedQuery(
+                f"GROUP BY {group.name} makes a group of each person, and groups of one person are never shown.",
+                remedy="Aggregate people in a subquery, and ask about them: SELECT COUNT(*) AS n FROM "
+                f"(SELECT {group.name}, COUNT(*) AS c FROM … GROUP BY {group.name}) WHERE c > 5.",
+            )
     if all(item.expression is None for item in select.outputs) and all(group.values is not None for group in groups):
         raise UnsupportedQuery(
             "a SELECT without an aggregate asks nothing of groups that are public.",
