@@ -6,25 +6,34 @@ drawn, but for one column, where a whole series with many cells was released. Ru
 
     python benchmarks/continual.py               # about a minute
     python benchmarks/continual.py --steps 100   # seconds
+    python benchmarks/continual.py --sql 1000    # a series over a table, with its ledger and releases: minutes
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import math
 import os
 import platform
+import tempfile
 import time
 from fractions import Fraction
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+import discreet.sql as sql
+from discreet import Dataset, Domain, Ledger, PrivacyUnit, accounting
+from discreet.ledger import OwnerKey
 from discreet.mechanisms import Rng, RunningSums, SumsSoFar, Toeplitz
 
 STEPS = (100, 1000, 4096)
 PARTICIPATIONS = (1, 4, 16)
 DRAWN = 2**20  # answers in the column that is drawn
+CELLS = 1024  # groups of the series that is followed through SQL
 GOAL = 1e-4
 
 
@@ -92,6 +101,43 @@ def drawn(matrix):
     return math.sqrt(squares[-1]), math.sqrt(squares.mean()), spent, cells
 
 
+def followed(folder, steps):
+    """Follow a series over a table, a day at a time; return its errors, and the seconds of a step, first and last."""
+    unit, first = PrivacyUnit(column="id", max_groups=1), datetime.date(2020, 1, 1)
+    ledger = Ledger(folder / "ledger.db")
+    owner = OwnerKey.create(folder / "owner.key")
+    ledger.open("people", unit=unit, measure="zcdp", epsilon=4.0, delta=1e-6, owner=owner)
+    people = np.arange(steps * CELLS)
+    days = np.datetime64(first) + np.repeat(np.arange(steps), CELLS)
+    cells = (people * 7919) % CELLS
+    dataset = Dataset(
+        pa.table({"id": people, "cell": cells, "day": pa.array(days.astype("datetime64[D]"))}),
+        name="visits",
+        version="all",
+        unit=unit,
+        domain=Domain(id="integer", day="date", cell=list(range(CELLS))),
+        ledger=ledger,
+        population="people",
+        releases=folder / "releases",
+    )
+    text = "SELECT cell, COUNT(*) AS n FROM visits GROUP BY cell"
+    series = sql.series(
+        dataset, text, period="day", unit="day", first=first, steps=steps, participations=1, epsilon=1.0, delta=1e-6,
+        name="visits", folder=folder / "kept",
+    )  # fmt: skip
+    series.open()
+    scale = math.sqrt(2 * float(accounting.cost(series.plan.event, accounting.Measure("zcdp")).loss) / 2**40)
+    at = [time.perf_counter()]
+    releases = series.advance(progress=lambda *_: at.append(time.perf_counter()))
+    spent, squares = np.diff(at), []
+    for step, release in enumerate(releases, 1):
+        truth = np.bincount(cells[: step * CELLS], minlength=CELLS)
+        squares.append(float(((release.value["n"].to_numpy() - truth) ** 2).mean()))
+    stated = [error * scale for error in series.plan.schedule_table()["n_se"].to_pylist()]
+    errors = math.sqrt(squares[-1]) * scale, math.sqrt(np.mean(squares)) * scale
+    return errors, (max(stated), math.sqrt(np.mean(np.square(stated)))), (spent[:20], spent[-20:])
+
+
 def show(name, errors, note=""):
     print(f"    {name:34}{errors[0]:10.4f}{errors[1]:10.4f}   {note}")
 
@@ -126,10 +172,21 @@ def compare(steps, participations, separation, *, draw):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
-    lengths = parser.parse_args(arguments).steps
+    parser.add_argument("--sql", type=int, metavar="STEPS", help="follow a series over a table instead")
+    given = parser.parse_args(arguments)
+    lengths = given.steps
     print(f"discreet {version('discreet')}, numpy {np.__version__}, Python {platform.python_version()}, "
           f"{platform.machine()}, {os.cpu_count()} cores\n")  # fmt: skip
     print(f"{'':38}{'largest':>10}{'rms':>10}")
+    if given.sql is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn_, stated, seconds = followed(Path(folder), given.sql)
+        print(f"{given.sql} steps of a table, a unit in at most 1")
+        show("square root, real numbers", square_root(given.sql, 1, 1))
+        show("a series, as stated", stated)
+        show("a series, as released", drawn_, f"{CELLS:,} groups")
+        print(f"seconds for a step: {np.median(seconds[0]):.2f} at first, {np.median(seconds[1]):.2f} at the end")
+        return
     missed = 0.0
     for steps in lengths:
         for participations in PARTICIPATIONS:
