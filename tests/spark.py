@@ -1,7 +1,7 @@
 """A small Spark cluster on loopback: a driver and two executors, each a process of its own, one for a whole test run.
 
-Tests that use it are one xdist group (`pytestmark = SPARK`), so that one worker runs them all. Nothing of
-it is left behind: its files lie in a folder of their own, and it ends with the session.
+Tests that use it stand in files that one worker runs (`USERS`), and have `pytestmark = SPARK`.
+Nothing of it is left behind: its files lie in a folder of their own, and it ends with the session.
 """
 
 from __future__ import annotations
@@ -19,10 +19,26 @@ from typing import Any
 import pytest
 
 # Starting takes half a minute on an idle machine with two cores, and minutes on a busy one.
-SPARK = [pytest.mark.xdist_group("spark"), pytest.mark.timeout(900)]
+SPARK = pytest.mark.timeout(900)
+USERS = ("/test_spark", "/contract/test_engines")
 MASTER = "local-cluster[2,1,512]"  # executors, cores and MB of each
 # Short queries: the second compiler costs more than it saves, and one thread collects little garbage best.
 _JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """Give all of Spark's tests to one worker, and any other to whoever is free.
+
+    xdist's own groups (--dist loadgroup) put nothing together under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "spark" if any(part in nodeid for part in USERS) else nodeid
+
+    return Scheduling(config, log)
 
 
 def _settings(folder: Path, port: int) -> dict[str, str]:

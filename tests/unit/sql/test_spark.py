@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -19,7 +20,7 @@ from discreet.sql.engines import spark as engine
 from discreet.sql.engines import spark_canary, spark_quiet, spark_session
 from discreet.sql.engines.spark_quiet import quiet
 from discreet.sql.stages import Writer
-from tests.spark import SPARK
+from tests.spark import SPARK, USERS
 from tests.sql_cases import DOMAIN, ROWS, computed, open_dataset, plan
 
 pytestmark = SPARK
@@ -411,6 +412,15 @@ def test_a_literal_of_the_analyst_is_not_looked_up(spark, monkeypatch):
     monkeypatch.setenv("DISCREET_SECRET", "A")
     text = "SELECT COUNT(*) AS n FROM t WHERE ward = '${env:DISCREET_SECRET}'"
     assert counted(spark.createDataFrame(ROWS), text) == {"rows": [0]}
+
+
+def test_one_worker_runs_all_that_use_the_cluster():
+    """Else each would start a cluster of its own."""
+    files = [
+        path for path in Path(__file__).parents[2].rglob("test_*.py") if "from tests.spark import" in path.read_text()
+    ]
+    assert len(files) >= 3
+    assert [path for path in files if not any(part in str(path) for part in USERS)] == []
 
 
 def test_pyspark_is_loaded_by_sources_of_its_own_alone():
