@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from discreet.ledger import OwnerKey
 from discreet.mechanisms import Rng
 from discreet.sql import answering
 from discreet.sql.bind import QueryPlan, bind
+from discreet.sql.kept import Materialised
 
 UNIT = PrivacyUnit(column="id", max_groups=2, max_rows=2)
 DOMAIN = Domain(
@@ -66,24 +68,19 @@ def open_dataset(
     )
 
 
-def plan(
-    sql: str,
+def declared(
     *,
     unit: PrivacyUnit = UNIT,
     domain: Domain = DOMAIN,
     measure: str = "zcdp",
-    epsilon: float = 1.0,
-    delta: float | None = 1e-6,
     source: Any = ROWS,
     version: str = "1",
-    weights: dict[str, float] | None = None,
-    guess: dict[str, float] | None = None,
     tables: dict[str, Table] | None = None,
     views: dict[str, str] | None = None,
-) -> QueryPlan:
-    """Return a plan as an account of this measure would give it, without a ledger."""
+) -> Any:
+    """Return a dataset as plans see it, on an account of this measure, without a ledger."""
     account = SimpleNamespace(measure=Measure.parse(measure))
-    dataset: Any = SimpleNamespace(
+    return SimpleNamespace(
         source=source,
         sources={"t": source} | {name: table.source for name, table in (tables or {}).items()},
         tables=tables or {},
@@ -96,7 +93,20 @@ def plan(
         population="patients",
         ledger=SimpleNamespace(account=lambda population: account),
     )
-    return bind(dataset, sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess)
+
+
+def plan(
+    sql: str,
+    *,
+    epsilon: float = 1.0,
+    delta: float | None = 1e-6,
+    weights: dict[str, float] | None = None,
+    guess: dict[str, float] | None = None,
+    using: Materialised | None = None,
+    **facts: Any,
+) -> QueryPlan:
+    """Return a plan as an account of this measure would give it, without a ledger; `facts` are those of `declared`."""
+    return bind(declared(**facts), sql, epsilon=epsilon, delta=delta, weights=weights, guess=guess, using=using)
 
 
 def computed(bound: QueryPlan, source: Any) -> answering.Exact:
@@ -120,6 +130,5 @@ def histogram(text: str, source: Any = ROWS, **given: Any) -> list[dict[int, int
     (part,) = bound.question.drawn
     values, weights, starts = computed(bound, source).histograms[part]
     return [
-        dict(zip(map(int, values[a:b]), map(int, weights[a:b]), strict=True))
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
+        dict(zip(map(int, values[a:b]), map(int, weights[a:b]), strict=True)) for a, b in itertools.pairwise(starts)
     ]

@@ -19,7 +19,7 @@ from discreet.errors import DataFailure, InvalidInput
 from discreet.sql import answering
 from discreet.sql.engines import canary
 from discreet.sql.engines import duckdb as engine
-from tests.sql_cases import DOMAIN, ROWS, exact, open_dataset, plan
+from tests.sql_cases import DOMAIN, ROWS, exact, histogram, open_dataset, plan
 
 EXACT = {"epsilon": 40.0, "delta": 1e-6}  # so much budget that the noise of a count is 0 nearly always
 
@@ -41,6 +41,19 @@ def test_a_negative_sum_scales_toward_zero():
     step = DOMAIN["weight"].resolution
     total = exact("SELECT SUM(weight) FROM t", rows)["clamped sum of weight"][0]
     assert total == -math.floor(3.25 / step * 2 / 3)
+
+
+def test_a_persons_rows_weigh_as_much_as_max_rows_of_them():
+    # Person 1: 10, 20, 60 in A, two of three rows: 2/3 of 4096 each, cut off. Of 2: 300, clamped, in A, and NULL in B.
+    weights = histogram("SELECT ward, MEDIAN(age) AS m FROM t GROUP BY ward")
+    assert weights == [{10: 2730, 20: 2730, 60: 2730, 100: 4096}, {}, {50: 4096}]
+    assert histogram("SELECT MODE(floor) AS m FROM t") == [{0: 3 * 2730 + 2 * 4096, 1: 4096, 2: 4096}]
+
+
+def test_different_values_of_a_person_are_as_many_as_max_rows():
+    assert exact("SELECT ward, COUNT(DISTINCT age) AS n FROM t GROUP BY ward") == {"different values of age": [3, 0, 1]}
+    assert exact("SELECT COUNT(DISTINCT note) AS n FROM t WHERE id = 1") == {"different values of note": [2]}
+    assert exact("SELECT ward, COUNT(DISTINCT id) AS n FROM t GROUP BY ward") == {"persons": [2, 1, 1]}
 
 
 def test_unreadable_values_are_null():
