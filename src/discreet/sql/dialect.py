@@ -27,10 +27,12 @@ class Dialect:
     types: ClassVar[dict[str, str]] = {"INTEGER": "INT", "WIDE": "INT128", "UINTEGER": "UINT"}
 
     def text(self, query: Any) -> str:
-        """Return an expression as the engine's SQL; what it cannot say raises."""
+        """Return an expression, which is used up, as the engine's SQL; what it cannot say raises."""
         from sqlglot import ErrorLevel
 
-        return str(query.sql(dialect=self.name, unsupported_level=ErrorLevel.RAISE, identify=False, comments=False))
+        return str(
+            query.sql(dialect=self.name, unsupported_level=ErrorLevel.RAISE, identify=False, comments=False, copy=False)
+        )
 
     def type(self, name: str) -> Any:
         """Return a type: BOOLEAN, SMALLINT, INTEGER, BIGINT, WIDE (128 bits), DOUBLE, VARCHAR, DATE."""

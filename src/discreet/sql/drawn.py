@@ -8,6 +8,7 @@ drawn in K groups of a person costs K times what is drawn in one (docs/proofs/co
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,6 +33,7 @@ from discreet.sql.rows import Row
 WHOLE = 2**12  # the weight of one row that is not scaled down
 NO_LAW = 2**200  # the cost of what is beyond what can be drawn exactly
 LEAST, LARGEST = Fraction(1, 2**30), Fraction(2**20)  # of the epsilon of one group
+NEAR = 1 + Fraction(1, 2**20)  # so close to the largest epsilon that the budget allows it is found
 
 Mechanism: TypeAlias = Quantiles | Extreme | ExponentialMechanism | PermuteAndFlip
 
@@ -106,13 +108,21 @@ class Drawn:
             low *= 2  # so many rows of a person that a smaller one cannot be drawn exactly
         if self._cost(low, measure) > units:
             raise too_small()
-        for _ in range(40):
+        for trial in self._near(measure, units):  # where costs are a power of epsilon, no more is left to do
+            if low < trial < high:
+                low, high = (trial, high) if self._cost(trial, measure) <= units else (low, trial)
+        while high > low * NEAR:
             middle = (low + high) / 2 if high < 2 * low else _between(low, high)
-            if self._cost(middle, measure) <= units:
-                low = middle
-            else:
-                high = middle
+            low, high = (middle, high) if self._cost(middle, measure) <= units else (low, middle)
         return self._choice(low, measure)
+
+    def _near(self, measure: accounting.Measure, units: int) -> tuple[Fraction, ...]:
+        """Return two numbers close to each other, between which epsilon lies if its cost is a power of it."""
+        one, two = self._cost(Fraction(1), measure), self._cost(Fraction(2), measure)
+        if not 0 < 1.4 * one < two < NO_LAW:
+            return ()
+        guess = Fraction((units / one) ** (1 / math.log2(two / one)))
+        return guess / (1 + (NEAR - 1) / 3), guess * (1 + (NEAR - 1) / 3)
 
     def _choice(self, epsilon: Fraction, measure: accounting.Measure) -> Choice:
         found = self.mechanism(float(epsilon), measure)

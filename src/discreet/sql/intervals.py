@@ -19,7 +19,7 @@ from discreet.sql.allocate import Law
 LEVEL = 0.95
 Floats: TypeAlias = NDArray[np.float64]
 Range: TypeAlias = tuple[Floats, Floats]
-STEPS = 48  # bisection steps: far below the width of any noise
+STEPS = 28  # bisection steps: far below the width of any noise
 
 
 class Scatter(Protocol):
@@ -67,17 +67,16 @@ def ratio(total: Floats, count: Floats, most: float, noises: tuple[Scatter, Scat
     clear = count > _slope(noises, level)
     safe = np.where(clear, count, 1.0)
     middle = np.clip(total / safe, -most, most)
-    edges = []
-    for sign in (-1.0, 1.0):
-        outer = np.full_like(middle, sign * most)
-        inside, outside = middle.copy(), outer.copy()
-        for _ in range(STEPS):
-            trial = (inside + outside) / 2
-            kept = _plausible(np.abs(total - trial * safe), np.abs(trial), noises, level)
-            inside, outside = np.where(kept, trial, inside), np.where(kept, outside, trial)
-        whole = _plausible(np.abs(total - outer * safe), np.abs(outer), noises, level) | ~clear
-        edges.append(np.where(whole, outer, outside))
-    return edges[0], edges[1]
+    outer = np.stack([np.full_like(middle, -most), np.full_like(middle, most)])
+    reach = _reach(most, noises, level) / safe
+    inside, outside = np.stack([middle, middle]), np.clip(np.stack([middle - reach, middle + reach]), -most, most)
+    for _ in range(STEPS):
+        trial = (inside + outside) / 2
+        kept = _plausible(np.abs(total - trial * safe), np.abs(trial), noises, level)
+        inside, outside = np.where(kept, trial, inside), np.where(kept, outside, trial)
+    whole = _plausible(np.abs(total - outer * safe), np.abs(outer), noises, level) | ~clear
+    low, high = np.where(whole, outer, outside)
+    return low, high
 
 
 def _slope(noises: tuple[Scatter, Scatter], level: float) -> float:
@@ -86,6 +85,16 @@ def _slope(noises: tuple[Scatter, Scatter], level: float) -> float:
     if count.law == "discrete_laplace":
         return -math.log(1 - level) * float(count.scale) + 0.5
     return NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(count.scale) + 0.5
+
+
+def _reach(most: float, noises: tuple[Scatter, Scatter], level: float) -> float:
+    """Return a deviation that is plausible of no ratio up to `most`."""
+    first, second = (float(noise.scale) for noise in noises)
+    if noises[0].law == "discrete_gaussian":
+        farthest = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(first + most**2 * second)
+    else:
+        farthest = math.log(2 / (1 - level)) * (first + most * second)  # where each alone is beyond half as often
+    return farthest + 1.0 + most
 
 
 def _plausible(deviation: Floats, ratio: Floats, noises: tuple[Scatter, Scatter], level: float) -> NDArray[np.bool_]:
