@@ -98,6 +98,7 @@ def account(**changed):
         "capacity": accounting.Cost(2**37, 2**40),
         "opened": "2026-01-01T09:00:01Z",
         "raises": (),
+        "renewals": (),
         "shares": {},
         "head": sha("head"),
     }
