@@ -10,6 +10,7 @@ from tests.docs.pages import DOCS
 
 from discreet import events
 from discreet.cli.app import run
+from discreet.ledger import Ledger
 
 PAGE = (DOCS / "reference" / "json.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^#{2,3} (.+?)\n(.*?)(?=^#{1,3} |\Z)", re.MULTILINE | re.DOTALL)
@@ -213,6 +214,28 @@ def test_ledger(place, capsys):
     assert [item["kind"] for item in found["entries"]] == [
         "open", "charge", "release", "raise", "share", "charge", "release",
     ]  # fmt: skip
+
+
+def test_ledger_renewed(tmp_path, capsys):
+    place = clinic(tmp_path, opened=False)
+    place.change('column = "id"\n', 'column = "id"\nper = "ward"\n')
+    assert run(["ledger", "open", str(place.folder)]) == 0
+    for ward in "AB":
+        code, renewed = answer(capsys, "ledger", "renew", place.folder, "people", "--period", ward)
+        assert (code, renewed["population"], renewed["period"]) == (0, f"people@{ward}", ward)
+        check(renewed, "discreet ledger renew")
+    noise = events.Gaussian(20.0)
+    Ledger(place.ledger).charge("people", noise, purpose="test", request="a", periods=["A", "B"])
+    for command in ("show", "verify", "export"):
+        code, found = answer(capsys, "ledger", command, place.folder)
+        assert code == 0
+        check(found, f"discreet ledger {command}")
+        if command == "show":
+            first, *others = found["accounts"]
+            assert first["total"]["person"]["epsilon"] > others[0]["spent_epsilon"] > 0
+            assert first["left_epsilon"] == 0
+            assert [item["account"] for item in first["renewals"]] == [item["population"] for item in others]
+            assert [item["total"] for item in others] == [None, None]
 
 
 def test_ledger_open_again_opens_nothing(place, capsys):

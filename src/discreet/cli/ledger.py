@@ -1,7 +1,8 @@
-"""ledger open, show, raise, share, verify, export."""
+"""ledger open, show, raise, share, renew, verify, export."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from discreet.profiles import show_delta
 from discreet.release.shown import number
 
 if TYPE_CHECKING:
-    from discreet.ledger import Account, Entry, Ledger, OwnerKey
+    from discreet.ledger import Account, Entry, Ledger, OwnerKey, Period, Total
     from discreet.project import Project
 
 app = typer.Typer(help="The account book: what each population's budget is, and what was spent.")
@@ -125,7 +126,7 @@ def show(
             {
                 "accounts": [
                     _account(account)
-                    | {"history": _history(account, entries, fixed=fixed)}
+                    | {"history": _history(account, entries, fixed=fixed), "total": _total(ledger, account)}
                     | {"entries": [entry.to_dict() for entry in entries]}
                     for account, entries in accounts
                 ]
@@ -133,7 +134,7 @@ def show(
         )
         return
     for account, entries in accounts:
-        _show_account(account, entries)
+        _show_account(account, entries, ledger.total(account.population) if account.renewals else None)
 
 
 def _history(account: Account, entries: list[Entry], *, fixed: bool) -> dict[str, Any]:
@@ -144,11 +145,15 @@ def _history(account: Account, entries: list[Entry], *, fixed: bool) -> dict[str
     return {name: found[name] for name in ("filter", "epsilon", "epsilon_lower", "label", "method")}
 
 
-def _show_account(account: Account, entries: list[Entry]) -> None:
+def _show_account(account: Account, entries: list[Entry], total: Total | None) -> None:
     facts = _account(account)
     say(f"{account.population}: {_terms(account)}")
-    say(f"  spent ε = {number(facts['spent_epsilon'])} of {number(account.epsilon)} at δ = {show_delta(account.delta)}")
-    say(f"  one more release could have at most ε = {number(facts['left_epsilon'])}")
+    if total is not None:
+        _show_total(account, total)
+    else:
+        spent, all_ = number(facts["spent_epsilon"]), number(account.epsilon)
+        say(f"  spent ε = {spent} of {all_} at δ = {show_delta(account.delta)}")
+        say(f"  one more release could have at most ε = {number(facts['left_epsilon'])}")
     for item in account.raises:
         late = f", chosen after {_releases(item.seen)}" if item.seen else ""
         say(f"  raised to ε = {number(item.epsilon)} on {_minute(item.when)}{late}")
@@ -162,12 +167,27 @@ def _show_account(account: Account, entries: list[Entry]) -> None:
     say(f"head {account.head}")
 
 
+def _show_total(account: Account, total: Total) -> None:
+    from discreet.ledger.periods import named
+
+    count, per = len(total.periods), account.unit.per
+    for period, spent in total.periods.items():
+        say(f"  {per} {named(period)}: spent ε = {number(spent.epsilon)} at δ = {show_delta(spent.delta)}")
+    person, most = (
+        f"ε = {number(each.epsilon)} at δ = {show_delta(each.delta)}" for each in (total.person, total.most)
+    )
+    who = f"a person in all {count} periods" if count > 1 else f"a person in this {per}"
+    say(f"  {who}: spent {person}; {most} once everything is spent")
+
+
 def _row(entry: Entry, account: Account, answered: set[str | None]) -> tuple[object, ...]:
     what, who, why, part = str(entry.kind), entry.who, entry.purpose or "", ""
     if entry.kind == "charge":
         what = "released" if entry.request in answered else "charged"
         who = entry.analyst or entry.who
         part = f"{100 * entry.cost.loss / account.capacity.loss:.2f} %"
+    elif entry.kind == "renew":
+        why = f"{account.unit.per} = {entry.body['period']['value']}, paid by {entry.body['account']}"
     elif entry.kind == "share":
         why = f"for {entry.analyst}: ε = {number(entry.body['epsilon'])}"
     else:
@@ -225,6 +245,52 @@ def share(
 
 
 @app.command()
+def renew(
+    book: Book,
+    population: Population,
+    *,
+    period: Annotated[str, typer.Option(help="The value of the period column.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Open the account of one period, with the terms of the account. From the first on, periods pay for themselves."""
+    ledger, project = _open_book(book)
+    base = ledger.account(_known(population, ledger.populations()))
+    account = ledger.renew(population, period=_period(period, base, project), owner=_owner(key, book, project))
+    if as_json:
+        show_json(_account(account))
+        return
+    say(f"Opened {account.population!r}: {_terms(account)}.")
+    if not base.renewals:
+        say(f"From now on nothing is charged to {population!r} as a whole: each {base.unit.per} pays for itself.")
+
+
+def _period(text: str, account: Account, project: Project | None) -> Period:
+    """Return a period by the type of its column: that of earlier renewals, or what the project declares."""
+    from discreet.ledger.periods import READERS, kind_of
+
+    per, kinds = account.unit.per, set(READERS)
+    if per is None:
+        return text  # which nothing can be renewed for; the ledger says why
+    if account.renewals:
+        kinds = {kind_of(account.renewals[0].period)}
+    elif project is not None:
+        tables = [table for table in project.settings.tables.values() if table.population == account.population]
+        kinds &= {str(table.domain[per].type) for table in tables if per in table.domain}
+    found = []
+    for kind in kinds:
+        with suppress(KeyError, ValueError):
+            found.append(READERS[kind](text))
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{text!r} is no value of the period column {per!r}{', or of several types of it' if found else ''}.",
+            remedy="Give it as the column is declared: a whole number, true or false, or a date such as 2024-05-31. "
+            "Where only the file of a project declares its type, name the project instead of the ledger.",
+        )
+    return found[0]
+
+
+@app.command()
 def verify(book: Book, *, as_json: Json = False) -> None:
     """Recompute every chain, signature, cost and sum."""
     ledger, project = _open_book(book)
@@ -262,8 +328,17 @@ def _left(account: Account, analyst: str | None = None) -> float:
     return remaining_epsilon(account, analyst)
 
 
+def _total(ledger: Ledger, account: Account) -> dict[str, Any] | None:
+    """Return what a person in all periods keeps of a renewed account."""
+    if not account.renewals:
+        return None
+    found = ledger.total(account.population)
+    return {"person": found.person.to_dict(), "most": found.most.to_dict()}
+
+
 def _account(account: Account) -> dict[str, Any]:
     from discreet.accounting import statement
+    from discreet.ledger.periods import named
 
     return {
         "population": account.population,
@@ -288,6 +363,11 @@ def _account(account: Account) -> dict[str, Any]:
             }
             for name, item in account.shares.items()
         },
+        "renews": account.base,
+        "period": None if account.period is None else named(account.period),
+        "renewals": [
+            {"period": named(item.period), "account": item.account, "when": item.when} for item in account.renewals
+        ],
         "public_key": account.public_key,
         "head": account.head,
     }

@@ -90,8 +90,16 @@ def explain(
             parameters were fixed before the first answer was seen.
 
     Raises:
-        InvalidInput: a release belongs to another population.
+        InvalidInput: a release belongs to another population; or the account is renewed by period.
     """
+    if account.renewals:
+        raise InvalidInput(
+            f"the budget of {account.population!r} is renewed by {account.unit.per}: what was released and spent stands "
+            f"in the accounts of its {len(account.renewals)} periods.",
+            state="Nothing was written.",
+            remedy=f"Explain each by itself, for example {account.renewals[-1].account!r}; what a person in all of them "
+            "keeps is said by discreet ledger show.",
+        )
     shown = (releases,) if isinstance(releases, Release) else tuple(releases)
     for release in shown:
         owner = release.entry.get("population", account.population)

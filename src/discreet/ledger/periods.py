@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +18,12 @@ from discreet.errors import InvalidInput
 
 Period: TypeAlias = str | int | datetime.date  # a truth value is an int to Python, and a period of its own type here
 KINDS: dict[type, Type] = {str: "text", int: "integer", bool: "boolean", datetime.date: "date"}
+READERS: dict[str, Callable[[str], Period]] = {  # of what `named` writes
+    "text": str,
+    "integer": int,
+    "boolean": {"true": True, "false": False}.__getitem__,
+    "date": datetime.date.fromisoformat,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +97,21 @@ def ordered(periods: Sequence[Any]) -> tuple[Period, ...]:
     return tuple(sorted(set(periods)))
 
 
-def to_dict(period: Period) -> dict[str, Any]:
+def to_dict(period: Period) -> dict[str, str]:
     """Return a period as plain data, with its type: "1" and 1 are no one period."""
-    value = period.isoformat() if isinstance(period, datetime.date) else period
-    return {"type": kind_of(period), "value": value}
+    return {"type": kind_of(period), "value": named(period)}
 
 
-def from_dict(data: Mapping[str, Any]) -> Period:
+def from_dict(data: Mapping[str, str]) -> Period:
     """Read a period written by `to_dict`.
 
     Raises:
-        ValueError: it is none, or not of the type that it says.
+        KeyError, ValueError: it is none, or not written as one.
     """
-    value: Period = datetime.date.fromisoformat(data["value"]) if data["type"] == "date" else data["value"]
-    if kind_of(value) != data["type"]:
+    read = READERS[data["type"]](data["value"])
+    if to_dict(read) != data:
         raise ValueError(data["type"])
-    return value
+    return read
 
 
 def same(one: Period | None, other: Period) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from discreet import Dataset, Domain, PrivacyUnit, events, sql
 from discreet.accounting import Cost
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
+from discreet.explain import explain
 from discreet.ledger import Ledger
 from discreet.release import Shelf
 from discreet.sql import relations
@@ -177,12 +178,12 @@ def test_a_series_is_not_asked_in_a_period(dataset, tmp_path):
         tables={},
         views={},
     )
-    found = sql.series(
-        dated.in_period(MAY), COUNT, period="day", unit="day", first=datetime.date(2024, 5, 1), steps=3,
-        participations=1, epsilon=0.5, delta=1e-6, name="days", folder=tmp_path / "kept",
-    )  # fmt: skip
-    with pytest.raises(InvalidInput, match="this work reads rows of all periods"):
-        found.open()
+    terms = {"period": "day", "unit": "day", "first": datetime.date(2024, 5, 1), "steps": 3, "participations": 1}
+    terms |= {"epsilon": 0.5, "delta": 1e-6, "name": "days", "folder": tmp_path / "kept"}
+    with pytest.raises(InvalidInput, match="asked in periods of its own"):
+        sql.series(dated.in_period(MAY), COUNT, **terms)
+    with pytest.raises(InvalidInput, match="renewed by month"):
+        sql.series(dated, COUNT, **terms).open()
     assert set(spent(dataset).values()) == {0}
 
 
@@ -202,6 +203,17 @@ def test_what_was_kept_of_another_period_is_not_used(dataset, tmp_path):
     for other in (dataset.in_period(JUNE), dataset.in_period(MAY, JUNE)):
         with pytest.raises(UnsupportedQuery, match="rows of other periods"):
             ask(other, text, using=kept[MAY])
+
+
+def test_a_period_is_explained_by_itself_and_the_whole_is_not(dataset):
+    """A report on the renewed account would say that nothing was spent."""
+    release, ledger = ask(dataset.in_period(JUNE)), dataset.ledger
+    name = "patients@2024-06"
+    told = explain(release, account=ledger.account(name), entries=ledger.entries(name)).facts
+    assert told["account"]["unit_words"]
+    assert told["budget"]["loss"] == spent(dataset)[JUNE]
+    with pytest.raises(InvalidInput, match=r"renewed by month: .* in the accounts of its 3 periods"):
+        explain([], account=ledger.account("patients"), entries=ledger.entries("patients"))
 
 
 def test_fixed_randomness_stays_with_a_dataset(dataset):
