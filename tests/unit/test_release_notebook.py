@@ -139,7 +139,7 @@ def test_what_was_drawn_shows_its_rank():
     table = pyarrow.table({"m": [40.0, 80.0], **parts})
     shown = page(release(value=table, accuracy={"m": {"level": 0.95, "rank_error": 13.2}}))
     assert shown.cells[2:4] == ["40", "rank ± 14 rows"]
-    assert [tag for tag, _ in shown.shapes] == ["circle"] * 2
+    assert shown.shapes == [], "dots without their errors would make much of what chance did"
     table = pyarrow.table({"m": ["x", None], **parts})
     shown = page(release(value=table, accuracy={"m": {"level": 0.95}}))
     assert shown.cells[2:] == ["x", "no interval", "", "–", "no interval", ""]

@@ -17,9 +17,7 @@ def values(name: str, title: str, table: Mapping[str, Any]) -> list[str]:
     One picture for a column, not one for all: side by side on a desk, one below the other on a telephone.
     """
     rows = table["rows"][:MOST_ROWS]
-    columns = [
-        index for index in range(len(table["columns"])) if any(row["cells"][index]["value"] is not None for row in rows)
-    ]
+    columns = [index for index, column in enumerate(table["columns"]) if _pictured(column, index, rows)]
     if len(rows) < 2:
         return []
     labels = [_label(row["keys"]) for row in rows]
@@ -41,6 +39,14 @@ def values(name: str, title: str, table: Mapping[str, Any]) -> list[str]:
             )
         )
     return drawn
+
+
+def _pictured(column: Mapping[str, Any], index: int, rows: list[Any]) -> bool:
+    """Return whether a column has a picture: dots without their errors would make much of what chance did."""
+    cells = [row["cells"][index] for row in rows if row["cells"][index]["value"] is not None]
+    if column["rank_error"] is not None:
+        return any(cell["low"] is not None for cell in cells)
+    return bool(cells)
 
 
 def _down(

@@ -58,6 +58,7 @@ def table(release: Release, *, from_zero: Sequence[str] = ()) -> dict[str, Any]:
                 **errors[name]["said"],
                 "level": errors[name]["level"],
                 "from_zero": name in from_zero,
+                "rank_error": _rank(release.accuracy.get(name)),
                 "instead": instead(release.accuracy.get(name)) or "no interval",
             }
             for name in measured
@@ -139,6 +140,10 @@ def _float(value: Any) -> float | None:
     if not _numeric(value) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _rank(accuracy: Any) -> float | None:
+    return _float(accuracy.get("rank_error")) if isinstance(accuracy, Mapping) else None
 
 
 def _label(value: Any) -> str | None:

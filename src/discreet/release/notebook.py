@@ -119,12 +119,16 @@ class _Scale:
 
 
 def _scale(name: str, rows: Sequence[Mapping[str, Any]]) -> _Scale | None:
-    """Return the axis of a column; None where there is nothing to compare."""
-    if len(rows) < 2:
-        return None
-    ends = [_float(row.get(column)) for row in rows for column in (name, f"{name}_low", f"{name}_high")]
+    """Return the axis of a column; None where there is nothing to compare.
+
+    Dots without their errors would make much of what chance did.
+    """
+    ends = [_float(row.get(column)) for row in rows for column in (f"{name}_low", f"{name}_high")]
     known = [end for end in ends if end is not None]
-    return _Scale(min(known), max(known)) if any(_float(row[name]) is not None for row in rows) else None
+    if len(rows) < 2 or not known:
+        return None
+    known += [value for row in rows if (value := _float(row[name])) is not None]
+    return _Scale(min(known), max(known))
 
 
 def _float(value: Any) -> float | None:

@@ -62,6 +62,8 @@ def test_a_median_stands_with_the_error_of_its_rank(make, median):
     )
     page = report.html("policy")
     assert page.count("rank ± 14 rows") == 2
+    assert "chart-r1" not in page, "dots without their errors would make much of what chance did"
+    assert "chart-r1" in make.report().html("policy")
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "x\\|y" in report.markdown("policy")
