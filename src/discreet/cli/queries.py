@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT", help="A discreet.toml or the folder it is in.")]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")]
-Epsilon = Annotated[float, typer.Option(help="What the whole query may cost.")]
+Epsilon = Annotated[float | None, typer.Option(help="What the whole query may cost.")]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target-error", metavar="[COLUMN=]NUMBER", help="Instead of epsilon: the 95 % half width; repeatable."
+    ),
+]
+Consistent = Annotated[
+    list[str] | None, typer.Option(metavar="WISH", help="totals, non_negative or whole; repeatable.")
+]
 Delta = Annotated[float | None, typer.Option(help="Needed on zCDP and Rényi accounts.")]
 Pairs = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Split of the budget; repeatable.")]
 Guesses = Annotated[list[str] | None, typer.Option(metavar="COLUMN=NUMBER", help="Public guess; repeatable.")]
@@ -35,7 +44,8 @@ def query(
     project: Place,
     sql: Sql,
     *,
-    epsilon: Epsilon,
+    epsilon: Epsilon = None,
+    target: Target = None,
     delta: Delta = None,
     weights: Pairs = None,
     guess: Guesses = None,
@@ -44,6 +54,7 @@ def query(
     attempt: Annotated[int, typer.Option(help="Ask again what was charged and never released.")] = 1,
     analyst: Analyst = None,
     engine: Engine = None,
+    consistent: Consistent = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default a table, or what FILE ends in.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a new file.")] = None,
     yes: Yes = False,
@@ -55,7 +66,10 @@ def query(
 
     wanted = Wanted.of(form, output, as_json=as_json)
     read = Project.read(project)
-    dataset, asked = read.dataset_of(sql, analyst=analyst), _asked(epsilon, delta, weights, guess, engine)
+    dataset, asked = (
+        read.dataset_of(sql, analyst=analyst),
+        _asked(epsilon, target, delta, weights, guess, engine, consistent),
+    )
     price = sql_room.cost(dataset, sql, **asked)
     name = price.plan.name if name is None else name
     request = dataset.request(price.plan, name=name, attempt=attempt)
@@ -78,12 +92,14 @@ def cost(
     project: Place,
     sql: Sql,
     *,
-    epsilon: Epsilon,
+    epsilon: Epsilon = None,
+    target: Target = None,
     delta: Delta = None,
     weights: Pairs = None,
     guess: Guesses = None,
     analyst: Analyst = None,
     engine: Engine = None,
+    consistent: Consistent = None,
     as_json: Json = False,
 ) -> None:
     """Show what a query would cost and be worth. Spends nothing, reads no private row."""
@@ -93,7 +109,7 @@ def cost(
     read = Project.read(project)
     draft = read.draft
     dataset = read.dataset_of(sql, analyst=analyst, ledger=draft)
-    price = sql_room.cost(dataset, sql, **_asked(epsilon, delta, weights, guess, engine))
+    price = sql_room.cost(dataset, sql, **_asked(epsilon, target, delta, weights, guess, engine, consistent))
     if as_json:
         show_json(price.to_dict())
         return
@@ -104,15 +120,33 @@ def cost(
 
 
 def _asked(
-    epsilon: float, delta: float | None, weights: list[str] | None, guess: list[str] | None, engine: str | None
+    epsilon: float | None,
+    target: list[str] | None,
+    delta: float | None,
+    weights: list[str] | None,
+    guess: list[str] | None,
+    engine: str | None,
+    consistent: list[str] | None,
 ) -> dict[str, Any]:
     return {
         "epsilon": epsilon,
+        "target_error": _target(target),
         "delta": delta,
         "weights": _pairs("--weights", weights),
         "guess": _pairs("--guess", guess),
         "engine": engine,
+        "consistent": consistent or None,
     }
+
+
+def _target(items: list[str] | None) -> float | dict[str, float] | None:
+    """Return the error that is wanted: of all columns, or by name."""
+    if items and len(items) == 1 and "=" not in items[0]:
+        try:
+            return float(items[0])
+        except ValueError:
+            pass  # refused below, in the words of the option
+    return _pairs("--target-error", items)
 
 
 def _pairs(option: str, items: list[str] | None) -> dict[str, float] | None:
