@@ -11,7 +11,7 @@ SEEN = """
 (() => {
   const boxes = [...document.querySelectorAll('.discreet-release svg > *')].map(item => {
     const inside = item.getBoundingClientRect(), frame = item.parentNode.getBoundingClientRect();
-    return inside.left >= frame.left - 1 && inside.right <= frame.right + 1 && inside.width > 0;
+    return inside.left >= frame.left - 1 && inside.right <= frame.right + 1;
   });
   const shade = text => (text.match(/[\\d.]+/g) || [0, 0, 0]).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
   const cell = getComputedStyle(document.querySelector('.discreet-release td'));
