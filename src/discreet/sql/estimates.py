@@ -25,6 +25,9 @@ from discreet.sql.rows import Row
 POINT = 0.0  # the level of an interval that nobody looks at: it holds nothing but the number
 
 
+LEAST_RATIO = 1e-12  # of variances of several groupings: below, floating point would lose the other numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """One column of released numbers with its error.
@@ -244,9 +247,12 @@ def stacked(levels: tuple[Noisy, ...], groups: Sequence[NDArray[np.intp]], wishe
         return Stacked(levels, levels)
     values: list[dict[Primitive, NDArray[Any]]] = [dict(level.values) for level in levels]
     for part in levels[0].values:
+        spread = [level.noises[part].std() ** 2 for level in levels]
+        most = max(spread)  # 0 where epsilon is so large that no noise is left: then all weigh alike
+        variances = [max(one / most, LEAST_RATIO) if most else 1.0 for one in spread]
         noisy = [
-            Level(floats(level.values[part]), level.noises[part].std() ** 2, group)
-            for level, group in zip(levels, groups, strict=True)
+            Level(floats(level.values[part]), variance, group)
+            for level, variance, group in zip(levels, variances, groups, strict=True)
         ]
         counts = part.kind in ("rows", "values", "people", "some", "distinct")
         wanted = wishes if counts else [wish for wish in wishes if wish == "totals"]
