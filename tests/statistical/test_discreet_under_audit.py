@@ -42,10 +42,13 @@ ASKED = {  # of each kind of question one or two
 }
 
 
+SLOW = {f"SQL {name}" for name in ("variances", "two columns", "quantiles", "MIN, MAX")}  # by their intervals, or draws
+
+
 def sampled(case):
     """Return the case with the two pairs that say most, and fewer draws."""
     trials = sorted(case.trials, key=lambda trial: (trial.own, trial.own_delta), reverse=True)[:2]
-    return replace(case, trials=tuple(trials), draws=5_000)
+    return replace(case, trials=tuple(trials), draws=1_500 if case.name in SLOW else 5_000)
 
 
 def check(case):
@@ -99,8 +102,10 @@ def half(plan):
 
 def noised(plan, scale):
     """Return the plan with noise of other scales."""
-    noises = {part: replace(noise, scale=scale(noise)) for part, noise in plan.noises.items()}
-    return replace(plan, drawing=replace(plan.drawing, noises=(noises,)))
+    levels = tuple(
+        {part: replace(noise, scale=scale(noise)) for part, noise in level.items()} for level in plan.drawing.noises
+    )
+    return replace(plan, drawing=replace(plan.drawing, noises=levels))
 
 
 def test_half_the_noise_in_a_sum_is_caught():
@@ -148,7 +153,11 @@ def test_less_noise_than_the_event_says_shows_where_the_claim_stands():
 # ------------------------------------------------------------------------------ the harness itself
 
 
-@pytest.mark.parametrize("asked", audited_sql.ASKED[-4:], ids=lambda asked: asked.sql)
+@pytest.mark.parametrize(
+    "asked",
+    [one for one in audited_sql.ASKED if one.name in ("arithmetic", "expressions", "ROLLUP", "HAVING, ORDER BY")],
+    ids=lambda asked: asked.sql,
+)
 def test_an_answer_of_many_copies_is_the_answer_of_one(asked):
     """With hardly any noise every copy is what one run of the plan releases."""
     plan = audited_sql.planned(asked)
