@@ -90,9 +90,9 @@ def table_names(sql: str) -> list[str]:
     Raises:
         UnsupportedQuery: the text is no single SELECT from a table.
     """
+    tree = _tree(sql)  # says what is missing where sqlglot is
     from sqlglot import exp
 
-    tree = _tree(sql)
     refusal = extra_arguments(tree, CLAUSES)
     if refusal is not None:
         raise refusal
