@@ -160,7 +160,11 @@ class Grammar:
         forms = keyed * 3
         forms += [f"DATE_TRUNC('{unit}', {name})" for unit in ("month", "week", "quarter") for name in dates]
         forms += [f"EXTRACT({part} FROM {name})" for part in ("month", "year", "dow") for name in dates]
-        forms += [f"FLOOR({name} / 20)" for name in numbers] + [f"{name} * 1000" for name in numbers] + [f"COALESCE({name}, 'Z')" for name in texts]
+        forms += (
+            [f"FLOOR({name} / 20)" for name in numbers]
+            + [f"{name} * 1000" for name in numbers]
+            + [f"COALESCE({name}, 'Z')" for name in texts]
+        )
         forms += [f"CASE WHEN {self.predicate(scope, 1)} THEN 'yes' ELSE 'no' END"]
         forms += [column.name for column in plain(scope) if column.kind != "date"]
         return self.dice.choice(forms)
