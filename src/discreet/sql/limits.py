@@ -78,7 +78,8 @@ class _Limits:
         found = {name: answer.value.column(name)[0].as_py() for answer in answers for name in answer.accuracy}
         accuracy = {name: facts for answer in answers for name, facts in answer.accuracy.items()}
         if self.edges:
-            low, high = self.edges[int(found["low"])], self.edges[int(found["high"]) + 1]
+            first, last = sorted((int(found["low"]), int(found["high"])))  # of few people's values, chance decides
+            low, high = self.edges[first], self.edges[last + 1]
             return Answer(pa.table({"low": [float(low)], "high": [float(high)]}), accuracy)
         return Answer(pa.table({name: [int(value)] for name, value in found.items()}), accuracy)
 
