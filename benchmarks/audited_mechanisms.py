@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 from audited import Case, Trial, gaussian_loss, loss, mass
+from audited_ranks import ranked_cases
 from audited_running import running_cases
 
 from discreet import events
@@ -50,6 +51,7 @@ def mechanism_cases() -> Iterator[Case]:
     yield from sampler_cases()
     yield from running_cases()
     yield from selection_cases()
+    yield from ranked_cases()
     yield from response_cases()
     yield from key_cases()
     yield from weighted_cases()

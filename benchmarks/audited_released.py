@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from audited import Trial, gaussian_loss
+from audited_ranks import rank_law
 
 from discreet.events import Relation, Repeated
 from discreet.mechanisms import Rng
@@ -208,15 +209,7 @@ def laws(choice, values, weights, starts):
         line[at - low] = held
         if function == "QUANTILE":
             ranks = sorted(float(one.rank) for one in part.aggregates)
-            yield [softmax(line, rank * line.sum(), rate / (2 * max(rank, 1 - rank))) for rank in ranks]
+            yield [rank_law(line, rank * line.sum(), rate / (2 * max(rank, 1 - rank))) for rank in ranks]
         else:
             line = line if function == "MIN" else line[::-1]
-            yield [softmax(line, min(mechanism.target, line.sum()), rate / 3, short=2)]
-
-
-def softmax(line, target, rate, short=1):
-    """Return chances that fall with the distance of the ranks a candidate takes up from the target."""
-    after = np.cumsum(line)
-    far = np.maximum(np.maximum(after - line - target, short * (target - after)), 0.0)
-    chances = np.exp(-float(rate) * far)
-    return chances / chances.sum()
+            yield [rank_law(line, min(mechanism.target, line.sum()), rate / 3, short=2)]
