@@ -190,7 +190,7 @@ def one_draw_for_one_question(tmp_path: Path) -> None:
 def charge_is_the_noise(tmp_path: Path) -> None:
     """The event says what is drawn: its scales are those of the noise objects."""
     found = plan(BY_WARD, unit=UNIT, domain=DOMAIN)
-    assert len(found.noises) == len(found.event.events) == 6, "a primitive is not charged"
+    assert len(found.noises) == len(found.event.events) == 7, "a primitive is not charged"
     for noise, event in zip(found.noises.values(), found.event.events, strict=True):
         assert noise.event == event, "the event describes other noise"
 
