@@ -89,6 +89,11 @@ SQL = [
         "the source of 'visits' has no column 'age'.",
         without_age,
     ),
+    Wrong(
+        "SQL: neither a budget nor an accuracy",
+        ("query", "{folder}", SUM, "--delta=1e-7", "--yes"),
+        "a question needs either epsilon or target_error.",
+    ),
     wrong_sql(
         "the value of one row", "SELECT ARG_MAX(age, cost) AS a FROM visits", "ARG_MAX has no private answer here."
     ),
@@ -200,7 +205,6 @@ USAGE = [
     for command in (
         ("run", "{folder}"),
         ("query", "{folder}", SUM, "--epsilon=0.1", "--delta=1e-7"),
-        ("query", "{folder}", SUM, "--delta=1e-7", "--yes"),
         ("query", "{folder}", SUM, "--epsilon", "much", "--yes"),
         ("query", "{folder}", "--epsilon=1", "--yes"),
         ("query", "{folder}", SUM, "--epsilon=1", "--delta=1e-7", "--yes", "--format=parquet"),
