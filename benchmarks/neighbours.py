@@ -139,10 +139,15 @@ class Tally:
 
     Args:
         triples: How many triples of a question, a database and a neighbour were compared.
+        said: How many had been when that was last printed.
+        questions, refused, reached: How many questions were answered, and refused; of how many some pair moved by all
+            that is declared.
+        seen: What they were made of.
         broken: Questions whose answers moved too far, with what moved.
     """
 
     triples: int = 0
+    said: int = 0
     questions: int = 0
     refused: int = 0
     reached: int = 0
@@ -232,6 +237,20 @@ def features(sql, plan) -> set[str]:
     return found
 
 
+EVERY = 50_000  # triples after which a line says how far it is
+
+
+def shown(tally) -> int:
+    """Return how many triples were compared; now and then say so, lest all is lost if the run is cut off."""
+    if tally.triples // EVERY > tally.said // EVERY:
+        tally.said = tally.triples
+        print(
+            f"  … {tally.triples:,} triples of {tally.questions:,} questions, {len(tally.broken):,} moved too far",
+            flush=True,
+        )
+    return tally.triples
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--triples", type=int, default=1_000_000)
@@ -249,7 +268,7 @@ def main() -> int:
     )
     start = time.monotonic()
     campaign = Campaign(seed, given.databases)
-    tally = campaign.run(lambda done: done.triples >= given.triples or time.monotonic() - start > given.seconds)
+    tally = campaign.run(lambda done: shown(done) >= given.triples or time.monotonic() - start > given.seconds)
     print(f"{tally.triples:,} triples of {tally.questions:,} questions in {time.monotonic() - start:,.0f} s; "
           f"{tally.refused:,} questions refused; all of the bound was moved in {tally.reached:,} questions")  # fmt: skip
     for name, times in sorted(tally.seen.items()):
