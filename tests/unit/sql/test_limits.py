@@ -34,20 +34,22 @@ def dataset(tmp_path, source=None, **given):
 
 
 def bounds(folder, column, source=None, measure="zcdp", epsilon=20.0):
-    release = sql.find_bounds(dataset(folder, source, measure=measure), column, epsilon=epsilon, delta=1e-6)
-    assert release.value.num_rows == 1
-    return release.value["low"][0].as_py(), release.value["high"][0].as_py()
+    """Return the medians of nine answers: one in twenty lies beyond the true ends, by design."""
+    lows, highs = [], []
+    for i in range(9):
+        (folder / f"draw{i}").mkdir()
+        asked = dataset(folder / f"draw{i}", source, measure=measure)
+        release = sql.find_bounds(asked, column, epsilon=epsilon, delta=1e-6)
+        assert release.value.num_rows == 1
+        lows.append(release.value["low"][0].as_py())
+        highs.append(release.value["high"][0].as_py())
+    return sorted(lows)[4], sorted(highs)[4]
 
 
 @pytest.mark.parametrize("measure", ["pure", "zcdp"])
 def test_bounds_hold_nearly_all_and_are_no_wider_than_a_power(tmp_path, measure):
-    """Values go from 5 to 94; what is drawn may miss the ends by a power, and seldom by more: nine of ten do not."""
-    folders = [tmp_path / str(i) for i in range(10)]
-    for folder in folders:
-        folder.mkdir()
-    found = [bounds(folder, "cost", measure=measure) for folder in folders]
-    near = [low in (2.0, 4.0, 8.0, 16.0) and high in (32.0, 64.0, 128.0, 256.0) for low, high in found]
-    assert sum(near) >= 5, found
+    low, high = bounds(tmp_path, "cost", measure=measure)
+    assert (low, high) in [(4.0, 128.0), (8.0, 128.0), (4.0, 64.0), (8.0, 64.0)]  # from 5 to 94
 
 
 def test_bounds_of_negative_numbers_and_of_floats(tmp_path):
