@@ -97,7 +97,7 @@ def right_mean(numbers, chances, scores):
     [("MEDIAN(age)", 0.5, "pure", 1.2), ("QUANTILE_CONT(age, 0.25)", 0.25, "zcdp", 4.5)],
 )
 def test_a_quantile_is_drawn_by_the_distance_of_its_rank(what, rank, measure, epsilon):
-    values, event = drawn(what, "age", 16_000, measure, epsilon)
+    values, event = drawn(what, "age", 22_000, measure, epsilon)
     assert measure != "pure" or event.epsilon == pytest.approx(epsilon, rel=1e-6)
     numbers, far = values.to_numpy().astype(int), distances(HEAVY, rank * sum(HEAVY))
 
