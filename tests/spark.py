@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -126,8 +127,10 @@ def spark(spark_log: Path) -> Iterator[Any]:
     builder = SparkSession.builder.master(MASTER).appName("tests")
     for name, value in _settings(folder, _free_port()).items():
         builder = builder.config(name, value)
+    listens = signal.getsignal(signal.SIGINT)
     with _environment(folder):
         session = builder.getOrCreate()
+    signal.signal(signal.SIGINT, listens)  # Spark's own would answer in tests that know nothing of Spark
     yield session
     process = session.sparkContext._gateway.proc
     session.stop()

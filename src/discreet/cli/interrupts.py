@@ -19,19 +19,20 @@ class Interrupts:
 
 @contextmanager
 def watched() -> Iterator[Interrupts]:
-    """Note whether Ctrl-C is pressed; it raises KeyboardInterrupt as before."""
+    """Note whether Ctrl-C is pressed, and let whoever listened before go on: as a rule, raise KeyboardInterrupt."""
     seen = Interrupts()
     ours = threading.current_thread() is threading.main_thread()  # only there can a handler be set
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+    before = signal.getsignal(signal.SIGINT)
+    if not ours or not callable(before):  # not callable: ignored, or set outside of Python
         yield seen
         return
 
     def press(number: int, frame: FrameType | None) -> None:
         seen.pressed = True
-        signal.default_int_handler(number, frame)
+        before(number, frame)
 
     signal.signal(signal.SIGINT, press)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)

@@ -20,14 +20,27 @@ def place(tmp_path):
 
 
 def test_ctrl_c_is_remembered_and_raises_as_before():
+    before = signal.getsignal(signal.SIGINT)
     with watched() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert interrupts.pressed
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_handler_of_somebody_else_stays():
+def test_somebody_who_listened_before_hears_it_still():
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with watched() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupts.pressed
+        assert heard == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with watched() as interrupts:

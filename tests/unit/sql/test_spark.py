@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -280,6 +281,29 @@ def test_without_java_no_session_is_started(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InvalidInput, match="none on the PATH"):
         spark_session.active()
+
+
+def test_ctrl_c_is_still_heard_after_spark_took_its_place(monkeypatch):
+    import pyspark.sql
+    from pyspark.errors import PySparkRuntimeError
+
+    heard = []
+
+    def none():
+        raise PySparkRuntimeError(errorClass="NO_ACTIVE_OR_DEFAULT_SESSION", messageParameters={})
+
+    def start(builder):
+        signal.signal(signal.SIGINT, lambda *_: heard.append("Spark"))
+
+    monkeypatch.setattr(pyspark.sql.SparkSession, "active", none)
+    monkeypatch.setattr(pyspark.sql.SparkSession.Builder, "getOrCreate", start)
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append("before"))
+    try:
+        spark_session.active()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == ["Spark", "before"]
 
 
 def test_a_session_that_has_ended_is_refused(connect):

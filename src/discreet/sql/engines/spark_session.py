@@ -6,9 +6,11 @@ import functools
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 from discreet.errors import InvalidInput, missing_extra
@@ -93,7 +95,8 @@ def active() -> Any:
         builder = builder.config(setting, value)
     failed = False
     try:
-        return builder.getOrCreate()
+        with _still_heard():
+            return builder.getOrCreate()
     except Exception:  # noqa: BLE001 - what it says depends on Java and the shell, and is printed by them anyway
         failed = True
     assert failed
@@ -135,6 +138,24 @@ def ask(question: Callable[[], T]) -> T:
         "the Spark session cannot be used: it has ended, or its cluster does not answer.",
         remedy="Make the DataFrame anew, in a session that runs.",
     )
+
+
+@contextmanager
+def _still_heard() -> Iterator[None]:
+    """Let whoever listened to Ctrl-C before hear it still: Spark puts a handler of its own in the place."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    sparks = signal.getsignal(signal.SIGINT)
+    if sparks is before or not callable(before) or not callable(sparks):
+        return
+
+    def both(number: int, frame: FrameType | None) -> None:
+        try:
+            sparks(number, frame)  # stops the jobs that run
+        finally:
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, both)
 
 
 @functools.cache
