@@ -21,7 +21,8 @@ import pytest
 
 # Starting takes half a minute on an idle machine with two cores, and minutes on a busy one.
 SPARK = pytest.mark.timeout(900)
-USERS = ("/test_spark", "/contract/test_engines")
+PAGE = "ask-on-spark"  # of the documentation; its blocks run
+USERS = ("/test_spark", "/contract/test_engines", PAGE)
 MASTER = "local-cluster[2,1,512]"  # executors, cores and MB of each
 # Short queries: the second compiler costs more than it saves, and one thread collects little garbage best.
 _JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.docs.pages import PAGES, blocks, name
+from tests.spark import PAGE, SPARK
 
 # Code that a page needs and a reader does not: <!-- set-up … --> runs before the page's blocks.
 SET_UP = re.compile(r"<!-- set-up\n(.*?)-->", re.DOTALL)
@@ -19,9 +20,16 @@ def test_the_reader_of_blocks_sees_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))], ids=name
+    "page",
+    [
+        pytest.param(page, id=name(page), marks=[SPARK] if page.stem == PAGE else [])
+        for page in PAGES
+        if any(b.language == "python" for b in blocks(page))
+    ],
 )
-def test_python_blocks_run(page, tmp_path, monkeypatch):
+def test_python_blocks_run(page, tmp_path, monkeypatch, request):
+    if page.stem == PAGE:
+        request.getfixturevalue("spark")
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__page__"}
     source = page.read_text(encoding="utf-8")
