@@ -11,11 +11,12 @@ groups that nobody declared. Neighbours differ by a person who moves as much as 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -92,6 +93,7 @@ REPLACED = {
     "from low to high": (LOW, HIGH, FEW),
     "from some groups to others": (HIGH, MOVED, CROWD),
     "from many to few": (MANY, LOW, CROWD),
+    "to a group of one": (LOW, ALONE, CROWD),
 }
 
 
@@ -334,12 +336,10 @@ def case(
     """Return the case of a shape against what it is charged as; a bug is planted by other plans, or another event."""
     real, charged, guarantee = planned(shape)
     plans, unit = real if plans is None else plans, UNITS[shape.unit]
-    claim = claimed(shape, charged, guarantee) if event is None else Claim.event(event, relation=unit.relation)
-    held = list(pairs(unit, tuple(REPLACED) if unit.relation is REPLACE else _worst(shape)))
+    claim = claimed(shape, real, charged, guarantee) if event is None else Claim.event(event, relation=unit.relation)
+    held = list(pairs(unit, _worst(shape, unit.relation)))
     drawing = Drawing(plans, [rows_ for pair in held for rows_ in (pair.first, pair.second)])
-    trials = tuple(
-        Trial(pair, sum(_own(drawing, plan, place, pair) for place, plan in enumerate(plans))) for pair in held
-    )
+    trials = tuple(Trial(pair, _own(drawing, pair), 1.0) for pair in held)  # of no pair is a δ worked out
     gaussian = all(not plan.drawing.choices and plan.finder is None for plan in plans) and shape.measure != "pure"
     delta = None if gaussian else 0.0 if shape.measure == "pure" and not guarantee.delta else guarantee.delta
     return Case(
@@ -354,32 +354,43 @@ def case(
     )
 
 
-def claimed(shape: Shape, event: events.Event, guarantee: Guarantee) -> Claim:
-    """Return what a release claims: the curve of its event; of several parts on a pure account their ε, and δ, added up.
+def claimed(shape: Shape, plans: tuple[QueryPlan, ...], event: events.Event, guarantee: Guarantee) -> Claim:
+    """Return what a release claims: the curve of its event, or the ε and δ that its guarantee states.
 
-    A pure account charges that sum and no curve. The curve would be on a lattice that Laplace noise of several scales
-    does not share, and take minutes; the ε it has at δ is the sum.
+    The latter where there are several parts on a pure account, which charges the sum of their ε and no curve, and where
+    Gaussian noise stands beside draws: there is no lattice that all these losses lie on, and their curve takes minutes.
     """
     relation = UNITS[shape.unit].relation
-    if shape.measure != "pure" or not isinstance(event, events.Composed):
-        return Claim.event(event, relation=relation)
-    return Claim.approximate(guarantee.epsilon, guarantee.delta, relation=relation)
+    if isinstance(event, events.Composed) and (shape.measure == "pure" or _mixed(plans)):
+        return Claim.approximate(guarantee.epsilon, guarantee.delta, relation=relation)
+    return Claim.event(event, relation=relation)
 
 
-def _worst(shape: Shape) -> tuple[str, ...]:
+def _mixed(plans: Sequence[QueryPlan]) -> bool:
+    """Whether there are draws, and Gaussian noise."""
+    levels = [level for plan in plans for level in plan.drawing.noises]
+    gaussian = any(noise.law == "discrete_gaussian" for level in levels for noise in level.values())
+    return gaussian and any(plan.drawing.choices for plan in plans)
+
+
+def _worst(shape: Shape, relation: Relation) -> tuple[str, ...]:
     if shape.kind == "groups nobody declared":
-        return ("a group of one", "more than counts")
+        return (
+            ("to a group of one", "from some groups to others")
+            if relation is REPLACE
+            else ("a group of one", "more than counts")
+        )
+    if relation is REPLACE:
+        return tuple(REPLACED)[:3]
     return ("high", "more than counts", "beside nobody") if shape.kind != "sums" else ("high", "low", "beside nobody")
 
 
-def _own(drawing: Drawing, plan: QueryPlan, place: int, pair: Pair) -> float:
-    """Return what a pair shows by the exact laws, where these are simple; else more than can be."""
-    first, second = (drawing.exacts(one)[place] for one in (pair.first, pair.second))
-    mixed = plan.drawing.choices and any(
-        noise.law == "discrete_gaussian" for level in plan.drawing.noises for noise in level.values()
-    )
-    if plan.finder is not None or mixed or len(drawing.plans) > 1:
-        return float("inf")
+def _own(drawing: Drawing, pair: Pair) -> float:
+    """Return the ε, or μ, that a pair shows by the exact laws; more than can be where these are not simple."""
+    plan, *others = drawing.plans
+    if others or plan.finder is not None or _mixed(drawing.plans):
+        return math.inf
+    first, second = (drawing.exacts(one)[0] for one in (pair.first, pair.second))
     return own(plan, first, second)
 
 

@@ -359,7 +359,7 @@ def main() -> int:
                 for one in totals(consistent, measure, epsilon, draws):
                     found.setdefault((f"{one.what}, ROLLUP, {'+'.join(consistent) or '-'}", measure), []).append(one)
     for measure in MEASURES:
-        for groups, epsilon in ((60, 1.0), (10, 10.0), (10, 30.0)):
+        for groups, epsilon in ((30, 1.0), (10, 10.0), (10, 30.0)):
             for consistent in AGREEING[1:]:
                 for one in crowd(groups, consistent, measure, epsilon, draws):
                     found.setdefault((f"{one.what}, {groups} groups, {'+'.join(consistent)}", measure), []).append(one)
