@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from tiny_databases import MAIN, VIEWS, declared
 
-from discreet import Domain
+from discreet import Dataset, Domain
 from discreet.accounting import Measure
 from discreet.domains import Column
 from discreet.mechanisms import Rng
@@ -34,9 +34,8 @@ def planned(sql, unit, measure, connection) -> QueryPlan:
     """Return the plan of a question, as an account of this measure would give it."""
     account = SimpleNamespace(measure=Measure.parse(measure))
     tables = declared(connection)
-    dataset = SimpleNamespace(
-        source=connection, sources=dict.fromkeys(("t", *tables), connection), tables=tables,
-        views=VIEWS, periods=(), name="t", version="1", unit=unit, domain=MAIN, population="people",
+    dataset = Dataset(
+        connection, name="t", version="1", unit=unit, domain=MAIN, population="people", tables=tables, views=VIEWS,
         ledger=SimpleNamespace(account=lambda _: account),
     )  # fmt: skip
     return bind(dataset, sql, epsilon=4.0, delta=1e-3, weights=None, guess=None)

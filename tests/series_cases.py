@@ -102,18 +102,9 @@ def plan(
     """Return a series as an account on zCDP would give it, without a ledger."""
     account = SimpleNamespace(measure=Measure.parse("zcdp"))
     source = rows() if source is None else source
-    dataset: Any = SimpleNamespace(
-        source=source,
-        sources={"t": source},
-        tables={},
-        views={},
-        periods=(),
-        name="t",
-        version="series",
-        unit=unit,
-        domain=DOMAIN,
-        population="patients",
-        ledger=SimpleNamespace(account=lambda population: account),
+    ledger: Any = SimpleNamespace(account=lambda population: account)
+    dataset = Dataset(
+        source, name="t", version="series", unit=unit, domain=DOMAIN, ledger=ledger, population="patients"
     )
     terms = {"separation": 1, "weights": None, "guess": None, **TERMS, "unit": period_unit, **changed}
     return continual_bind.bind(dataset, continual_bind.Terms(text, **terms), None)

@@ -77,21 +77,20 @@ def declared(
     version: str = "1",
     tables: dict[str, Table] | None = None,
     views: dict[str, str] | None = None,
-) -> Any:
+) -> Dataset:
     """Return a dataset as plans see it, on an account of this measure, without a ledger."""
     account = SimpleNamespace(measure=Measure.parse(measure))
-    return SimpleNamespace(
-        source=source,
-        sources={"t": source} | {name: table.source for name, table in (tables or {}).items()},
-        tables=tables or {},
-        views=views or {},
-        periods=(),
+    ledger: Any = SimpleNamespace(account=lambda population: account)
+    return Dataset(
+        source,
         name="t",
         version=version,
         unit=unit,
         domain=domain,
+        ledger=ledger,
         population="patients",
-        ledger=SimpleNamespace(account=lambda population: account),
+        tables=tables or {},
+        views=views or {},
     )
 
 

@@ -69,7 +69,10 @@ class Mechanism(Protocol):
     """Something that can be asked of a dataset."""
 
     def bind(self, dataset: Dataset) -> Plan:
-        """Bind to the dataset's public facts; may refuse; reads no private row."""
+        """Bind to the dataset's public facts; may refuse; reads no private row.
+
+        A plan that was bound earlier has the `declaration` of its dataset, which is held against this one's.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,6 +228,7 @@ class Dataset:
                 whose release was lost.
         """
         plan = mechanism.bind(self)
+        self.check_declared(getattr(plan, "declaration", self.declaration), "the plan")
         request = self.request(plan, name=name, attempt=attempt)
         rng = self.rng()
 
@@ -260,14 +264,9 @@ class Dataset:
             "v": 1,
             "release": check_name(name),
             "attempt": attempt,
-            "population": self.population,
-            "table": self.name,
-            "version": self.version,
-            "unit": self.unit.to_dict(),
-            "domain": self.domain.to_dict(),
             "plan": plan.identity,
             "event": events.to_dict(plan.event),
-        } | self._beside()
+        } | self.declaration
         text = json.dumps(question, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -290,6 +289,35 @@ class Dataset:
             "plan": plan.identity,
         } | self._beside()
         return facts if rng.secure else facts | {"test": "made with fixed randomness; it protects nobody"}
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """All that is declared of these rows and shapes an answer, as plain data."""
+        return {
+            "population": self.population,
+            "table": self.name,
+            "version": self.version,
+            "unit": self.unit.to_dict(),
+            "domain": self.domain.to_dict(),
+        } | self._beside()
+
+    def check_declared(self, declaration: Mapping[str, Any], what: str) -> None:
+        """Refuse what was made for another declaration: its bounds, its unit or its rows may not be these.
+
+        Args:
+            declaration: That of the dataset it was made for.
+            what: What was made, for the error.
+
+        Raises:
+            InvalidInput: the two differ.
+        """
+        mine = self.declaration
+        differ = [name for name in {**mine, **declaration} if mine.get(name) != declaration.get(name)]
+        if differ:
+            raise InvalidInput(
+                f"{what} was made for a dataset with another {' and '.join(differ)}.",
+                remedy="Make it anew for this dataset, which spends nothing and reads no row.",
+            )
 
     def _beside(self) -> dict[str, Any]:
         """Return what is declared beside the dataset's own table, as plain data; nothing where there is none."""

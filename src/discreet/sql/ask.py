@@ -76,24 +76,8 @@ class Query:
         return at(epsilon)
 
     def bind(self, dataset: Dataset) -> QueryPlan:
-        """Bind to the dataset's public facts; reads no private row.
-
-        What is bound to fail afterwards is refused here, before the charge: an engine that is missing or
-        means something else, a source that cannot be opened or whose columns have other names.
-        """
-        bound = self.plan(dataset)
-        bound.engine.ready(bound.question if self.using is None else self.using.question)
-        return bound
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Bound:
-    """A query that was bound already."""
-
-    plan: QueryPlan
-
-    def bind(self, dataset: Dataset) -> QueryPlan:  # noqa: ARG002 - it is the dataset it was bound to
-        return self.plan
+        """Bind to the dataset's public facts, and look at what is bound to fail; reads no private row."""
+        return self.plan(dataset).bind(dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +219,9 @@ def query(
     Assumes: bounds and keys are public; without a person's column, the promised max_rows.
     Not protected: running time and memory use.
     """
-    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).bind(dataset)
+    bound = Query(sql, epsilon, delta, weights, guess, consistent, target_error, engine, using).plan(dataset)
     return dataset.reveal(
-        _Bound(bound),
+        bound,
         name=bound.name if name is None else name,
         purpose=str(bound.select)[:500] if purpose is None else purpose,
         attempt=attempt,

@@ -57,6 +57,7 @@ class QueryPlan:
         engine: Where it runs.
         sets: The groupings.
         consistent: What released numbers are made to agree in.
+        declaration: Of the dataset that it was bound to; `Dataset.reveal` takes it for no other.
         using: The kept pre-aggregate that answers it, if there is one.
     """
 
@@ -74,7 +75,18 @@ class QueryPlan:
     engine: engines.Engine
     sets: Sets
     consistent: tuple[Wish, ...]
+    declaration: Mapping[str, Any]
     using: Materialised | None = None
+
+    def bind(self, dataset: Dataset) -> QueryPlan:
+        """Return itself, after a look at what is bound to fail; reads no private row.
+
+        What would fail after the charge is refused here: an engine that is missing or means something else, a
+        source that cannot be opened or whose columns have other names.
+        """
+        dataset.check_declared(self.declaration, "the plan")
+        self.engine.ready(self.question if self.using is None else self.using.question)
+        return self
 
     @property
     def name(self) -> str:
@@ -173,6 +185,7 @@ def bound(
     question, parts = questions.question(dataset, known, select)
     groupings = questions.groupings(select, question)
     if using is not None:
+        dataset.check_declared(using.declaration, "the pre-aggregate")
         question, groupings = using.answers(question, groupings)
     wishes = questions.wishes(consistent, groupings, question)
     budget = replace(_asked(measure, epsilon, delta, unknown=question.unknown), share=share)
@@ -195,6 +208,7 @@ def bound(
         engine=reader,
         sets=groupings,
         consistent=wishes,
+        declaration=dataset.declaration,
         using=using,
     )
     return replace(plan, facts=describe.facts(plan, found.shares, found.why, str(measure)))

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.sql import narrow, questions
@@ -42,11 +42,13 @@ class Materialised:
         question: The question whose per-person contributions are kept.
         path: The file; made with the first question that uses it.
         statement: What makes it, in the engine's SQL.
+        declaration: Of the dataset whose rows it keeps; it answers no other.
     """
 
     question: Question
     path: Path
     statement: str
+    declaration: Mapping[str, Any]
 
     def answers(self, question: Question, groupings: Sets) -> tuple[Question, Sets]:
         """Return a question and its groupings as asked of what is kept.
@@ -146,7 +148,8 @@ def materialise(dataset: Dataset, sql: str, *, folder: str | Path) -> Materialis
     Guarantee: a question over it is as private as it says: the file holds what the engine would work out,
         and what one person moves in a coarser grouping is worked out anew.
     Evidence: proven, docs/proofs/contribution_bounds.md.
-    Assumes: nobody but discreet writes to the file.
+    Assumes: nobody but discreet writes to the file; a population's table of one name and version has the same rows
+        whichever ledger it is opened with.
     Not protected: the file itself.
     """
     known = questions.catalog(dataset)
@@ -175,20 +178,17 @@ def materialise(dataset: Dataset, sql: str, *, folder: str | Path) -> Materialis
             f"{place} cannot be made: {error.strerror}.", remedy="Choose a folder that can be written."
         ) from None
     return Materialised(
-        question, place / f"{_name(dataset, select, question)}.parquet", writer.dialect.text(writer.bounded())
+        question=question,
+        path=place / f"{_name(dataset, select, question)}.parquet",
+        statement=writer.dialect.text(writer.bounded()),
+        declaration=dataset.declaration,
     )
 
 
 def _name(dataset: Dataset, select: Select, question: Question) -> str:
     """Return the name of the file: everything that shapes what it holds."""
     facts = {
-        "table": dataset.name,
-        "version": dataset.version,
-        "population": dataset.population,
-        "unit": dataset.unit.to_dict(),
-        "domain": dataset.domain.to_dict(),
-        "tables": {name: table.to_dict() for name, table in dataset.tables.items()},
-        "views": dict(dataset.views),
+        "declaration": dataset.declaration,
         "relation": str(select.relation),
         "where": str(select.where),
         "keys": [str(key) for key in select.keys],
@@ -196,7 +196,7 @@ def _name(dataset: Dataset, select: Select, question: Question) -> str:
         "summed": [str(row) for row in question.summed],
         "groups": question.bounds.groups,
         "salt": question.salt,
-    } | ({"periods": [str(period) for period in question.periods]} if question.periods else {})
+    }
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

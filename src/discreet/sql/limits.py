@@ -233,13 +233,13 @@ class _Bound:
 
     plan: _Limits
 
-    def bind(self, dataset: Dataset) -> _Limits:  # noqa: ARG002 - it is the dataset it was planned for
+    def bind(self, dataset: Dataset) -> _Limits:  # noqa: ARG002 - it is the dataset it was planned for, just now
+        for one in self.plan.plans:
+            one.engine.ready(one.question)
         return self.plan
 
 
 def _revealed(dataset: Dataset, plan: _Limits, name: str, purpose: str | None, attempt: int) -> Release:
-    for one in plan.plans:
-        one.engine.ready(one.question)
     return dataset.reveal(_Bound(plan), name=name, purpose=purpose or plan.about["sentence"], attempt=attempt)
 
 

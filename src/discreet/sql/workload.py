@@ -55,6 +55,11 @@ class WorkloadPlan:
     alone: Mapping[str, Mapping[str, float | None]]
 
     @property
+    def declaration(self) -> Mapping[str, Any]:
+        """Of the dataset that it was planned for."""
+        return self.plans[0].declaration
+
+    @property
     def identity(self) -> Mapping[str, Any]:
         """Plain data that names the questions; hashed into the request."""
         sql = {name: str(select) for name, select in self.selects.items()}
@@ -202,10 +207,10 @@ class Workload:
 
     plan: WorkloadPlan
 
-    def bind(self, dataset: Dataset) -> WorkloadPlan:  # noqa: ARG002 - it is the dataset it was planned for
+    def bind(self, dataset: Dataset) -> WorkloadPlan:
         """Return the plan, after a look at what is bound to fail; reads no private row."""
         for one in self.plan.plans:
-            one.engine.ready(one.question)
+            one.bind(dataset)
         return self.plan
 
 
