@@ -205,6 +205,13 @@ class Domain(Mapping[str, Column]):
 
     def __init__(self, **columns: Declared) -> None:
         self._columns = MappingProxyType({name: _column(name, value) for name, value in columns.items()})
+        alike: dict[str, str] = {}
+        for name in columns:
+            if (other := alike.setdefault(name.lower(), name)) != name:
+                raise InvalidInput(
+                    f"the columns {other!r} and {name!r} differ in case alone, which SQL does not see.",
+                    remedy="Rename one of them in the source, or declare one.",
+                )
 
     def __getitem__(self, name: str) -> Column:
         return self._columns[name]

@@ -103,3 +103,8 @@ def test_a_resolution_that_is_no_number_is_refused_everywhere(resolution):
 def test_true_and_one_are_different_keys():
     with pytest.raises(InvalidInput):
         Domain(flag=[True, 1])
+
+
+def test_names_that_differ_in_case_alone_are_refused():
+    with pytest.raises(InvalidInput, match="'id' and 'ID' differ in case alone"):
+        Domain(id="integer", ID="integer")

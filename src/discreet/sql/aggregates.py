@@ -173,7 +173,7 @@ def _checked(found: Aggregate, scope: Scope) -> Aggregate:
         if not known.bounded and declared and known.type in ("integer", "float"):
             raise UnsupportedQuery(
                 f"{found.function}({item}) needs public bounds, and the domain declares none.",
-                remedy=f"Declare them: {bounds_example(_name(item))}, or write "
+                remedy=f"Declare them: {bounds_example(_name(item), known.type)}, or write "
                 f"{found.function}(LEAST(GREATEST({item}, 0), 100)) with bounds of yours. Values beyond are clamped. "
                 "Never read them off the data.",
             )

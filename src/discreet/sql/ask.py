@@ -66,8 +66,9 @@ class Query:
             )
 
         if (epsilon is None) == (self.target_error is None):
+            both = "a question takes epsilon or target_error, and both were given."
             raise InvalidInput(
-                "a question needs either epsilon or target_error.",
+                "a question needs epsilon or target_error, and neither was given." if epsilon is None else both,
                 remedy="Give epsilon=0.5, or target_error=50: the half width of the 95 % interval that you want.",
             )
         if self.target_error is not None:

@@ -8,6 +8,7 @@ know is a refusal, never ignored.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, 
         sql: The analyst's text.
         catalog: The declared tables.
         unit: Who is protected.
-        views: The owner's views: one SELECT each, by name.
+        views: The owner's views, by name: one SELECT each, or several joined by UNION ALL.
 
     Raises:
         UnsupportedQuery: a construct has no private answer here; it is named.
@@ -57,7 +58,8 @@ def parse(sql: str, *, catalog: Catalog, unit: PrivacyUnit, views: Mapping[str, 
     refusal = extra_arguments(tree, CLAUSES)
     if refusal is not None:
         raise refusal
-    reader = Sources(catalog, unit, {name: _tree(text) for name, text in views.items()})
+    trees = {name: functools.partial(_tree, text, union=True) for name, text in views.items()}
+    reader = Sources(catalog, unit, trees)
     relation, scope = reader.read(tree)
     if not relations.private(relation, catalog):
         raise UnsupportedQuery(
@@ -147,8 +149,13 @@ def check_options(given: Mapping[str, Any], unit: PrivacyUnit) -> None:
             )
 
 
-def _tree(sql: str) -> Any:
-    """Return sqlglot's tree of the one statement, within limits that keep the parser safe."""
+def _tree(sql: str, *, union: bool = False) -> Any:
+    """Return sqlglot's tree of the one statement, within limits that keep the parser safe.
+
+    Args:
+        sql: The text.
+        union: Whether it may be several SELECTs joined by UNION.
+    """
     try:
         import sqlglot
         from sqlglot import exp
@@ -177,7 +184,7 @@ def _tree(sql: str) -> Any:
     if len(statements) != 1:
         raise unsupported(f"a text of {len(statements)} statements", "Ask one SELECT at a time.")
     tree = statements[0]
-    if not isinstance(tree, exp.Select):
+    if not isinstance(tree, exp.Select) and not (union and isinstance(tree, exp.Union)):
         raise refuse(tree)
     if any(comment.startswith("+") for comment in tree.comments or ()):
         raise unsupported("a hint", "Remove it; the plan is fixed.")

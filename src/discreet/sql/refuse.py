@@ -162,9 +162,11 @@ def not_understood(construct: str, remedy: str) -> UnsupportedQuery:
     return UnsupportedQuery(f"{construct} is not understood here.", remedy=remedy)
 
 
-def bounds_example(name: str) -> str:
-    """Return how the bounds of a column are declared, in both places where it can be."""
-    return f'in discreet.toml {name} = {{ type = "integer", low = 0, high = 100 }}, in Python Domain({name}=(0, 100))'
+def bounds_example(name: str, kind: str) -> str:
+    """Return how the bounds of a column of this type are declared, in both places where it can be."""
+    high = "100.0" if kind == "float" else "100"
+    low = "0.0" if kind == "float" else "0"
+    return f'in discreet.toml {name} = {{ type = "{kind}", low = {low}, high = {high} }}, in Python Domain({name}=({low}, {high}))'
 
 
 def keys_example(name: str, kind: str) -> str:

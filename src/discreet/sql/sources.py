@@ -5,7 +5,7 @@ What would mix the rows of several people below the aggregates is refused here, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ SUBQUERY = {"expressions", "from_", "joins", "where", "group", "having", "distin
 INNER: dict[str, InnerFunction] = {"Count": "COUNT", "Sum": "SUM", "Avg": "AVG", "Min": "MIN", "Max": "MAX"}
 MAX_SUBQUERIES = 32
 ON_PERSON = "Join on the person: a row of one person beside a row of another would belong to both."
+IN_VIEW = "in the view "
 
 
 @dataclass(slots=True)
@@ -44,13 +45,13 @@ class Sources:
     Args:
         catalog: The declared tables.
         unit: Who is protected.
-        views: Views that the owner defines, as trees of sqlglot, by name.
+        views: Views that the owner defines, by name: each returns its tree of sqlglot.
         named: CTEs that were read so far.
     """
 
     catalog: Catalog
     unit: PrivacyUnit
-    views: Mapping[str, Any]
+    views: Mapping[str, Callable[[], Any]]
     named: dict[str, Project | PerPerson | Union] = field(default_factory=dict)
     depth: int = 0
 
@@ -127,18 +128,27 @@ class Sources:
         for known in self.catalog:
             if known.lower() == name.lower():
                 return Scan(known, alias)
-        for known, tree in self.views.items():
+        for known in self.views:
             if known.lower() == name.lower():
-                inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1)
-                found = inner.subquery(tree)
-                if (left := unread(tree)) is not None:
-                    raise left
-                return replace(found, alias=alias)
+                return replace(self._view(known), alias=alias)
         declared = ", ".join((*self.catalog, *self.views))
         raise UnsupportedQuery(
             f"the query reads the table {name!r}; this dataset has {declared}.",
             remedy=f"Write FROM {next(iter(self.catalog))}. Tables of other populations are asked by themselves.",
         )
+
+    def _view(self, name: str) -> Project | PerPerson | Union:
+        inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1)
+        try:
+            tree = self.views[name]()
+            found = inner.subquery(tree)
+            if (left := unread(tree)) is not None:
+                raise left
+        except UnsupportedQuery as refusal:
+            if refusal.what.startswith(IN_VIEW):  # in a view of this one, which is named
+                raise
+            raise UnsupportedQuery(f"{IN_VIEW}{name!r}: {refusal.what}", remedy=refusal.remedy) from None
+        return found
 
     # ---------------------------------------------------------------------------------------- joins
 
@@ -164,6 +174,11 @@ class Sources:
                 "a public table that keeps its rows in an outer join", "Let the private table keep its rows."
             )
         if all(owned) and not self._on_person(pairs, left, right):
+            if self.unit.per is not None:
+                raise unsupported(
+                    "a join of private tables on anything but the person and the period",
+                    f"The unit is a person in a period: join on {self.unit.column} and on {self.unit.per}.",
+                )
             raise unsupported("a join of private tables on anything but the person", ON_PERSON)
         return Join(left, right, pairs, outer=bool(side))
 
@@ -321,10 +336,12 @@ class Sources:
             raise unsupported("a subquery that aggregates a public table", "Declare the result as a public table.")
         for place in range(2 if self.unit.per else 1):
             if not self.unit.enforced or not relations.owners(relation, self.catalog, place) & set(keys):
+                wanted = f"the person, {self.unit.column or 'if the dataset has such a column'}"
+                if self.unit.per is not None:
+                    wanted = f"the person and the period, {self.unit.column} and {self.unit.per}"
                 raise unsupported(
                     "a subquery that aggregates over several people",
-                    f"Group it by the person, {self.unit.column or 'if the dataset has such a column'}: an inner "
-                    "aggregate is exact, so it must be one person's.",
+                    f"Group it by {wanted}: an inner aggregate is exact, so it must be one person's.",
                 )
         chosen, aggregates = [], []
         for name, item in named:

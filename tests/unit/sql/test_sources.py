@@ -219,6 +219,20 @@ def test_whole_floats_read_as_text_are_whole_numbers():
     assert exact("SELECT code, COUNT(*) FROM t GROUP BY code", texts, domain=domain, unit=ONE)["rows"][0] == 1
 
 
+@pytest.mark.parametrize(
+    ("column", "total"),
+    [
+        (pa.array([20.0, None, 50.0], pa.float16()), 70),
+        (pa.array([Decimal("20.0"), None, Decimal(50)], pa.decimal256(50, 2)), 70),
+        (pa.array([[20.0], None, [50.0]], pa.list_(pa.float16())), 0),
+    ],
+)
+def test_types_that_duckdb_does_not_take_cost_no_failure_after_the_charge(column, total):
+    rows = pa.table({"id": [1, 2, 3], "age": column})
+    found = exact("SELECT SUM(age) AS s, COUNT(*) AS n FROM t", source=rows)
+    assert found == {"clamped sum of age": [total], "rows": [3]}
+
+
 def test_a_number_that_is_not_whole_is_nobodys_id():
     domain = Domain(id="integer", ward=["A", "B"])
     for ids in ([1.2, 0.9, 1.0, 2.0], ["1.2", "0.9", "1", "2"]):

@@ -51,8 +51,8 @@ def test_an_average_needs_a_guess_and_has_one():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "either epsilon or target_error"),
-        ({"epsilon": 1.0, "target_error": 5.0}, "either epsilon or target_error"),
+        ({}, "neither was given"),
+        ({"epsilon": 1.0, "target_error": 5.0}, "both were given"),
         ({"target_error": 1e-12}, "no epsilon up to"),
         ({"target_error": 0}, "above 0"),
         ({"target_error": True}, "above 0"),

@@ -36,12 +36,34 @@ def arrow(source: Any, kind: str, names: Iterable[str], domain: Domain) -> pyarr
             continue  # the engine fails on it: that a name is missing is no private fact
         place = labels.index(name.lower())
         if kind == "arrow":
-            found[name] = source.column(place)
+            column = source.column(place)
         elif kind == "polars":
-            found[name] = source.to_series(place).to_arrow()
+            column = source.to_series(place).to_arrow()
         else:
-            found[name] = _column(source.iloc[:, place], number=domain[name].type in ("integer", "float"))
+            column = _column(source.iloc[:, place], number=domain[name].type in ("integer", "float"))
+        found[name] = _taken(column)
     return pa.table(found or {"one": pa.nulls(len(source))})
+
+
+def _taken(column: Any) -> Any:
+    """Return a column as a type that engines take; where there is none, it is NULL, as any cell that cannot be read."""
+    import pyarrow as pa
+
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
+    if pa.types.is_decimal256(column.type):
+        return column.cast(pa.string())
+    return column if _known(column.type) else pa.nulls(len(column))
+
+
+def _known(kind: Any) -> bool:
+    """Return whether engines take a type, with all that is nested in it."""
+    import pyarrow as pa
+
+    if pa.types.is_float16(kind) or pa.types.is_decimal256(kind) or pa.types.is_union(kind):
+        return False
+    inner = [kind.value_type] if pa.types.is_dictionary(kind) else [kind.field(i).type for i in range(kind.num_fields)]
+    return all(map(_known, inner))
 
 
 def _column(series: Any, *, number: bool) -> pyarrow.Array:
