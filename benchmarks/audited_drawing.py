@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from discreet.mechanisms import Rng
-from discreet.sql import answering
-from discreet.sql.answering import CHOSEN, KEPT, OFFERED, OPEN
+from discreet.sql.answers import answering
+from discreet.sql.answers.answering import CHOSEN, KEPT, OFFERED, OPEN
 from discreet.sql.bind import QueryPlan
-from discreet.sql.looks import FOUND
 from discreet.sql.sets import Sets
+from discreet.sql.statements.looks import FOUND
 
 RNG = Rng()
 _FOLDER = tempfile.TemporaryDirectory(prefix="discreet-shapes-")

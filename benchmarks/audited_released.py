@@ -20,12 +20,13 @@ from audited_ranks import rank_law
 
 from discreet.events import Relation, Repeated
 from discreet.mechanisms import Rng
-from discreet.sql import answering, nodes
+from discreet.sql import nodes
+from discreet.sql.answers import answering
 from discreet.sql.bind import QueryPlan
-from discreet.sql.facts import Facts
-from discreet.sql.rows import Ref
 from discreet.sql.sets import Sets
-from discreet.sql.stages import Group
+from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.rows import Ref
+from discreet.sql.statements.stages import Group
 from discreet.testing import selection_law
 
 RNG = Rng()

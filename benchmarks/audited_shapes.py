@@ -4,7 +4,7 @@ Two private tables of the same people, one that hangs on a foreign key, a public
 relation and kind of account; totals, several questions together, what was kept, bounds and limits that are found, and
 groups that nobody declared. Neighbours differ by a person who moves as much as anybody may.
 
-    python benchmarks/audited_shapes.py            # a quarter of an hour of processor
+    python benchmarks/audited_shapes.py            # eight minutes of processor
     python benchmarks/audited_shapes.py --draws 2000
 """
 

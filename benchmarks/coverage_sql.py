@@ -28,9 +28,9 @@ from discreet import Domain, PrivacyUnit
 from discreet.accounting import Measure
 from discreet.domains import Column
 from discreet.mechanisms import Rng
-from discreet.sql import answering
+from discreet.sql.answers import answering
+from discreet.sql.answers.estimates import Stacked, stacked
 from discreet.sql.bind import QueryPlan, bind
-from discreet.sql.estimates import Stacked, stacked
 from discreet.sql.sets import Sets
 
 LEVEL, NOTICED = 0.95, 0.94

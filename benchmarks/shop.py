@@ -15,7 +15,7 @@ import duckdb
 from discreet import Column, Dataset, Domain, Ledger, PrivacyUnit, Table, sql
 from discreet.ledger import OwnerKey
 from discreet.mechanisms import Rng
-from discreet.sql import answering
+from discreet.sql.answers import answering
 
 SEGMENTS = ["AUTO", "BUILDING", "FURNITURE", "HOUSEHOLD", "MACHINERY"]
 PRIORITIES = ["1-URGENT", "2-HIGH", "3-MEDIUM", "4-NOT SPECIFIED", "5-LOW"]

@@ -18,14 +18,15 @@ from discreet import Dataset, Domain
 from discreet.accounting import Measure
 from discreet.domains import Column
 from discreet.mechanisms import Rng
-from discreet.sql import answering, stages
+from discreet.sql.answers import answering
 from discreet.sql.bind import QueryPlan, bind
-from discreet.sql.dialect import Dialect
 from discreet.sql.engines.duckdb import Opened
-from discreet.sql.facts import Facts
-from discreet.sql.relationsql import Relations
-from discreet.sql.rows import Ref
-from discreet.sql.stages import Group
+from discreet.sql.statements import stages
+from discreet.sql.statements.dialect import Dialect
+from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.relationsql import Relations
+from discreet.sql.statements.rows import Ref
+from discreet.sql.statements.stages import Group
 
 WORLD = Ref("world")
 
@@ -64,7 +65,7 @@ class Writer(stages.Writer):
 
     def rows(self):
         """Return the stages that make the kept rows; the world is the second column of the person."""
-        from discreet.sql.build import aliased, name_of, select, subquery
+        from discreet.sql.parsing.build import aliased, name_of, select, subquery
 
         wanted = self.question.wanted
         inner = [ref for ref in wanted if ref != WORLD]

@@ -20,10 +20,11 @@ from discreet.errors import DiscreetError
 from discreet.ledger import OwnerKey
 from discreet.mechanisms import Rng, SumsSoFar
 from discreet.release import Shelf
-from discreet.sql import continual_bind, continual_state
-from discreet.sql.continual_book import Book
-from discreet.sql.continual_plan import SeriesPlan
-from discreet.sql.continual_state import State
+from discreet.sql.continual import bind as continual_bind
+from discreet.sql.continual import state as continual_state
+from discreet.sql.continual.book import Book
+from discreet.sql.continual.plan import SeriesPlan
+from discreet.sql.continual.state import State
 
 Day = datetime.date
 UNIT = PrivacyUnit(column="id", max_groups=1, max_rows=2)

@@ -13,7 +13,7 @@ from discreet import Dataset, Domain, Ledger, PrivacyUnit, Table
 from discreet.accounting import Measure
 from discreet.ledger import OwnerKey
 from discreet.mechanisms import Rng
-from discreet.sql import answering
+from discreet.sql.answers import answering
 from discreet.sql.bind import QueryPlan, bind
 from discreet.sql.kept import Materialised
 

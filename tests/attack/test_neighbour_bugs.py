@@ -12,8 +12,10 @@ from sqlglot import exp
 
 from discreet import PrivacyUnit
 from discreet.events import Relation
-from discreet.sql import bound, looks, relations, relationsql, rowsql, sets, sources, stages
-from discreet.sql.dialect import Dialect
+from discreet.sql import bound, sets
+from discreet.sql.parsing import sources
+from discreet.sql.statements import looks, relations, relationsql, rowsql, stages
+from discreet.sql.statements.dialect import Dialect
 from tests.benchmark_scripts import load
 
 neighbouring = load("neighbours")

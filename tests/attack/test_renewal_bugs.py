@@ -16,8 +16,8 @@ from discreet.errors import BudgetExceeded, DiscreetError, InvalidInput, LedgerD
 from discreet.ledger import account as account_room
 from discreet.ledger import audit, outage, periods, renewing, rows, total
 from discreet.ledger import ledger as ledger_room
-from discreet.sql.relationsql import Relations
-from discreet.sql.stages import Question
+from discreet.sql.statements.relationsql import Relations
+from discreet.sql.statements.stages import Question
 from discreet.testing import ScratchLedger
 from tests.ledgers import pure
 from tests.period_cases import MONTHS, QUESTIONS, SOURCES, UNIT, integers, of_months, plan, renewed

@@ -11,9 +11,10 @@ import pytest
 from discreet import PrivacyUnit
 from discreet.errors import DiscreetError
 from discreet.events import DiscreteGaussian, Relation
-from discreet.sql import continual_bind, continual_plan
-from discreet.sql.continual_book import Book
-from discreet.sql.continual_state import State
+from discreet.sql.continual import bind as continual_bind
+from discreet.sql.continual import plan as continual_plan
+from discreet.sql.continual.book import Book
+from discreet.sql.continual.state import State
 from discreet.testing import Nonconforming, check_sensitivity
 from tests.series_cases import end, everybody, follow, month, open_account, plan, played, rows, write
 

@@ -21,11 +21,12 @@ from discreet import Domain, PrivacyUnit, errors
 from discreet.errors import DataFailure
 from discreet.ledger import Ledger
 from discreet.mechanisms import Rng
-from discreet.sql import bind, bound, dialect, questions, rowsql, stages
+from discreet.sql import bind, bound, questions
 from discreet.sql import splitting as budgets
 from discreet.sql.allocate import Noise
 from discreet.sql.engines import duckdb as engine
 from discreet.sql.engines import frames
+from discreet.sql.statements import dialect, rowsql, stages
 from tests.property.test_sql_neighbours import EXTREME, exact
 from tests.sql_cases import ROWS, computed, open_dataset, plan
 from tests.statistical import test_sql_noise as noise_tests

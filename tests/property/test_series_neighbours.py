@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from discreet import PrivacyUnit
 from discreet.events import Relation
-from discreet.sql.continual_plan import SeriesPlan
+from discreet.sql.continual.plan import SeriesPlan
 from tests.series_cases import TYPES, Day, month, plan, played
 
 STEPS = 4

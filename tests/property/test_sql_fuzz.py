@@ -14,7 +14,8 @@ import pytest
 from discreet import sql
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.mechanisms import Rng
-from discreet.sql import answering, ask, post
+from discreet.sql import ask
+from discreet.sql.answers import answering, post
 from discreet.sql.engines import duckdb as engine
 from discreet.sql.nodes import Select
 from tests.benchmark_scripts import load

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from discreet import Domain, PrivacyUnit, errors
 from discreet.events import Relation
 from discreet.mechanisms import Rng
-from discreet.sql import answering
+from discreet.sql.answers import answering
 from discreet.sql.bind import QueryPlan
 from discreet.sql.bound import Bounds
 from discreet.sql.engines import duckdb as engine

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from discreet import Domain, PrivacyUnit
-from discreet.sql.continual_state import State
+from discreet.sql.continual.state import State
 from tests.series_cases import clinic, end, follow, month, open_account
 
 GROUPS = 20_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from discreet.sql import intervals
+from discreet.sql.answers import intervals
 from discreet.sql.nodes import Aggregate
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

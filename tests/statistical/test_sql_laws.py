@@ -14,7 +14,7 @@ import pytest
 
 from discreet import Domain, PrivacyUnit
 from discreet.mechanisms import Rng
-from discreet.sql.drawn import WHOLE
+from discreet.sql.answers.drawn import WHOLE
 from discreet.sql.nodes import Aggregate
 from discreet.testing import Cells, gof, selection_law
 from tests.quantile_laws import distances, softmax
@@ -183,10 +183,10 @@ def test_the_interval_of_a_spread_covers(law, function, people):
 
 
 def test_the_interval_of_a_correlation_covers():
+    from discreet.sql.answers.estimates import Noisy
     from discreet.sql.bound import Parts
-    from discreet.sql.estimates import Noisy
-    from discreet.sql.facts import Facts
-    from discreet.sql.rows import Ref
+    from discreet.sql.statements.facts import Facts
+    from discreet.sql.statements.rows import Ref
 
     first, second = Ref("age"), Ref("cost")
     facts = Facts.of("age", Domain(age=(0, 100))["age"])

@@ -16,13 +16,13 @@ import pytest
 from discreet import Domain, PrivacyUnit, accounting
 from discreet.accounting import Measure
 from discreet.mechanisms import Rng
-from discreet.sql import intervals
 from discreet.sql.allocate import Noise
+from discreet.sql.answers import intervals
+from discreet.sql.answers.estimates import Noisy
 from discreet.sql.bound import Parts
-from discreet.sql.estimates import Noisy
-from discreet.sql.facts import Facts
 from discreet.sql.nodes import Aggregate, Arithmetic
-from discreet.sql.rows import Ref
+from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.rows import Ref
 from tests.sql_cases import plan
 
 CELLS = 20_000

@@ -134,7 +134,8 @@ def names(sql: str) -> list[str]:
         UnsupportedQuery: the text is no single SELECT.
         MissingExtra: what reads SQL is not installed.
     """
-    from discreet.sql import parse, table_names
+    from discreet.sql import table_names
+    from discreet.sql.parsing import parse
 
     try:
         return table_names(parse.options(sql)[0])

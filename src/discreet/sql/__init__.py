@@ -5,12 +5,12 @@ DuckDB, sqlglot and Arrow are loaded with the first question, not with this pack
 
 from discreet.sql.ask import Query, QueryCost, cost, plan, query
 from discreet.sql.bind import QueryPlan
-from discreet.sql.continual import Series, series
-from discreet.sql.continual_plan import SeriesPlan
+from discreet.sql.continual.plan import SeriesPlan
+from discreet.sql.continual.series import Series, series
 from discreet.sql.forecast import Forecast
 from discreet.sql.kept import Materialised, materialise
 from discreet.sql.limits import find_bounds, find_limits
-from discreet.sql.parse import table_names
+from discreet.sql.parsing.parse import table_names
 from discreet.sql.workload import Workload, WorkloadPlan, workload
 
 __all__ = [

@@ -12,10 +12,11 @@ from discreet.dataset import Dataset
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
-from discreet.sql import parse, targets
+from discreet.sql import targets
 from discreet.sql.bind import QueryPlan, bind
 from discreet.sql.forecast import Forecast
 from discreet.sql.kept import Materialised
+from discreet.sql.parsing import parse
 
 
 @dataclass(frozen=True, slots=True, eq=False)

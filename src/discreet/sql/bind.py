@@ -15,21 +15,23 @@ from discreet.domains import shown
 from discreet.errors import InvalidInput
 from discreet.ledger import Period
 from discreet.profiles import Guarantee
-from discreet.sql import answering, describe, engines, post, questions, relations
+from discreet.sql import describe, engines, questions
 from discreet.sql.allocate import Noise
-from discreet.sql.answering import Drawing, Statements
+from discreet.sql.answers import answering, post
+from discreet.sql.answers.answering import Drawing, Statements
+from discreet.sql.answers.consistency import Wish
+from discreet.sql.answers.estimates import Stacked, stacked
+from discreet.sql.answers.finding import Finder
+from discreet.sql.answers.post import Labels
 from discreet.sql.bound import Parts, Primitive
-from discreet.sql.consistency import Wish
-from discreet.sql.estimates import Stacked, stacked
-from discreet.sql.finding import Finder
 from discreet.sql.forecast import Forecast, Guesses, forecasts
 from discreet.sql.kept import Materialised
 from discreet.sql.nodes import Select
-from discreet.sql.parse import parse
-from discreet.sql.post import Labels
+from discreet.sql.parsing.parse import parse
 from discreet.sql.sets import Sets
 from discreet.sql.splitting import Budget, Split, ranks, split
-from discreet.sql.stages import Question, Writer
+from discreet.sql.statements import relations
+from discreet.sql.statements.stages import Question, Writer
 
 if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng

@@ -15,9 +15,9 @@ from typing import Literal
 
 from discreet.errors import UnsupportedQuery
 from discreet.events import Relation
-from discreet.sql.facts import Facts, facts, number
 from discreet.sql.nodes import DRAWN, PAIRED, SPREAD, Aggregate
-from discreet.sql.rows import Away, Case, Compute, IsNull, Not, Ref, Row
+from discreet.sql.statements.facts import Facts, facts, number
+from discreet.sql.statements.rows import Away, Case, Compute, IsNull, Not, Ref, Row
 from discreet.units import PrivacyUnit
 
 Kind = Literal["rows", "values", "people", "some", "distinct", "sum", "centred"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from discreet.sql import nodes
 from discreet.sql.allocate import Noise
+from discreet.sql.answers.drawn import Choice
+from discreet.sql.answers.finding import LABEL
+from discreet.sql.answers.intervals import LEVEL
 from discreet.sql.bound import Primitive
-from discreet.sql.drawn import Choice
-from discreet.sql.finding import LABEL
-from discreet.sql.intervals import LEVEL
 from discreet.sql.nodes import PAIRED, SPREAD, Aggregate, Output, Select
-from discreet.sql.rows import Const, Ref
+from discreet.sql.statements.rows import Const, Ref
 
 if TYPE_CHECKING:
     from discreet.sql.bind import QueryPlan

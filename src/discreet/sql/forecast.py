@@ -13,9 +13,9 @@ from fractions import Fraction
 from discreet.errors import InvalidInput
 from discreet.sql import nodes
 from discreet.sql.allocate import Law, normalised, optimal
+from discreet.sql.answers.drawn import Part
+from discreet.sql.answers.intervals import LEVEL, Scatter
 from discreet.sql.bound import Parts, Primitive
-from discreet.sql.drawn import Part
-from discreet.sql.intervals import LEVEL, Scatter
 from discreet.sql.nodes import SPREAD, Aggregate, Arithmetic, Expression, Number, Output
 
 NEAR_MIDDLE = 1 / 8  # a guessed mean is not trusted to be closer to the middle of its bounds than this

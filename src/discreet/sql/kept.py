@@ -18,20 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, UnsupportedQuery
-from discreet.sql import narrow, questions
-from discreet.sql.answering import BOUNDED
+from discreet.sql import questions
+from discreet.sql.answers.answering import BOUNDED
+from discreet.sql.answers.post import Labels
 from discreet.sql.bound import ONE, Bounds, Primitive
 from discreet.sql.engines import duckdb
 from discreet.sql.nodes import Select
-from discreet.sql.parse import parse
-from discreet.sql.post import Labels
-from discreet.sql.rows import Logic, Predicate
+from discreet.sql.parsing.parse import parse
 from discreet.sql.sets import Sets
-from discreet.sql.stages import Question, Writer
+from discreet.sql.statements import narrow
+from discreet.sql.statements.rows import Logic, Predicate
+from discreet.sql.statements.stages import Question, Writer
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
-    from discreet.sql.answering import Session
+    from discreet.sql.answers.answering import Session
 
 
 @dataclass(frozen=True, slots=True)

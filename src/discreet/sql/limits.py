@@ -22,8 +22,8 @@ from discreet.release import Release
 from discreet.sql import bind as room
 from discreet.sql.bind import QueryPlan
 from discreet.sql.nodes import Aggregate, Function, Output, Select
-from discreet.sql.relations import Inner, PerPerson, Scan
-from discreet.sql.rows import Case, Clamp, Compare, Const, Ref, Row
+from discreet.sql.statements.relations import Inner, PerPerson, Scan
+from discreet.sql.statements.rows import Case, Clamp, Compare, Const, Ref, Row
 
 if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng

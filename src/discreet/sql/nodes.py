@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from discreet.sql.relations import Relation
-from discreet.sql.rows import Comparison, Const, Predicate, Ref, Row, quoted
+from discreet.sql.statements.relations import Relation
+from discreet.sql.statements.rows import Comparison, Const, Predicate, Ref, Row, quoted
 
 Function: TypeAlias = Literal[
     "COUNT", "COUNT DISTINCT", "SUM", "AVG", "VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP",

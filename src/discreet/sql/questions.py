@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from discreet.errors import InvalidInput, UnsupportedQuery
-from discreet.sql import consistency, nodes
+from discreet.sql import nodes
+from discreet.sql.answers import consistency
+from discreet.sql.answers.consistency import Wish
+from discreet.sql.answers.drawn import parts as drawn_parts
 from discreet.sql.bound import Bounds, Parts
-from discreet.sql.consistency import Wish
-from discreet.sql.drawn import parts as drawn_parts
-from discreet.sql.facts import keys as known_keys
-from discreet.sql.lone import tightened
-from discreet.sql.narrow import narrowed
 from discreet.sql.nodes import Select
-from discreet.sql.refuse import keys_example
-from discreet.sql.relations import Catalog, Known, Link, columns, owners
-from discreet.sql.rows import Ref, Row
+from discreet.sql.parsing.refuse import keys_example
 from discreet.sql.sets import Sets, sets
-from discreet.sql.stages import Group, Question, salt
+from discreet.sql.statements.facts import keys as known_keys
+from discreet.sql.statements.lone import tightened
+from discreet.sql.statements.narrow import narrowed
+from discreet.sql.statements.relations import Catalog, Known, Link, columns, owners
+from discreet.sql.statements.rows import Ref, Row
+from discreet.sql.statements.stages import Group, Question, salt
 from discreet.units import PrivacyUnit
 
 if TYPE_CHECKING:

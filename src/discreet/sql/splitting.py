@@ -9,17 +9,18 @@ from functools import partial
 from typing import Any
 
 from discreet import accounting, events
-from discreet.sql import finding, nodes
+from discreet.sql import nodes
 from discreet.sql.allocate import Law, allocate, noise
-from discreet.sql.answering import Drawing
+from discreet.sql.answers import finding
+from discreet.sql.answers.answering import Drawing
+from discreet.sql.answers.drawn import Choice, Drawn, Part
+from discreet.sql.answers.finding import Finder
+from discreet.sql.answers.intervals import LEVEL
 from discreet.sql.bound import Parts
-from discreet.sql.drawn import Choice, Drawn, Part
-from discreet.sql.finding import Finder
 from discreet.sql.forecast import Guesses, shares
-from discreet.sql.intervals import LEVEL
 from discreet.sql.nodes import Aggregate, Select
 from discreet.sql.sets import Sets
-from discreet.sql.stages import Question
+from discreet.sql.statements.stages import Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from discreet.dataset import Answer, Dataset
 from discreet.errors import InvalidInput, UnsupportedQuery
 from discreet.profiles import Guarantee
 from discreet.release import Release, check_name
-from discreet.sql import describe, post, questions
+from discreet.sql import describe, questions
 from discreet.sql.allocate import normalised
+from discreet.sql.answers import post
+from discreet.sql.answers.post import Labels
 from discreet.sql.bind import QueryPlan, bound
 from discreet.sql.bound import Parts
 from discreet.sql.nodes import Aggregate, Output, Select
-from discreet.sql.parse import parse
-from discreet.sql.post import Labels
+from discreet.sql.parsing.parse import parse
 
 if TYPE_CHECKING:
     import pyarrow

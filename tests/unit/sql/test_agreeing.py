@@ -8,8 +8,8 @@ import pytest
 import discreet.sql as sql
 from discreet import PrivacyUnit
 from discreet.errors import InvalidInput, UnsupportedQuery
+from discreet.sql.answers.consistency import Level, agreeing, check
 from discreet.sql.bound import Bounds, Primitive
-from discreet.sql.consistency import Level, agreeing, check
 from discreet.sql.sets import sets
 from tests.sql_cases import declared, open_dataset, plan
 

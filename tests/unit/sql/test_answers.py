@@ -16,7 +16,7 @@ import pytest
 import discreet.sql as sql
 from discreet import Domain
 from discreet.errors import DataFailure, InvalidInput
-from discreet.sql import answering
+from discreet.sql.answers import answering
 from discreet.sql.engines import canary
 from discreet.sql.engines import duckdb as engine
 from tests.sql_cases import DOMAIN, ROWS, exact, histogram, open_dataset, plan

@@ -13,7 +13,7 @@ from discreet.accounting import Measure
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
 from discreet.sql.bound import Bounds, Primitive
-from discreet.sql.rows import Ref
+from discreet.sql.statements.rows import Ref
 from tests.sql_cases import UNIT, open_dataset, plan
 
 LOPSIDED = Primitive("sum", Ref("x"), -7, 3, Fraction(1))

@@ -15,8 +15,8 @@ import pytest
 
 from discreet import Domain, PrivacyUnit, Table
 from discreet.domains import Column
-from discreet.sql import answering, post
-from discreet.sql.estimates import Noisy, stacked
+from discreet.sql.answers import answering, post
+from discreet.sql.answers.estimates import Noisy, stacked
 from tests.sql_cases import computed, plan
 
 PEOPLE, VISITS, DAY = 40, 300, datetime.date

@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot import exp
 
 from discreet.errors import UnsupportedQuery
-from discreet.sql.grammar import READ, unread
+from discreet.sql.parsing.grammar import READ, unread
 from tests.sql_cases import plan
 
 SELECT = "SELECT ward, COUNT(*) AS n FROM t WHERE note LIKE 'a%' AND born = DATE '2020-02-02' GROUP BY ward"

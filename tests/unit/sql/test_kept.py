@@ -15,7 +15,7 @@ from discreet import Domain, PrivacyUnit
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
 from discreet.mechanisms import Rng
-from discreet.sql import answering
+from discreet.sql.answers import answering
 from tests.sql_cases import ROWS, UNIT, declared, exact, open_dataset, plan
 
 WHOLE = (

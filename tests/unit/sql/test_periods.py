@@ -16,7 +16,7 @@ from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.explain import explain
 from discreet.ledger import Ledger
 from discreet.release import Shelf
-from discreet.sql import relations
+from discreet.sql.statements import relations
 from discreet.testing import ScratchLedger, with_fixed_randomness
 from tests.period_cases import MONTHS, QUESTIONS, SOURCES, integers, of_months, plan, renewed
 from tests.unit.test_dataset import Count

@@ -10,8 +10,8 @@ import pytest
 
 import discreet.sql as sql
 from discreet import Domain, PrivacyUnit
-from discreet.sql import answering, intervals, post
-from discreet.sql.estimates import Noisy, stacked
+from discreet.sql.answers import answering, intervals, post
+from discreet.sql.answers.estimates import Noisy, stacked
 from tests.sql_cases import DOMAIN, exact, open_dataset, plan
 
 

@@ -15,7 +15,7 @@ from discreet import Domain, PrivacyUnit, Table, accounting
 from discreet.accounting import COST_UNIT
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
-from discreet.sql.continual_state import State
+from discreet.sql.continual.state import State
 from tests.series_cases import (
     DOMAIN,
     FIRST,

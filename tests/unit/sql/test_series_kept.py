@@ -15,8 +15,9 @@ import pytest
 import discreet.ledger.beside as beside
 from discreet import Domain
 from discreet.errors import DataFailure, InvalidInput
-from discreet.sql import continual, continual_state
-from discreet.sql.continual_state import State
+from discreet.sql.continual import series as continual
+from discreet.sql.continual import state as continual_state
+from discreet.sql.continual.state import State
 from tests.series_cases import (
     ANSWERED,
     DOMAIN,

@@ -16,11 +16,11 @@ import pytest
 
 from discreet import Domain, PrivacyUnit, Table, sql
 from discreet.errors import DataFailure, InvalidInput, MissingExtra, missing_extra, sealed
-from discreet.sql import answering
+from discreet.sql.answers import answering
 from discreet.sql.engines import spark as engine
 from discreet.sql.engines import spark_canary, spark_quiet, spark_session
 from discreet.sql.engines.spark_quiet import quiet
-from discreet.sql.stages import Writer
+from discreet.sql.statements.stages import Writer
 from tests.spark import SPARK, USERS
 from tests.sql_cases import DOMAIN, ROWS, computed, open_dataset, plan
 

@@ -20,12 +20,12 @@ from sqlglot import exp
 
 from discreet.domains import TYPES, Column
 from discreet.errors import InvalidInput
-from discreet.sql.build import integer, name_of
-from discreet.sql.dialect import Dialect
 from discreet.sql.engines import spark_canary, spark_session
 from discreet.sql.engines.spark_cells import DATE_TEXT, FIRST_DAY, LAST_DAY, NUMBER_TEXT, WHOLE_TEXT, read
 from discreet.sql.engines.spark_dialect import SparkDialect
 from discreet.sql.engines.spark_session import beside
+from discreet.sql.parsing.build import integer, name_of
+from discreet.sql.statements.dialect import Dialect
 from tests.spark import SPARK
 
 pytestmark = SPARK

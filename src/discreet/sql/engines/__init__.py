@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discreet.errors import InvalidInput
-from discreet.sql.dialect import Dialect
+from discreet.sql.statements.dialect import Dialect
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
-    from discreet.sql.answering import Session
-    from discreet.sql.stages import Question
+    from discreet.sql.answers.answering import Session
+    from discreet.sql.statements.stages import Question
 
 
 class Engine(Protocol):

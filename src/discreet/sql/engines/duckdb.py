@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from discreet.domains import Domain
 from discreet.errors import InvalidInput, missing_extra
-from discreet.sql import relations
-from discreet.sql.dialect import Dialect
 from discreet.sql.engines import frames, lent
-from discreet.sql.stages import Question
+from discreet.sql.statements import relations
+from discreet.sql.statements.dialect import Dialect
+from discreet.sql.statements.stages import Question
 
 if TYPE_CHECKING:
     import pyarrow

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from discreet.errors import InvalidInput
-from discreet.sql import relations
-from discreet.sql.dialect import Dialect
 from discreet.sql.engines import duckdb, frames, spark_canary, spark_cells, spark_session
 from discreet.sql.engines.spark_dialect import SparkDialect, read_as
 from discreet.sql.engines.spark_quiet import quiet
-from discreet.sql.relations import Known
-from discreet.sql.stages import Question
+from discreet.sql.statements import relations
+from discreet.sql.statements.dialect import Dialect
+from discreet.sql.statements.relations import Known
+from discreet.sql.statements.stages import Question
 
 if TYPE_CHECKING:
     import pyarrow

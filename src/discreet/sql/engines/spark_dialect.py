@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from discreet.domains import Column
-from discreet.sql.build import integer
-from discreet.sql.dialect import SPLIT, Dialect
-from discreet.sql.rows import Part
+from discreet.sql.parsing.build import integer
+from discreet.sql.statements.dialect import SPLIT, Dialect
+from discreet.sql.statements.rows import Part
 
 WIDE = ("DECIMAL", 38)  # the widest whole number that Spark has: 38 digits, where 128 bits have 38 and a half
 
