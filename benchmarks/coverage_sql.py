@@ -24,7 +24,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from discreet import Domain, PrivacyUnit
+from discreet import Dataset, Domain, PrivacyUnit
 from discreet.accounting import Measure
 from discreet.domains import Column
 from discreet.mechanisms import Rng
@@ -223,10 +223,8 @@ def planned(
 ) -> QueryPlan:
     """Return the plan of a question, as an account of this measure would give it."""
     account = SimpleNamespace(measure=Measure.parse(measure))
-    dataset: Any = SimpleNamespace(
-        source=table(), sources={"t": table()}, tables={}, views={}, name="t", version="1", unit=unit, domain=domain,
-        population="people", ledger=SimpleNamespace(account=lambda _: account),
-    )  # fmt: skip
+    ledger: Any = SimpleNamespace(account=lambda _: account)
+    dataset = Dataset(table(), name="t", version="1", unit=unit, domain=domain, population="people", ledger=ledger)
     return bind(dataset, sql, epsilon=epsilon, delta=1e-6, weights=None, guess=None, consistent=consistent)
 
 

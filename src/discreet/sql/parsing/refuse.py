@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -194,7 +195,10 @@ def refuse(node: Any) -> UnsupportedQuery:
         return unsupported(f"the function {node.sql_name()}", CLAMPED if isinstance(node, exp.AggFunc) else PLAIN)
     if construct:
         return unsupported(construct, remedy)
-    written = node.sql(dialect="duckdb")[:60]
+    try:
+        written = node.sql(dialect="duckdb")[:60]
+    except Exception:  # noqa: BLE001 - sqlglot cannot write all that it reads: DATETIME(x) AT TIME ZONE y
+        written = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper()
     return UnsupportedQuery(f"{written} has no private answer in this place.", remedy=remedy)
 
 

@@ -55,16 +55,10 @@ class Scope:
         found = [item for item in self.columns if item.name.lower() == name.lower() and label in (None, item.table)]
         if len(found) == 1:
             return found[0]
-        if len({item.table for item in found}) > 1:
+        if found:  # of several tables: within one, names differ in more than case
             raise UnsupportedQuery(
                 f"{name!r} could be any of the columns {', '.join(map(str, found))}.",
                 remedy="Write the table's name before it.",
-            )
-        if found:
-            raise UnsupportedQuery(
-                f"{name!r} could be any of the columns {', '.join(item.name for item in found)}: "
-                "SQL does not tell cases apart.",
-                remedy="Rename one of them in the table and the domain.",
             )
         known = ", ".join(dict.fromkeys(item.name for item in list(self.columns)[:20]))
         raise UnsupportedQuery(
