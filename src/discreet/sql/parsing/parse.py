@@ -36,6 +36,7 @@ BOUNDS = (
 MAX_TEXT = 200_000
 MAX_TOKENS = 40_000
 MAX_DEPTH = 64
+MAX_ANDS = 200  # DuckDB takes memory by their square: 400 of them a gigabyte, 3,000 more than most machines have
 MAX_SETS = 64
 SETS = ("Rollup", "Cube", "GroupingSets")
 
@@ -195,6 +196,10 @@ def _tree(sql: str, *, union: bool = False) -> Any:
 def _check_size(tokens: list[Any]) -> None:
     if len(tokens) > MAX_TOKENS:
         raise UnsupportedQuery(f"the query has more than {MAX_TOKENS} words.", remedy="Ask something shorter.")
+    if sum(token.text.upper() == "AND" for token in tokens) > MAX_ANDS:
+        raise UnsupportedQuery(
+            f"the query has more than {MAX_ANDS} conditions joined by AND.", remedy="Write x IN (…), or fewer."
+        )
     depth = run = 0
     for token in tokens:
         text = token.text.upper()
