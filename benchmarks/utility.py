@@ -6,6 +6,7 @@ million runs of this script. Too little noise fails as too much does. Run it:
 
     python benchmarks/utility.py                 # about ten minutes; the peer has a virtual environment of its own
     python benchmarks/utility.py --peer none
+    python benchmarks/utility.py --every-peer   # every aggregate of every peer on two tables, at equal budgets and bounds
     python benchmarks/utility.py --rows 10000 --draws 1000 --peer none    # a glance
 """
 
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import duckdb
 import laws
 import numpy as np
+from peers import errors
 from peers.environments import PEERS, environment, last_line
 
 import discreet as dp
@@ -199,7 +201,14 @@ def main():
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the table that is averaged")
     parser.add_argument("--draws", type=int, help="draws of each case; by default as many as the tolerance needs")
     parser.add_argument("--peer", choices=["opendp", "none"], default="opendp")
+    parser.add_argument(
+        "--every-peer", nargs="*", metavar="NAME", help="instead: the errors of every peer, or of these, beside ours"
+    )
     chosen = parser.parse_args()
+    if chosen.every_peer is not None:
+        worse = errors.compare(chosen.every_peer or [peer.name for peer in PEERS])
+        print("\n" + ("\n".join(worse) or "no peer's error is clearly smaller than ours: met"))
+        raise SystemExit(bool(worse))
     cells = max(100, min(1000, chosen.rows // 2000))
     totals = made(5 * cells, 20, 1)
     averages = made(cells, chosen.rows // cells // ROWS * ROWS, 1)

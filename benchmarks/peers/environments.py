@@ -21,6 +21,7 @@ class Peer:
         script: Asks the benchmark's question; takes the task as JSON.
         most: The largest table it gets, in rows; None: the whole.
         note: What a reader of the table should know.
+        answers: Which of the questions (`questions.py`) the script can ask.
     """
 
     name: str
@@ -28,17 +29,26 @@ class Peer:
     script: str
     most: int | None
     note: str
+    answers: tuple[str, ...]
 
 
+COMMON = ("sums", "count", "sum", "mean")
 PEERS = (
     Peer("opendp", ("opendp[polars]==0.16.0", "pyarrow"), "opendp_sql.py", None,
-         "asked for K+1 groups, because it keeps one fewer than it charges for"),
+         "asked for K+1 groups, because it keeps one fewer than it charges for", (*COMMON, "median", "keys")),
     Peer("smartnoise-sql", ("smartnoise-sql==1.0.10", "pyarrow"), "smartnoise_sql.py", None,
-         "bounds the rows of a person, not the groups"),
+         "bounds the rows of a person, not the groups", (*COMMON, "variance", "people", "keys")),
     Peer("pipeline-dp", ("pipeline-dp==0.3.1", "pyarrow"), "pipeline_dp_sql.py", 1_000_000,
-         "rows are Python tuples: about 16 GB for the whole table, so it gets a part"),
+         "rows are Python tuples: about 16 GB for the whole table, so it gets a part",
+         (*COMMON, "variance", "people", "median", "keys")),
     Peer("tmlt-analytics", ("tmlt-analytics==0.21.0",), "tmlt_sql.py", 1_000_000,
-         "starts a Java virtual machine; three queries; most of its cost does not depend on the rows"),
+         "starts a Java virtual machine; three queries; most of its cost does not depend on the rows",
+         (*COMMON, "variance", "people", "median", "keys")),
+    Peer("qrlew", ("pyqrlew==0.9.27", "duckdb==2.0.0"), "qrlew_sql.py", 1_000_000,
+         "needs a SQLite table of the same rows for its schema; AVG and VARIANCE run two and three Gaussians, each with the noise of the "
+         "whole budget", (*COMMON, "variance", "keys")),
+    Peer("diffprivlib", ("diffprivlib==0.6.6", "scikit-learn<1.6", "duckdb==2.0.0"), "diffprivlib_sql.py", None,
+         "bounds nobody: asked of tables with one row of each person alone", ()),
 )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ def report(prepare, work, **facts):
 
     Args:
         prepare: What is done once a process: imports, sessions, a first small question. Its result goes to `work`.
-        work: Reads the table and returns a list of [group, count, sum, mean].
+        work: Reads the table and returns a list of [group, numbers …]. The task says how many times `again` it is done
+            for more answers; what those cost is not told.
         facts: Versions, and whatever a reader should know.
     """
     begun = _cpu()
@@ -42,11 +43,17 @@ def report(prepare, work, **facts):
     middle, start = _cpu(), time.perf_counter()
     answer = work(ready)
     wall, end = time.perf_counter() - start, _cpu()
-    rows = [[int(group), *(None if value is None else float(value) for value in values)] for group, *values in answer]
+    rss = sum(_peak(pid) for pid in (os.getpid(), *_descendants()))
+    answers = [_sorted(answer), *(_sorted(work(ready)) for _ in range(task().get("again", 0)))]
     print(json.dumps({
-        "cpu": end - middle, "wall": wall, "rss": sum(_peak(pid) for pid in (os.getpid(), *_descendants())),
-        "setup": middle - begun, "answer": sorted(rows), **facts,
+        "cpu": end - middle, "wall": wall, "rss": rss, "setup": middle - begun, "answers": answers, **facts,
     }))  # fmt: skip
+
+
+def _sorted(answer):
+    return sorted(
+        [int(group), *(None if value is None else float(value) for value in values)] for group, *values in answer
+    )
 
 
 def account(questions):

@@ -9,65 +9,66 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from discreet_sql import SQL, TASK, dataset
+from discreet_sql import ASKED, DELTA, TASK, dataset
 
 import discreet as dp
-from discreet.sql.engines.duckdb import DuckDB, Opened
+from discreet.sql.engines import duckdb as engine
+
+INSIDE = [0.0, 0.0]
 
 
-class Clock:
-    """Adds up the wall time and the processor time of what the engine does for one question."""
+@contextmanager
+def inside():
+    """Count time as the engine's."""
+    start, begun = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        INSIDE[0] += time.perf_counter() - start
+        INSIDE[1] += time.process_time() - begun
 
-    def __init__(self):
-        self.wall = self.cpu = 0.0
+
+def watch():
+    """Have the engine's time counted: opening, every statement, closing."""
+
+    def timed(function):
+        def called(*arguments):
+            with inside():
+                return function(*arguments)
+
+        return called
+
+    for name in ("table", "keep", "put", "close"):
+        setattr(engine.Opened, name, timed(getattr(engine.Opened, name)))
+    opened = engine.DuckDB.opened
 
     @contextmanager
-    def running(self):
-        """Let what stands inside run on the clock."""
-        start, begun = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            self.wall += time.perf_counter() - start
-            self.cpu += time.process_time() - begun
-
-
-def timed(clock):
-    """Let the engine's opening, its answers and its closing run on the clock."""
-    opened, table = DuckDB.opened, Opened.table
-
-    @contextmanager
-    def opening(self, *given):
-        held = opened(self, *given)
-        with clock.running():
-            session = held.__enter__()
+    def watched(self, source, question):
+        room = opened(self, source, question)
+        with inside():
+            session = room.__enter__()
         try:
             yield session
         finally:
-            with clock.running():
-                held.__exit__(None, None, None)
+            with inside():
+                room.__exit__(None, None, None)
 
-    def answered(self, statement):
-        with clock.running():
-            return table(self, statement)
-
-    DuckDB.opened, Opened.table = opening, answered
+    engine.DuckDB.opened = watched
 
 
 def main():
-    clock, inside, outside = Clock(), [], []
-    timed(clock)
+    watch()
+    costs = []
     with tempfile.TemporaryDirectory(prefix="discreet-benchmark-") as folder:
-        table = dataset(Path(folder), epsilon=100 * TASK["epsilon"])(TASK["table"])
+        table = dataset(Path(folder), epsilon=100 * TASK["epsilon"])("table")
         for i in range(TASK["repeat"] + 1):
-            clock.wall = clock.cpu = 0.0
+            INSIDE[:] = 0.0, 0.0
             start, begun = time.perf_counter(), time.process_time()
-            dp.sql.query(table, SQL, epsilon=TASK["epsilon"], name=f"question-{i}")
+            dp.sql.query(table, ASKED.ours, epsilon=TASK["epsilon"], delta=DELTA, name=f"question-{i}")
             wall, cpu = time.perf_counter() - start, time.process_time() - begun
-            inside.append((clock.wall, clock.cpu))
-            outside.append((wall - clock.wall, cpu - clock.cpu))
+            costs.append((*INSIDE, wall - INSIDE[0], cpu - INSIDE[1]))
     names = ("engine_wall", "engine_cpu", "wall", "cpu")
-    columns = [*zip(*inside[1:], strict=True), *zip(*outside[1:], strict=True)]  # the first loads modules
+    columns = zip(*costs[1:], strict=True)  # the first loads modules
     print(json.dumps({name: statistics.median(column) for name, column in zip(names, columns, strict=True)}))
 
 

@@ -1,4 +1,4 @@
-"""PipelineDP on its local backend: count, sum and mean of each group, bounded per person. Rows are Python tuples."""
+"""PipelineDP on its local backend: what is asked of each group, bounded per person. Rows are Python tuples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib.metadata import version
 from meter import report, task
 
 TASK = task()
+QUESTION = TASK["question"]
+KEY = "item" if QUESTION == "keys" else "g"
 
 
 def prepare():
@@ -16,28 +18,47 @@ def prepare():
     return pipeline_dp, parquet
 
 
+def asked(pipeline_dp):
+    """Return the metrics, and what an answer calls them."""
+    metrics = pipeline_dp.Metrics
+    return {
+        "sums": ([metrics.COUNT, metrics.SUM, metrics.MEAN], ("count", "sum", "mean")),
+        "count": ([metrics.COUNT], ("count",)),
+        "sum": ([metrics.SUM], ("sum",)),
+        "mean": ([metrics.MEAN], ("mean",)),
+        "variance": ([metrics.VARIANCE], ("variance",)),
+        "people": ([metrics.PRIVACY_ID_COUNT], ("privacy_id_count",)),
+        "median": ([metrics.PERCENTILE(50)], ("percentile_50",)),
+        "keys": ([metrics.COUNT], ("count",)),
+    }[QUESTION]
+
+
 def ask(ready):
     pipeline_dp, parquet = ready
-    table = parquet.read_table(TASK["table"], columns=["uid", "g", "v"])
-    rows = list(zip(*(table.column(name).to_pylist() for name in ("uid", "g", "v")), strict=True))
-    accountant = pipeline_dp.NaiveBudgetAccountant(total_epsilon=TASK["epsilon"], total_delta=1e-9)
+    names = ["uid", KEY] if QUESTION == "keys" else ["uid", KEY, "v"]
+    table = parquet.read_table(TASK["table"], columns=names)
+    rows = list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
+    delta = TASK["delta"] if QUESTION == "keys" else 1e-9
+    accountant = pipeline_dp.NaiveBudgetAccountant(total_epsilon=TASK["epsilon"], total_delta=delta)
     engine = pipeline_dp.DPEngine(accountant, pipeline_dp.LocalBackend())
+    metrics, fields = asked(pipeline_dp)
     params = pipeline_dp.AggregateParams(
-        metrics=[pipeline_dp.Metrics.COUNT, pipeline_dp.Metrics.SUM, pipeline_dp.Metrics.MEAN],
+        metrics=metrics,
         noise_kind=pipeline_dp.NoiseKind.LAPLACE,
         max_partitions_contributed=TASK["max_groups"],
         max_contributions_per_partition=TASK["max_rows"],
-        min_value=TASK["low"],
-        max_value=TASK["high"],
+        min_value=None if QUESTION in ("count", "people", "keys") else TASK["low"],
+        max_value=None if QUESTION in ("count", "people", "keys") else TASK["high"],
     )
     columns = pipeline_dp.DataExtractors(
         privacy_id_extractor=lambda row: row[0],
         partition_extractor=lambda row: row[1],
-        value_extractor=lambda row: row[2],
+        value_extractor=lambda row: row[-1] if len(row) > 2 else 0,
     )
-    result = engine.aggregate(rows, params, columns, public_partitions=list(range(TASK["groups"])))
+    known = None if QUESTION == "keys" else list(range(TASK["groups"]))
+    result = engine.aggregate(rows, params, columns, public_partitions=known)
     accountant.compute_budgets()
-    return [(group, found.count, found.sum, found.mean) for group, found in result]
+    return [(group, *(getattr(found, name) for name in fields)) for group, found in result]
 
 
 report(prepare, ask, versions={name: version(name) for name in ("pipeline-dp", "python-dp")})

@@ -27,21 +27,22 @@ def run(tmp_path, *arguments):
 
 
 def test_sql_prints_versions_all_contenders_and_verdicts(tmp_path):
-    out = run(tmp_path, "sql.py", "--rows", "10000", "--people", "1000", "--rounds", "1", "--peers", "none")
+    size = ("--rows", "10000", "--people", "1000", "--rounds", "1", "--peers", "none")
+    out = run(tmp_path, "sql.py", *size, "--questions", "sums,median,public join")
     lines = out.splitlines()
-    for name in ("plain", "floor", "discreet"):
-        assert sum(line.startswith(f"{name} ") for line in lines) == 2
+    for name, tables in (("plain", 4), ("floor", 4), ("discreet", 4), ("kept", 2)):
+        assert sum(line.startswith(f"{name} ") for line in lines) == tables
     assert "10,000 rows" in out
     assert "0% of the people are in more than 3 groups" in out  # fit
     assert any(line.startswith("versions of discreet: ") and "duckdb" in line for line in lines)
-    assert sum(line.endswith(("met", "MISSED")) for line in lines) == 6
+    assert sum(line.endswith(("met", "MISSED")) for line in lines) == 12
 
 
 def test_sql_refuses_a_peer_that_nobody_knows():
     command = [sys.executable, str(BENCHMARKS / "sql.py"), "--peers", "nobody"]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 2
-    assert "no such peer: nobody" in found.stderr
+    assert "no such peer or question: nobody" in found.stderr
 
 
 def test_neighbours_prints_versions_counts_and_what_was_asked(tmp_path):
