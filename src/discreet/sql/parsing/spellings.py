@@ -288,6 +288,28 @@ def _where(condition: Any, value: Any) -> Any:
 
 
 # sqlglot's class -> the arguments that its rule knows, and the rule
+def _holds(node: Any) -> bool:
+    """Return whether a condition is TRUE, or 1 = 1 as programs write it."""
+    node = bare(node)
+    if type(node).__name__ == "Boolean":
+        return bool(node.this)
+    sides = [_literal(node.left, "number"), _literal(node.right, "number")] if type(node).__name__ == "EQ" else []
+    return len(sides) == 2 and sides[0] is not None and sides[0] == sides[1]
+
+
+def _and(node: Any) -> Any:
+    """TRUE AND x is x."""
+    if _holds(node.left):
+        return node.right
+    return node.left if _holds(node.right) else None
+
+
+def _condition(node: Any) -> None:
+    """WHERE TRUE leaves nothing out."""
+    if _holds(node.this) and type(node.parent).__name__ == "Select":
+        node.parent.set("where", None)
+
+
 RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "Anonymous": ("this expressions", _named),
     "Count": ("this big_int", _count),
@@ -304,4 +326,6 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "NullSafeEQ": ("this expression", _distinct(same=True)),
     "NullSafeNEQ": ("this expression", _distinct(same=False)),
     "Group": ("expressions rollup cube", _group),
+    "And": ("this expression", _and),
+    "Where": ("this", _condition),
 }
