@@ -92,7 +92,7 @@ SQL = [
     Wrong(
         "SQL: neither a budget nor an accuracy",
         ("query", "{folder}", SUM, "--delta=1e-7", "--yes"),
-        "a question needs either epsilon or target_error.",
+        "a question needs epsilon or target_error, and neither was given.",
     ),
     wrong_sql(
         "the value of one row", "SELECT ARG_MAX(age, cost) AS a FROM visits", "ARG_MAX has no private answer here."

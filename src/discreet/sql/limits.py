@@ -222,8 +222,12 @@ def find_limits(
 
 
 def _plan(dataset: Dataset, select: Select, epsilon: float, delta: float | None, *, rows: int) -> QueryPlan:
-    """Return a query of our own, in which a person counts as `rows` rows."""
-    counted = replace(dataset, unit=replace(dataset.unit, max_rows=rows))
+    """Return a query of our own, in which a person counts as `rows` rows.
+
+    Where no column says who is who, max_rows is what the unit is, and nothing sees to it: then it stays.
+    """
+    unit = replace(dataset.unit, max_rows=rows) if dataset.unit.enforced else dataset.unit
+    counted = replace(dataset, unit=unit)
     return room.bound(counted, select, epsilon=epsilon, delta=delta)
 
 

@@ -441,7 +441,7 @@ def test_a_literal_of_the_analyst_is_not_looked_up(spark, monkeypatch):
 def test_one_worker_runs_all_that_use_the_cluster():
     """Else each would start a cluster of its own."""
     files = [
-        path for path in Path(__file__).parents[2].rglob("test_*.py") if "from tests.spark import" in path.read_text()
+        path for path in Path(__file__).parents[2].rglob("test_*.py") if "\npytestmark = SPARK" in path.read_text()
     ]
     assert len(files) >= 3
     assert [path for path in files if not any(part in str(path) for part in USERS)] == []

@@ -52,6 +52,12 @@ class SparkDialect(Dialect):
         known = exp.to_identifier(read_as(name, person=person), quoted=True)
         return exp.Column(this=known, table=exp.to_identifier(table, quoted=True))
 
+    def binary(self, text: Any) -> Any:
+        """Return a text that is compared byte by byte, whatever collation the session has."""
+        from sqlglot import exp
+
+        return exp.Collate(this=text, expression=exp.to_identifier("UTF8_BINARY"))
+
     def finite(self, value: Any) -> Any:
         """Return whether a double is neither infinite nor NaN, which is above all numbers in Spark."""
         from sqlglot import exp

@@ -6,6 +6,7 @@ What would mix the rows of several people below the aggregates is refused here, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -274,7 +275,7 @@ class Sources:
         if having is None:
             relations.columns(found, self.catalog)
             return found
-        return self._having(having, found, scope)
+        return self._having(having, found, scope, {name for name, _ in named})
 
     def _selected(self, tree: Any, scope: Scope) -> list[tuple[str, Row | Inner]]:
         """Return the SELECT list of a subquery."""
@@ -299,8 +300,6 @@ class Sources:
             if not name:
                 raise UnsupportedQuery(f"{value} in a subquery needs a name.", remedy="Add AS and a name.")
             named.append((name, value))
-        if len({name.lower() for name, _ in named}) != len(named):
-            raise unsupported("two columns of one name in a subquery", "Give each its own name with AS.")
         return named
 
     def inner(self, node: Any, scope: Scope) -> Inner:
@@ -375,8 +374,8 @@ class Sources:
             keys.append(key)
         return list(dict.fromkeys(keys))
 
-    def _having(self, having: Any, found: Project | PerPerson, scope: Scope) -> Project:
-        """Return the groups of a person for which a condition holds."""
+    def _having(self, having: Any, found: Project | PerPerson, scope: Scope, named: AbstractSet[str]) -> Project:
+        """Return the groups of a person for which a condition holds; of their columns those that were named."""
         from sqlglot import exp
 
         if not isinstance(found, PerPerson):
@@ -397,7 +396,7 @@ class Sources:
         full = replace(found, aggregates=tuple(aggregates))
         above = self.scope(full, {})
         filtered = Filter(full, predicate(condition, above))
-        return Project(filtered, tuple((name, Ref(name)) for name, _ in shown if not name.startswith("key ")))
+        return Project(filtered, tuple((name, Ref(name)) for name, _ in shown if name in named))
 
     def _union(self, tree: Any) -> Union:
         refusal = extra_arguments(tree, {"this", "expression", "with_"})

@@ -87,7 +87,7 @@ class Dialect:
             days = [self.cast(exp.Literal.string(day), "DATE") for day in (FIRST_DAY, LAST_DAY)]
             return case((exp.Between(this=value, low=days[0], high=days[1]), value.copy()))
         if column.type == "text":
-            return self._plain(self._text(stored(), value))
+            return self.binary(self._text(stored(), value))
         if column.type == "integer" and person:
             whole = exp.Or(
                 this=self._stored_as(stored(), WHOLE),
@@ -125,7 +125,7 @@ class Dialect:
         same = exp.And(this=exact, expression=self._is_whole(text, number))
         return exp.Paren(this=exp.Or(this=same, expression=letters))
 
-    def _plain(self, text: Any) -> Any:
+    def binary(self, text: Any) -> Any:
         """Return a text that is compared byte by byte, whatever collation its column or its connection has."""
         from sqlglot import exp
 

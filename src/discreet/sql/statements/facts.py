@@ -147,7 +147,7 @@ def number(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
     """
     found = facts(row, columns)
     if found.bounded:
-        return found
+        return written(row, found)
     if found.type not in ("integer", "float"):
         raise UnsupportedQuery(
             f"{row} is declared as {found.type}, which cannot be reckoned with.",
@@ -158,6 +158,20 @@ def number(row: Row, columns: Mapping[Ref, Facts]) -> Facts:
         f"{row} needs public bounds, and there are none.",
         remedy=f"Declare low and high of the column, or write LEAST(GREATEST({row}, 0), 100) with bounds of yours.",
     )
+
+
+def written(row: Row, found: Facts) -> Facts:
+    """Return the facts of a value that an engine works out, within what its integers hold.
+
+    A declared column is, and whatever is reckoned was checked; a number written out may be of any size, which does
+    no harm in a comparison.
+
+    Raises:
+        UnsupportedQuery: it is beyond 2**40 steps.
+    """
+    if isinstance(row, Const) and found.type in ("integer", "float"):
+        _checked(row, found.type, *found.range)
+    return found
 
 
 def keys(row: Row, columns: Mapping[Ref, Facts]) -> tuple[Key, ...] | None:

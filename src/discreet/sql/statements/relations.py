@@ -8,7 +8,7 @@ above all of them (docs/proofs/contribution_bounds.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from discreet.domains import Domain
 from discreet.errors import UnsupportedQuery
 from discreet.ledger import Period
-from discreet.sql.statements.facts import Facts, facts, number
+from discreet.sql.statements.facts import Facts, facts, number, written
 from discreet.sql.statements.rows import Predicate, Ref, Row, quoted, refs
 
 InnerFunction: TypeAlias = Literal["COUNT", "COUNT DISTINCT", "SUM", "AVG", "MIN", "MAX"]
@@ -97,6 +97,9 @@ class Project:
     columns: tuple[tuple[str, Row], ...]
     alias: str = ""
 
+    def __post_init__(self) -> None:
+        _check_names(name for name, _ in self.columns)
+
     def __str__(self) -> str:
         return _subquery(self.relation, [f"{row} AS {quoted(name)}" for name, row in self.columns], "", self.alias)
 
@@ -123,6 +126,9 @@ class PerPerson:
     aggregates: tuple[tuple[str, Inner], ...]
     alias: str = ""
 
+    def __post_init__(self) -> None:
+        _check_names(name for name, _ in (*self.keys, *self.aggregates))
+
     def __str__(self) -> str:
         chosen = [f"{item} AS {quoted(name)}" for name, item in (*self.keys, *self.aggregates)]
         return _subquery(self.relation, chosen, f" GROUP BY {', '.join(str(row) for _, row in self.keys)}", self.alias)
@@ -141,6 +147,18 @@ class Union:
 
 
 Relation: TypeAlias = Scan | Join | Filter | Project | PerPerson | Union
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse two columns of one name, our own included: what is said of one would be believed of the other."""
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise UnsupportedQuery(
+                f"two columns of one name in a subquery, {name!r}, have no private answer here.",
+                remedy="Give each its own name with AS; names like 'key 1' and 'having 1' may be ours.",
+            )
+        seen.add(name.lower())
 
 
 def _subquery(relation: Relation, columns: list[str], after: str, alias: str) -> str:
@@ -177,7 +195,7 @@ def columns(relation: Relation, catalog: Catalog) -> dict[Ref, Facts]:
 
 def computed(row: Row, below: Mapping[Ref, Facts]) -> Facts:
     """Return the facts of a value as a column of its own: a number that was reckoned stays in its steps."""
-    found = facts(row, below)
+    found = written(row, facts(row, below))
     reckoned = not isinstance(row, Ref) and found.step is not None and found.type in ("integer", "float")
     return replace(found, stepped=True) if reckoned else found
 
@@ -186,7 +204,7 @@ def inner(item: Inner, below: Mapping[Ref, Facts]) -> Facts:
     """Return the facts of an aggregate over one person's rows; totals have no bounds until they are clamped."""
     if item.function in ("COUNT", "COUNT DISTINCT"):
         if item.argument is not None:
-            facts(item.argument, below)
+            written(item.argument, facts(item.argument, below))
         return Facts("integer", step=Fraction(1), stepped=True)
     assert item.argument is not None
     found = facts(item.argument, below)

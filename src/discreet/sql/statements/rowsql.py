@@ -83,7 +83,8 @@ class Rows:
         if isinstance(row, Ref):
             return column(self.names[row], self.table)
         if isinstance(row, Const):
-            return self.literal(row.value)
+            found = self.literal(row.value)
+            return self.dialect.binary(found) if isinstance(row.value, str) else found
         if isinstance(row, Case):
             branches = [(self.predicate(when), self.plain(then)) for when, then in row.branches]
             return case(*branches, default=None if row.default is None else self.plain(row.default))
