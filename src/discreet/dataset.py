@@ -315,7 +315,7 @@ class Dataset:
         differ = [name for name in {**mine, **declaration} if mine.get(name) != declaration.get(name)]
         if differ:
             raise InvalidInput(
-                f"{what} was made for a dataset with another {' and '.join(differ)}.",
+                f"{what} was made for a dataset that differs from this one in its {' and '.join(differ)}.",
                 remedy="Make it anew for this dataset, which spends nothing and reads no row.",
             )
 

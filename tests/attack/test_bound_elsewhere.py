@@ -39,7 +39,7 @@ def refused(dataset, what, ask):
     for kind, change in OTHERS.items():
         if kind == "population":
             continue  # below: it has an account of its own
-        with pytest.raises(InvalidInput, match=f"{what} was made for a dataset with another {SAYS.get(kind, kind)}"):
+        with pytest.raises(InvalidInput, match=f"{what} was made for a dataset that differs from this one in its {SAYS.get(kind, kind)}"):
             ask(replace(dataset, **change))
     assert dataset.ledger.account("patients").spent == before
 
@@ -85,7 +85,7 @@ def test_another_population_pays_for_nothing_of_ours(dataset, tmp_path):
         lambda: other.reveal(plan, name="x", purpose="x"),
         lambda: other.reveal(sql.Workload(together), name="x", purpose="x"),
     ):
-        with pytest.raises(InvalidInput, match="another population"):
+        with pytest.raises(InvalidInput, match="differs from this one in its population"):
             ask()
     assert dataset.ledger.account("others").spent == dataset.ledger.account("patients").spent
 
@@ -98,5 +98,5 @@ def test_the_door_itself_holds_a_plan_against_its_dataset(dataset):
             return plan
 
     plan = sql.plan(dataset, TEXT, epsilon=1, delta=1e-7)
-    with pytest.raises(InvalidInput, match="the plan was made for a dataset with another domain"):
+    with pytest.raises(InvalidInput, match="the plan was made for a dataset that differs from this one in its domain"):
         replace(dataset, **OTHERS["domain"]).reveal(Careless(), name="x", purpose="x")

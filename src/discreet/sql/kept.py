@@ -58,10 +58,8 @@ class Materialised:
             UnsupportedQuery: it needs something that is not kept.
         """
         mine = self.question
-        if question.relation != mine.relation or question.salt != mine.salt:
+        if question.relation != mine.relation:
             raise _not_kept("another table or subquery")
-        if question.periods != mine.periods:
-            raise _not_kept("rows of other periods")
         if question.unknown or question.drawn or question.counts("distinct"):
             raise _not_kept("quantiles, distinct values or unknown groups")
         rows = [group.row for group in mine.groups]
