@@ -1,8 +1,9 @@
 """Bounds that nobody knows: chosen privately, as releases that are charged like all others.
 
 `find_bounds` looks for the range of a column on a scale of powers of two, `find_limits` for how many
-groups and rows a person has. In both, one person counts as one, and what comes out is drawn by the
-exponential mechanism from public candidates. How much of the data the bounds will cut off is not shown.
+groups and rows a person has. In both, one person counts as one (where no column says who is who, a unit
+counts as all of its rows), and what comes out is drawn by the exponential mechanism from public
+candidates. How much of the data the bounds will cut off is not shown.
 """
 
 from __future__ import annotations
