@@ -50,13 +50,17 @@ def session(folder):
 
 def stages(spark):
     """Return what Spark's own counters say of each stage so far."""
-    found = spark.sparkContext._jsc.sc().statusStore().stageList(None)  # noqa: SLF001 - there is no other way to them
+    context = spark.sparkContext
+    gateway = context._gateway  # noqa: SLF001 - there is no other way to them
+    none = gateway.new_array(gateway.jvm.double, 0), gateway.jvm.java.util.ArrayList()
+    found = context._jsc.sc().statusStore().stageList(None, False, False, *none)  # noqa: SLF001
     return [found.apply(i) for i in range(found.size())]
 
 
 def shuffled(spark, before):
-    """Return the bytes that each stage beyond the first `before` wrote to be shuffled, the largest first."""
-    return sorted((one.shuffleWriteBytes() for one in stages(spark) if one.stageId() >= before), reverse=True)
+    """Return the bytes that each stage beyond the first `before` wrote to be shuffled, in their order."""
+    found = sorted((one.stageId(), one.shuffleWriteBytes()) for one in stages(spark) if one.stageId() >= before)
+    return [size for _, size in found if size]
 
 
 def timed(work):
@@ -72,7 +76,7 @@ def main():
           f"{os.cpu_count()} cores, {MASTER}")  # fmt: skip
     folder = Path(tempfile.mkdtemp(prefix="discreet-engines-"))
     spark = session(folder)
-    print("      lines  DuckDB s  Spark s  ns a line (Spark)  equal   largest shuffles, MB")
+    print("      lines  DuckDB s  Spark s  ns a line (Spark)  equal   shuffled by each stage, MB")
     for lines in sizes:
         shop.PER_CUSTOMER = max(1, lines // (CUSTOMERS * shop.PER_ORDER))
         place = folder / str(lines)
@@ -82,7 +86,7 @@ def main():
         shop.exact(data, QUESTION, "spark")  # once to warm up
         before = 1 + max(one.stageId() for one in stages(spark))
         theirs, second = timed(lambda data=data: shop.exact(data, QUESTION, "spark"))
-        sizes_ = ", ".join(f"{size / 1e6:.2f}" for size in shuffled(spark, before)[:5])
+        sizes_ = ", ".join(f"{size / 1e6:.4f}" for size in shuffled(spark, before))
         print(
             f"{lines:11,} {first:9.2f} {second:8.2f} {second / lines * 1e9:18.0f} {ours == theirs!s:>6}   {sizes_}",
             flush=True,
