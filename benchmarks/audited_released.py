@@ -65,7 +65,7 @@ class Released:
         keys = [item for item in self.plan.select.outputs if item.key is not None]
         hidden = {COPY} | {item.name for item in keys} | {item.name + nodes.TOTAL for item in keys}
         values = np.column_stack([numbers(answer[name]) for name in answer.column_names if name not in hidden])
-        if self.plan.consistent:  # all copies are made to agree in one search: the last digits of one hang on the others
+        if self.plan.consistent:  # one search over all copies: the last digits of one hang on the others
             values = np.round(values, 3)
         copy = answer[COPY].to_numpy()
         if self.plan.select.having is None and not self.plan.select.order:

@@ -39,7 +39,10 @@ def refused(dataset, what, ask):
     for kind, change in OTHERS.items():
         if kind == "population":
             continue  # below: it has an account of its own
-        with pytest.raises(InvalidInput, match=f"{what} was made for a dataset that differs from this one in its {SAYS.get(kind, kind)}"):
+        with pytest.raises(
+            InvalidInput,
+            match=f"{what} was made for a dataset that differs from this one in its {SAYS.get(kind, kind)}",
+        ):
             ask(replace(dataset, **change))
     assert dataset.ledger.account("patients").spent == before
 
