@@ -58,7 +58,7 @@ def test_what_is_not_the_person_alone_is_counted_by_its_values():
 
 
 def test_it_is_named_and_may_be_asked_of_what_is_kept(tmp_path):
-    dataset = open_dataset(tmp_path, ROWS, unit=UNIT, epsilon=2000.0)
+    dataset = open_dataset(tmp_path, ROWS, unit=UNIT, epsilon=1000.0)
     asked = f"SELECT ward, {OLD} AS n FROM t GROUP BY ward"
     assert "persons with a readable value" in str(sql.cost(dataset, asked, epsilon=1.0, delta=1e-7))
     kept = sql.materialise(
@@ -66,7 +66,7 @@ def test_it_is_named_and_may_be_asked_of_what_is_kept(tmp_path):
         "SELECT ward, COUNT(CASE WHEN age > 30 THEN id END) AS n FROM t GROUP BY ward",
         folder=tmp_path / "kept",
     )
-    value = sql.query(dataset, asked, epsilon=900.0, delta=1e-7, using=kept).value
+    value = sql.query(dataset, asked, epsilon=400.0, delta=1e-7, using=kept).value
     assert value.column("n").to_pylist() == [1, 1, 0]
     with pytest.raises(UnsupportedQuery, match="persons in coarser groups"):
         sql.query(dataset, f"SELECT {OLD} AS n FROM t", epsilon=1.0, delta=1e-7, using=kept)
