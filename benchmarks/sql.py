@@ -9,7 +9,7 @@ Each contender runs in a fresh process; rounds are interleaved, so that a busy m
 medians over rounds, and ratios are taken inside a round. Each peer gets a virtual environment of its own under .venvs,
 made on the first run. Run it:
 
-    python benchmarks/sql.py                  # 10 million rows, all peers: an hour
+    python benchmarks/sql.py                  # 10 million rows, all peers, five rounds: long
     python benchmarks/sql.py --quick          # 1 million rows, one round
     python benchmarks/sql.py --peers none     # discreet and DuckDB alone
     python benchmarks/sql.py --questions median --rows 50000000 --people 1000000 --rounds 1 --peers none

@@ -115,6 +115,7 @@ def test_bounds_are_found_for_all_rows_of_a_unit(tmp_path):
     (found,) = seen
     for one in found.plans:
         assert one.question.unit == unit
+        assert one.question.drawn
         assert all(part.weight == 50 * 4096 for part in one.question.drawn)
 
 
