@@ -258,6 +258,13 @@ RELATIONS = [
      "WHERE ok) WHERE y > 0 GROUP BY f")),
     (("SELECT ward, COUNT(*) AS n, SUM(x) AS s FROM (SELECT id, ward, age AS x FROM t UNION ALL SELECT pid, ward, nights FROM "
      "stays) GROUP BY ward"), ""),
+    # columns of UNION ALL are paired by their places in the SELECT lists, and * has them in that order
+    (("SELECT COUNT(*) AS n FROM (SELECT id, MAX(ward) AS a, note AS b FROM t GROUP BY id, note UNION ALL "
+     "SELECT id, ward AS a, note AS b FROM t) AS u WHERE b = 'bee'"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT MAX(ward) AS a, note AS b FROM t GROUP BY id, floor, note HAVING COUNT(age) > 0 "
+     "UNION ALL SELECT ward AS a, note AS b FROM t) AS u WHERE b = 'bee'"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT * FROM (SELECT MAX(ward) AS a, note AS b FROM t GROUP BY id, floor, note) "
+     "UNION ALL SELECT ward, note FROM t) AS u WHERE b = 'bee'"), ""),
     (("WITH a AS (SELECT id, age FROM t WHERE ok), b AS (SELECT id, SUM(age) AS s FROM a GROUP BY id) SELECT COUNT(*) AS n, "
      "SUM(LEAST(GREATEST(s, 0), 1000)) AS s FROM b JOIN stays ON b.id = stays.pid"), ""),
     (("SELECT COUNT(*) AS n, COUNT(DISTINCT s.ward) AS d FROM t AS a LEFT JOIN (SELECT pid, ward FROM stays WHERE nights > 20) "

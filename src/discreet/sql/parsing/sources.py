@@ -6,7 +6,6 @@ What would mix the rows of several people below the aggregates is refused here, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -272,10 +271,12 @@ class Sources:
             found = Project(relation, tuple((name, item) for name, item in named if not isinstance(item, Inner)))
         self.named = before
         having = tree.args.get("having")
-        if having is None:
-            relations.columns(found, self.catalog)
-            return found
-        return self._having(having, found, scope, {name for name, _ in named})
+        if having is not None:
+            return _select(self._having(having, found, scope), named)
+        relations.columns(found, self.catalog)
+        if isinstance(found, PerPerson) and [*dict((*found.keys, *found.aggregates))] != [name for name, _ in named]:
+            return _select(found, named)
+        return found
 
     def _selected(self, tree: Any, scope: Scope) -> list[tuple[str, Row | Inner]]:
         """Return the SELECT list of a subquery."""
@@ -374,13 +375,12 @@ class Sources:
             keys.append(key)
         return list(dict.fromkeys(keys))
 
-    def _having(self, having: Any, found: Project | PerPerson, scope: Scope, named: AbstractSet[str]) -> Project:
-        """Return the groups of a person for which a condition holds; of their columns those that were named."""
+    def _having(self, having: Any, found: Project | PerPerson, scope: Scope) -> Filter:
+        """Return the groups of a person for which a condition holds."""
         from sqlglot import exp
 
         if not isinstance(found, PerPerson):
             raise unsupported("HAVING in a subquery without GROUP BY", "Write the condition into WHERE.")
-        shown = [*found.keys, *found.aggregates]
         aggregates = list(found.aggregates)
         condition = having.this.copy()
         for node in list(condition.find_all(exp.AggFunc)):
@@ -395,8 +395,7 @@ class Sources:
             node.replace(column)
         full = replace(found, aggregates=tuple(aggregates))
         above = self.scope(full, {})
-        filtered = Filter(full, predicate(condition, above))
-        return Project(filtered, tuple((name, Ref(name)) for name, _ in shown if name in named))
+        return Filter(full, predicate(condition, above))
 
     def _union(self, tree: Any) -> Union:
         refusal = extra_arguments(tree, {"this", "expression", "with_"})
@@ -423,6 +422,11 @@ class Sources:
         found = Union(tuple(parts))
         relations.columns(found, self.catalog)
         return found
+
+
+def _select(relation: Relation, named: list[tuple[str, Row | Inner]]) -> Project:
+    """Return what a SELECT list names of its groups, in its order: UNION ALL and * go by places."""
+    return Project(relation, tuple((name, Ref(name)) for name, _ in named))
 
 
 def relations_label(relation: Relation) -> str:
