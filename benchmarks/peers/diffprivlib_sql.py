@@ -23,8 +23,10 @@ def ask(ready):
     duckdb, np, tools = ready
     found = duckdb.sql(f"SELECT g, v FROM read_parquet('{TASK['table']}') ORDER BY g").fetchnumpy()
     edges = np.searchsorted(found["g"], range(TASK["groups"] + 1))
+    if QUESTION == "count":
+        # Of ones alone it would cut the noise off at their number, which it takes for public: an exact upper bound.
+        return [(g, tools.count_nonzero(found["g"] == g, epsilon=EPSILON)) for g in range(TASK["groups"])]
     asked = {
-        "count": lambda values: tools.count_nonzero(np.ones(len(values)), epsilon=EPSILON),
         "sum": lambda values: tools.sum(values, epsilon=EPSILON, bounds=BOUNDS, dtype=int),
         # It takes the number of values for public.
         "mean": lambda values: tools.mean(values, epsilon=EPSILON, bounds=BOUNDS),
