@@ -15,14 +15,15 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from discreet import errors, events
+from discreet import events
 from discreet.domains import Domain
 from discreet.errors import InvalidInput
 from discreet.ledger import Entry, Ledger, Period
 from discreet.ledger.periods import account_of, kind_of, named, ordered, to_dict
+from discreet.loan import Loan
 from discreet.profiles import Guarantee
 from discreet.release import Release, Shelf, check_name
-from discreet.tables import Table
+from discreet.tables import Table, check_tables
 from discreet.units import PrivacyUnit
 
 if TYPE_CHECKING:
@@ -120,13 +121,13 @@ class Dataset:
         if isinstance(self.source, str | Path):
             object.__setattr__(self, "source", Path(self.source).absolute())
         check_name(self.name)
-        self._check_tables()
         for column, label in ((self.unit.column, "column"), (self.unit.per, "per")):
             if column is not None and column not in self.domain:
                 raise InvalidInput(
                     f"the unit's {label} {column!r} is not declared in the domain of {self.name!r}.",
                     remedy=f'Declare it with its type, for example Domain({column}="integer", …).',
                 )
+        self._check_tables()
         if not isinstance(self.version, str) or not self.version or not self.version.isprintable():
             raise InvalidInput(
                 f"version must be a text that names the state of the data, got {self.version!r}.",
@@ -162,6 +163,11 @@ class Dataset:
         """The source of each table, its own first."""
         return {self.name: self.source} | {name: table.source for name, table in self.tables.items()}
 
+    @property
+    def _lent(self) -> Any:
+        """What work on the rows is handed: the source, or the source of each table where there are several."""
+        return self.sources if self.tables else self.source
+
     def lend(
         self,
         event: events.Event,
@@ -192,6 +198,38 @@ class Dataset:
                 charged and not released.
             DataFailure: `work` failed; the charge stands.
         """
+        loan = self.borrow(event, purpose=purpose, name=name, request=request, periods=periods)
+        return loan if isinstance(loan, Release) else loan.settle(work)
+
+    def borrow(
+        self,
+        event: events.Event,
+        *,
+        purpose: str,
+        name: str,
+        request: str,
+        periods: Sequence[Period] = (),
+        goes_on: bool = False,
+    ) -> Loan | Release:
+        """Charge `event`, and hand out the rows for work in many parts: what `lend` does, for a training run.
+
+        Args:
+            event: Everything that will run on the rows until the loan is settled.
+            purpose: Why; written to the ledger.
+            name: The release's name.
+            request: The id of the question.
+            periods: The periods whose rows alone will be read: those of the dataset, or it is refused.
+            goes_on: Whether a request that was charged for the very same purpose, and never released, is taken up
+                again without a new charge. The purpose then has to name all randomness of the work (by a
+                commitment to its key), so that whatever is done twice is done with the same noise.
+
+        Returns:
+            The loan, or the stored release if this request was answered before.
+
+        Raises:
+            BudgetExceeded: the account does not hold the cost; nothing was spent.
+            InvalidInput: as for `lend`.
+        """
         shelf = Shelf(self.releases)
         if list(map(to_dict, periods)) != list(map(to_dict, self.periods)):
             raise InvalidInput(
@@ -199,23 +237,18 @@ class Dataset:
                 remedy="Ask in the same periods; what cannot be kept to a period cannot be asked in one.",
             )
         self._check(shelf, name, request)
-
-        def checked(source: Any, entry: Entry) -> Release:
-            release = work(source, entry)
-            if type(release) is not Release or (release.name, release.entry["request"]) != (name, request):
-                raise TypeError("work has to return the release it was asked for")
-            return release
-
+        begun = self.ledger.request(self.accounts[0], request) if goes_on else None
+        if begun is not None and begun.kind == "charge":
+            described = (begun.accounts, begun.purpose, begun.body["event"])
+            if described == (self.accounts, purpose, events.to_dict(event)):
+                return Loan(self._lent, self.ledger, shelf, begun, name, request)
         entry, earlier = self.ledger.charge(
             self.population, event, purpose=purpose, request=request, analyst=self.analyst, periods=self.periods
         )  # durable, or BudgetExceeded
         if earlier is not None:
             assert earlier.digest is not None
             return shelf.get(name, request, earlier.digest)  # never a second draw
-        source = self.sources if self.tables else self.source
-        release = errors.sealed(checked, source, entry)
-        self.ledger.released(entry, shelf.put(release))
-        return release
+        return Loan(self._lent, self.ledger, shelf, entry, name, request)
 
     def reveal(self, mechanism: Mechanism, *, name: str, purpose: str, attempt: int = 1) -> Release:
         """Ask `mechanism` of these rows: bind it to public facts, charge, run, wrap.
@@ -351,59 +384,7 @@ class Dataset:
                 f"two tables or views of {self.name!r} have one name; SQL does not tell cases apart.",
                 remedy="Rename one of them.",
             )
-        for name, table in self.tables.items():
-            self._check_table(name, table)
-
-    def _check_table(self, name: str, table: Table) -> None:
-        if not table.public and self.unit.column is None:
-            raise InvalidInput(
-                f"table {name!r} is of people, but the unit names no column that identifies a person.",
-                remedy="Name it: PrivacyUnit(column=…).",
-            )
-        if table.person is not None and self.unit.column is not None:
-            mine, theirs = self.domain[self.unit.column].type, table.domain[table.person].type
-            if mine != theirs:
-                raise InvalidInput(
-                    f"the person is declared as {mine} in {self.name!r} and as {theirs} in {name!r}.",
-                    remedy="Declare both alike.",
-                )
-            period = self.unit.per
-            if period is not None and (
-                period not in table.domain or table.domain[period].type != self.domain[period].type
-            ):
-                raise InvalidInput(
-                    f"table {name!r} has no column {period!r} of type {self.domain[period].type}: "
-                    "a unit is a person in one period.",
-                    remedy="Declare it there as here.",
-                )
-        seen = [name]
-        while table.via is not None:
-            column, target, key = table.via
-            if target in seen:
-                raise InvalidInput(f"the foreign keys of {' → '.join([*seen, target])} go round in a circle.")
-            domain = (
-                self.domain if target == self.name else self.tables[target].domain if target in self.tables else None
-            )
-            if domain is None or key not in domain:
-                raise InvalidInput(
-                    f"table {seen[-1]!r} points to {target}.{key}, which is not declared.",
-                    remedy="Name a private table of this dataset and a declared column of it.",
-                )
-            if domain[key].type != table.domain[column].type or domain[key].type == "float":
-                raise InvalidInput(
-                    f"table {seen[-1]!r} points from a column declared as {table.domain[column].type} to "
-                    f"{target}.{key}, declared as {domain[key].type}.",
-                    remedy="Declare both as integer, text or date.",
-                )
-            seen.append(target)
-            if target == self.name:
-                break
-            table = self.tables[target]
-            if table.public:
-                raise InvalidInput(
-                    f"table {seen[-2]!r} points to {target!r}, which is public: that says nothing of whose its rows are.",
-                    remedy="Point to a table of people, or declare the table as public.",
-                )
+        check_tables(self.name, self.unit, self.domain, self.tables)
 
     def _check(self, shelf: Shelf, name: str, request: str) -> None:
         """Refuse, before anything is spent, what is bound to fail afterwards."""

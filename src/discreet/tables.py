@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from discreet.domains import Domain
 from discreet.errors import InvalidInput
+from discreet.units import PrivacyUnit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,3 +73,73 @@ class Table:
             "person": self.person,
             "via": None if self.via is None else list(self.via),
         }
+
+
+def check_tables(main: str, unit: PrivacyUnit, domain: Domain, tables: Mapping[str, Table]) -> None:
+    """Refuse tables beside a dataset's own that contradict it: whose rows they are, and in which period, must be known.
+
+    Args:
+        main: The name of the dataset's own table.
+        unit: Who is protected.
+        domain: The public facts of its own table.
+        tables: The others, by name.
+
+    Raises:
+        InvalidInput: names the table.
+    """
+    for name, table in tables.items():
+        if not table.public and unit.column is None:
+            raise InvalidInput(
+                f"table {name!r} is of people, but the unit names no column that identifies a person.",
+                remedy="Name it: PrivacyUnit(column=…).",
+            )
+        if table.person is not None and unit.column is not None:
+            _check_person(main, unit, domain, name, table)
+        _check_links(name, {**tables, main: Table(None, domain=domain)}, main)
+
+
+def _check_person(main: str, unit: PrivacyUnit, domain: Domain, name: str, table: Table) -> None:
+    """Refuse a person, or a period, that is not declared as in the dataset's own table."""
+    assert table.person is not None
+    assert unit.column is not None
+    mine, theirs = domain[unit.column].type, table.domain[table.person].type
+    if mine != theirs:
+        raise InvalidInput(
+            f"the person is declared as {mine} in {main!r} and as {theirs} in {name!r}.", remedy="Declare both alike."
+        )
+    period = unit.per
+    if period is not None and (period not in table.domain or table.domain[period].type != domain[period].type):
+        raise InvalidInput(
+            f"table {name!r} has no column {period!r} of type {domain[period].type}: a unit is a person in one period.",
+            remedy="Declare it there as here.",
+        )
+
+
+def _check_links(name: str, tables: Mapping[str, Table], main: str) -> None:
+    """Refuse foreign keys that lead to no person."""
+    seen, table = [name], tables[name]
+    while table.via is not None:
+        column, target, key = table.via
+        if target in seen:
+            raise InvalidInput(f"the foreign keys of {' → '.join([*seen, target])} go round in a circle.")
+        if target not in tables or key not in tables[target].domain:
+            raise InvalidInput(
+                f"table {seen[-1]!r} points to {target}.{key}, which is not declared.",
+                remedy="Name a private table of this dataset and a declared column of it.",
+            )
+        domain = tables[target].domain
+        if domain[key].type != table.domain[column].type or domain[key].type == "float":
+            raise InvalidInput(
+                f"table {seen[-1]!r} points from a column declared as {table.domain[column].type} to "
+                f"{target}.{key}, declared as {domain[key].type}.",
+                remedy="Declare both as integer, text or date.",
+            )
+        seen.append(target)
+        if target == main:
+            break
+        table = tables[target]
+        if table.public:
+            raise InvalidInput(
+                f"table {seen[-2]!r} points to {target!r}, which is public: that says nothing of whose its rows are.",
+                remedy="Point to a table of people, or declare the table as public.",
+            )
