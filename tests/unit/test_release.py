@@ -39,6 +39,19 @@ def test_round_trip(tmp_path):
     assert again.to_dict() == json.loads(json.dumps(release().to_dict()))
 
 
+def test_files_stand_beside_the_value_and_are_recognised(tmp_path):
+    shelf = Shelf(tmp_path)
+    digest = shelf.put(release(files={"model.safetensors": b"tensors"}))
+    assert shelf.get("n", REQUEST, digest).files == {"model.safetensors": b"tensors"}
+    held = tmp_path / "n" / REQUEST / "model.safetensors"
+    held.write_bytes(b"others!")
+    with pytest.raises(InvalidInput, match="its hash differs"):
+        shelf.get("n", REQUEST, digest)
+    held.unlink()
+    with pytest.raises(InvalidInput, match="holds no whole release"):
+        shelf.get("n", REQUEST, digest)
+
+
 def test_what_is_not_finite_becomes_null_not_an_error(tmp_path):
     Shelf(tmp_path).put(release())
     record = json.loads((tmp_path / "n" / REQUEST / RECORD).read_text())

@@ -1,8 +1,8 @@
 """Release: the only thing that leaves. A value with its events, guarantee, accuracy and provenance.
 
-On disk a release is a folder `<shelf>/<name>/<request>/` with `value.parquet` and `release.json`.
-The record holds the hash of the value, and the ledger holds the hash of the record: the ledger is
-the authority on what was released.
+On disk a release is a folder `<shelf>/<name>/<request>/` with `value.parquet` and `release.json`, and files beside the
+value if it has some. The record holds the hash of the value and of each file, and the ledger holds the hash of the
+record: the ledger is the authority on what was released.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,6 +57,7 @@ class Release:
         facts: What the vertical leaves for `explain`: plain data, public.
         provenance: Query, engine, versions, declared data version, unit, domain.
         entry: Where the ledger charged it: population, sequence, hash, request.
+        files: What was released beside the value, by file name: the tensors of a model.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Release:
     facts: Mapping[str, Any]
     provenance: Mapping[str, Any]
     entry: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if any(map(_holds_internal, (self.value, self.accuracy, self.facts, self.provenance))):
@@ -129,6 +131,11 @@ class Release:
         try:
             parquet.write_table(self.value, aside / VALUE)
             record = self.to_dict() | {"value": {"file": VALUE, "sha256": _sha256(aside / VALUE)}}
+            if self.files:
+                record["files"] = {name: hashlib.sha256(held).hexdigest() for name, held in self.files.items()}
+            for name, held in self.files.items():
+                (aside / check_name(name)).write_bytes(held)
+                _flush(aside / name)
             text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
             (aside / RECORD).write_text(text + "\n", encoding="utf-8")
             for path in (aside / VALUE, aside / RECORD, aside):
@@ -173,8 +180,9 @@ class Release:
                 facts=record["facts"],
                 provenance=record["provenance"],
                 entry=record["entry"],
+                files=_files(folder, record.get("files", {})),
             )
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, OSError):
             raise InvalidInput(f"{folder} holds no whole release.", remedy="Restore it from a backup.") from None
 
 
@@ -272,6 +280,14 @@ def check_name(name: str) -> str:
             remedy="Choose another name.",
         )
     return name
+
+
+def _files(folder: Path, hashes: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the files that a record lists."""
+    found = {name: (folder / check_name(name)).read_bytes() for name in hashes}
+    if any(hashlib.sha256(held).hexdigest() != hashes[name] for name, held in found.items()):
+        raise _altered(folder)
+    return found
 
 
 def _altered(folder: Path) -> InvalidInput:
