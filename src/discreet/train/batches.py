@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from discreet.errors import InvalidInput
 from discreet.events.checks import shown
+from discreet.train.draws import Rows
 from discreet.train.keystream import Keystream
-from discreet.train.sampling import Rows, Sampler
+from discreet.train.sampling import Sampler
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,7 +49,9 @@ class _SquareRoot:
 
         It takes part in at most `participations` steps, `separation` apart at least, and moves each by at most 1.
         """
-        falling = np.maximum.accumulate(np.abs(self.strategy(steps))[::-1])[::-1]  # the proof wants it; here nothing changes
+        falling = np.maximum.accumulate(np.abs(self.strategy(steps))[::-1])[
+            ::-1
+        ]  # the proof wants it; here nothing changes
         moved = np.zeros(steps)
         for first in range(0, steps, separation)[:participations]:
             moved[first:] += falling[: steps - first]

@@ -157,9 +157,7 @@ class KeyedNoise:
                     total[place : place + values.numel()].add_(values * float(weights[lag]))
             yield first - offset, total
 
-    def _recurring(
-        self, correlation: BandedRoot, step: int, tensor: str | int, size: int, offset: int
-    ) -> torch.Tensor:
+    def _recurring(self, correlation: BandedRoot, step: int, tensor: str | int, size: int, offset: int) -> torch.Tensor:
         """Return w_t = z_t - Σ_j c_j w_(t-j): from the last ones if they are at hand, else from step 0 on."""
         weights = correlation.strategy(correlation.bands)
         recent = self._recent.setdefault((tensor, offset, size), _Recent())
@@ -170,7 +168,9 @@ class KeyedNoise:
             for lag, earlier in enumerate(recent.noises, start=1):
                 noise.sub_(earlier * float(weights[lag]))
             recent.step += 1
-            recent.noises = [noise, *recent.noises][: max(1, correlation.bands - 1)] if correlation.bands > 1 else [noise]
+            recent.noises = (
+                [noise, *recent.noises][: max(1, correlation.bands - 1)] if correlation.bands > 1 else [noise]
+            )
         return recent.noises[0]
 
     def _fresh(self, step: int, tensor: str | int, size: int, offset: int) -> Iterator[tuple[int, torch.Tensor]]:

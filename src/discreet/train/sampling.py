@@ -7,26 +7,18 @@ Proofs: docs/proofs/batches.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 
 from discreet import events
 from discreet.accounting import Sampling, dpsgd
 from discreet.errors import InvalidInput
 from discreet.events import Relation
 from discreet.events.checks import FIELDS, shown
+from discreet.train.draws import Rows, heads, in_share, subset
 from discreet.train.keystream import Keystream
-
-Rows: TypeAlias = NDArray[np.int64]
-_CHUNK = 2**20  # records looked at together, so that memory does not grow with their number
-_LOW = 2**32
-_MOST_SHARES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +53,10 @@ class Poisson:
     def batch(self, stream: Keystream, step: int, *, units: int, steps: int) -> Rows:
         """Return who is in the batch of a step, from 0 to units - 1, in increasing order."""
         _check_step(step, steps)
-        found = _heads(stream, "sampling/coins", step, units, self.sample_rate)
+        found = heads(stream, "sampling/coins", step, units, self.sample_rate)
         if self.cap is None or found.size <= self.cap:
             return found
-        return found[_subset(stream, "sampling/cap", step, found.size, self.cap)]
+        return found[subset(stream, "sampling/cap", step, found.size, self.cap)]
 
     def event(
         self, noise_multiplier: float, steps: int, *, relation: Relation, records: int | None = None
@@ -126,7 +118,7 @@ class FixedSize:
                 state="No batch was drawn.",
                 remedy="Draw smaller batches.",
             )
-        return _subset(stream, "sampling/fixed", step, units, self.batch_size)
+        return subset(stream, "sampling/fixed", step, units, self.batch_size)
 
     def event(
         self, noise_multiplier: float, steps: int, *, relation: Relation, records: int | None = None
@@ -175,7 +167,7 @@ class Allocation:
         """See `Poisson.batch`."""
         _check_step(step, steps)
         length = self._length(steps)
-        return _in_share(stream, "sampling/allocation", step // length, units, length, step % length)
+        return in_share(stream, "sampling/allocation", step // length, units, length, step % length)
 
     def event(
         self, noise_multiplier: float, steps: int, *, relation: Relation, records: int | None = None
@@ -237,10 +229,10 @@ class Cyclic:
     def batch(self, stream: Keystream, step: int, *, units: int, steps: int) -> Rows:
         """See `Poisson.batch`."""
         _check_step(step, steps)
-        group = _in_share(stream, "sampling/groups", 0, units, self.bands, step % self.bands)
+        group = in_share(stream, "sampling/groups", 0, units, self.bands, step % self.bands)
         if self.sample_rate == 1:
             return group
-        return group[_heads(stream, "sampling/cyclic", step, group.size, self.sample_rate)]
+        return group[heads(stream, "sampling/cyclic", step, group.size, self.sample_rate)]
 
     def event(
         self, noise_multiplier: float, steps: int, *, relation: Relation, records: int | None = None
@@ -264,76 +256,6 @@ SAMPLERS: Mapping[str, type[Sampler]] = {kind.kind: kind for kind in get_args(Sa
 def gaussian(noise_multiplier: float, relation: Relation) -> events.Gaussian:
     """Return the event of noise of noise_multiplier · C on one sum of gradients of norm C: replacing one moves it by 2C."""
     return events.Gaussian(noise_multiplier / 2 if relation is Relation.REPLACE_ONE else noise_multiplier)
-
-
-# ------------------------------------------------------------------------------------------- draws
-
-
-def _heads(stream: Keystream, label: str, step: int, size: int, rate: float) -> Rows:
-    """Return which of `size` coins show heads; the chance is ⌊rate·2⁶⁴⌋/2⁶⁴.
-
-    A coin is a number of 64 bits below ⌊rate·2⁶⁴⌋. Its high half decides, but for one coin in 2³² or so.
-    """
-    if rate == 1:
-        return np.arange(size, dtype=np.int64)
-    high, low = divmod(math.floor(Fraction(rate) * 2**64), _LOW)
-    found = []
-    for start in range(0, size, _CHUNK):
-        coins = _halves(stream, label, step, min(_CHUNK, size - start), start)
-        heads = coins < high
-        for i in np.flatnonzero(coins == high):
-            heads[i] = int(stream.words(f"{label}/low", step, 1, start + int(i))[0]) >> 32 < low
-        found.append(np.flatnonzero(heads) + start)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def _halves(stream: Keystream, label: str, step: int, size: int, start: int) -> NDArray[np.uint32]:
-    """Return `size` numbers of 32 bits, two to a word, of which `start`, an even number, is the first's place."""
-    halves: NDArray[np.uint32] = stream.words(label, step, -(-size // 2), start // 2).view("<u4")[:size]
-    return halves
-
-
-def _in_share(stream: Keystream, label: str, step: int, size: int, shares: int, share: int) -> Rows:
-    """Return which of `size` records drew `share` out of `shares` equally likely ones: exact (Lemire 2019).
-
-    Of 2³² numbers as many lead to each share, once those whose product has a low half below 2³² mod `shares` are
-    drawn again, each at the same place of the next attempt.
-    """
-    if shares > _MOST_SHARES:
-        raise InvalidInput(
-            f"records are allotted to at most 2**31 steps or groups, got {shares}.",
-            state="No batch was drawn.",
-            remedy="Use fewer.",
-        )
-    found = []
-    for start in range(0, size, _CHUNK):
-        products = _halves(stream, label, step, min(_CHUNK, size - start), start).astype(np.uint64) * np.uint64(shares)
-        mine = (products >> np.uint64(32)) == share
-        for i in np.flatnonzero((products & np.uint64(_LOW - 1)) < _LOW % shares):
-            mine[i] = _again(stream, label, step, start + int(i), shares) == share
-        found.append(np.flatnonzero(mine) + start)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def _again(stream: Keystream, label: str, step: int, place: int, shares: int) -> int:
-    """Return the share of a record whose first number would have favoured some shares."""
-    for attempt in range(1, 10_000):
-        product = (int(stream.words(f"{label}/attempt {attempt}", step, 1, place)[0]) >> 32) * shares
-        if product % _LOW >= _LOW % shares:
-            return product >> 32
-    raise AssertionError("a keystream that never ends its attempts is none")  # a chance of 2**-9999
-
-
-def _subset(stream: Keystream, label: str, step: int, size: int, kept: int) -> Rows:
-    """Return a uniform subset of `kept` out of `size`: those with the least words, drawn again if the last is a tie."""
-    if kept == size:
-        return np.arange(size, dtype=np.int64)
-    for attempt in range(10_000):
-        words = stream.words(f"{label}/attempt {attempt}", step, size)
-        least = np.partition(words, [kept - 1, kept])
-        if least[kept - 1] < least[kept]:
-            return np.flatnonzero(words <= least[kept - 1])
-    raise AssertionError("a keystream all of whose words are ties is none")
 
 
 # ------------------------------------------------------------------------------------------- checks
@@ -375,7 +297,7 @@ def _no_records(kind: str, records: int | None) -> None:
 
 def sampler_to_dict(sampler: Sampler) -> dict[str, Any]:
     """Return a sampler as plain data."""
-    return {"kind": sampler.kind, **{name: getattr(sampler, name) for name in sampler.__slots__}}
+    return {"kind": sampler.kind, **{field.name: getattr(sampler, field.name) for field in fields(sampler)}}
 
 
 def sampler_from_dict(data: object) -> Sampler:
@@ -384,11 +306,11 @@ def sampler_from_dict(data: object) -> Sampler:
     Raises:
         InvalidInput: it is none.
     """
-    kind: Callable[..., Sampler] | None = SAMPLERS.get(data["kind"]) if isinstance(data, dict) and isinstance(data.get("kind"), str) else None  # noqa: E501
-    if kind is None or not isinstance(data, dict):
+    if not isinstance(data, dict) or data.get("kind") not in tuple(SAMPLERS):
         raise InvalidInput("this is no sampler.", remedy=f"Known kinds: {', '.join(SAMPLERS)}.")
+    kind: Callable[..., Sampler] = SAMPLERS[data["kind"]]
     given = {name: value for name, value in data.items() if name != "kind"}
-    known = set(SAMPLERS[data["kind"]].__slots__)
+    known = {field.name for field in fields(SAMPLERS[data["kind"]])}
     if set(given) != known:
         raise InvalidInput(
             f"the fields of {data['kind']!r} are {sorted(known)}, got {shown(sorted(map(str, given)))}.",
