@@ -1,0 +1,174 @@
+"""Correlated noise: each step's noise takes back part of the noise of steps before, so that sums of steps have less.
+
+A strategy is a lower-triangular Toeplitz matrix C with c_0 = 1. Step t gets row t of C⁻¹Z, Z fresh noise: what is seen of
+all steps is as good as C·(gradients) + Z. Neither sees the data. Proofs: docs/proofs/training_noise.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discreet.errors import InvalidInput
+from discreet.events.checks import shown
+
+MOST_STEPS = 2**17
+Column: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _SquareRoot:
+    """What both strategies have: checks, sensitivities, errors."""
+
+    kind: ClassVar[str]
+    bands: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bands, bool) or not isinstance(self.bands, int) or not 1 <= self.bands <= MOST_STEPS:
+            raise InvalidInput(
+                f"bands must be a whole number from 1 to {MOST_STEPS}, got {shown(self.bands)}.",
+                remedy="Name few: 1 is noise of each step alone.",
+            )
+
+    def strategy(self, steps: int) -> Column:
+        """Return the first column of C. Read-only."""
+        return _columns(self.kind, self.bands, _steps(steps))[0]
+
+    def unmixing(self, steps: int) -> Column:
+        """Return the first column of C⁻¹: what a step's noise has of its own and of earlier fresh noise. Read-only."""
+        return _columns(self.kind, self.bands, _steps(steps))[1]
+
+    def sensitivity(self, steps: int, participations: int, separation: int) -> float:
+        """Return how far one unit moves C·(gradients) at most in the 2-norm, rounded up.
+
+        It takes part in at most `participations` steps, `separation` apart at least, and moves each by at most 1.
+        """
+        falling = np.maximum.accumulate(np.abs(self.strategy(steps))[::-1])[
+            ::-1
+        ]  # the proof wants it; here nothing changes
+        moved = np.zeros(steps)
+        for first in range(0, steps, separation)[:participations]:
+            moved[first:] += falling[: steps - first]
+        roundings = 8 * steps * (min(self.bands, steps) + 4)
+        return math.sqrt(float(moved @ moved)) * (1 + roundings * 2.0**-53)
+
+    def rms_error(self, steps: int, participations: int, separation: int) -> float:
+        """Return the root-mean-square noise of all sums of the first 1, 2, … steps, for a noise multiplier of 1."""
+        squares = np.cumsum(np.cumsum(self.unmixing(steps)) ** 2)
+        return self.sensitivity(steps, participations, separation) * math.sqrt(float(squares.mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class BandedRoot(_SquareRoot):
+    """The square root of the matrix of running sums, cut to its first `bands` diagonals (BSR).
+
+    C has `bands` diagonals, c_k = binom(2k, k)/4ᵏ: batches of `Cyclic` with at least as many groups keep the gain of
+    sampling. C⁻¹ is full: a step's noise is that of the last bands - 1 steps, weighted, taken from fresh noise.
+
+    Args:
+        bands: The diagonals kept.
+
+    Guarantee:
+        `sensitivity` is never too small, for gradients of any dimension and direction.
+    Evidence:
+        Proven: docs/proofs/training_noise.md.
+    Assumes:
+        Nothing.
+    Not protected:
+        All of it is public.
+
+    References:
+        Kalinin, Lampert, "Banded Square Root Matrix Factorization for Differentially Private Model Training", 2024.
+    """
+
+    kind: ClassVar[str] = "banded_root"
+
+
+@dataclass(frozen=True, slots=True)
+class BandedInverseRoot(_SquareRoot):
+    """The strategy whose inverse is the inverse square root of running sums, cut to its first `bands` diagonals (BISR).
+
+    A step's noise is made of `bands` fresh ones, which are drawn again: nothing is kept. C is full, so the gain of
+    sampling is not claimed.
+
+    Args:
+        bands: The diagonals of C⁻¹ kept.
+
+    Guarantee:
+        As for `BandedRoot`.
+    Evidence:
+        Proven: docs/proofs/training_noise.md.
+    Assumes:
+        Nothing.
+    Not protected:
+        All of it is public.
+
+    References:
+        Kalinin, McKenna, Upadhyay, Lampert, "Back to Square Roots", 2025.
+    """
+
+    kind: ClassVar[str] = "banded_inverse_root"
+
+
+Correlation: TypeAlias = BandedRoot | BandedInverseRoot
+CORRELATIONS: Mapping[str, type[Correlation]] = {kind.kind: kind for kind in get_args(Correlation)}
+
+
+def correlation_to_dict(correlation: Correlation | None) -> dict[str, Any] | None:
+    """Return a correlation as plain data."""
+    return None if correlation is None else {"kind": correlation.kind, "bands": correlation.bands}
+
+
+def correlation_from_dict(data: object) -> Correlation | None:
+    """Read a correlation from plain data.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if data is None:
+        return None
+    if not isinstance(data, dict) or set(data) != {"kind", "bands"} or data["kind"] not in CORRELATIONS:
+        raise InvalidInput("this is no correlation.", remedy=f"Known kinds: {', '.join(CORRELATIONS)}.")
+    return CORRELATIONS[data["kind"]](data["bands"])
+
+
+def _steps(steps: int) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise InvalidInput(
+            f"correlated noise has from 1 to {MOST_STEPS} steps, got {shown(steps)}.",
+            remedy="Plan fewer steps, or noise without correlation.",
+        )
+    return steps
+
+
+@lru_cache(maxsize=16)
+def _columns(kind: str, bands: int, steps: int) -> tuple[Column, Column]:
+    """Return the first columns of C and of C⁻¹.
+
+    The banded one is rounded to float32 first, in which noise is mixed: so it is what runs, exactly.
+    """
+    root = kind == BandedRoot.kind
+    k = np.arange(1, min(bands, steps))
+    known = np.cumprod(np.append(1.0, (k - (0.5 if root else 1.5)) / k))  # of (1 - z)**(-1/2), or of (1 - z)**(1/2)
+    banded = known.astype(np.float32).astype(np.float64)
+    padded = np.concatenate([banded, np.zeros(steps - banded.size)])
+    inverse = _inverse(banded, steps)
+    for column in (padded, inverse):
+        column.setflags(write=False)
+    return (padded, inverse) if root else (inverse, padded)
+
+
+def _inverse(banded: Column, steps: int) -> Column:
+    """Return b with Σ_j banded_j·b_(k-j) = [k = 0]."""
+    rest, found = banded[1:][::-1], np.zeros(steps)
+    found[0] = 1.0
+    for k in range(1, steps):
+        width = min(k, rest.size)
+        found[k] = -(rest[rest.size - width :] @ found[k - width : k])
+    return found

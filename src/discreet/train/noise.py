@@ -1,0 +1,207 @@
+"""Noise that a key and a place name: Gaussian, on the CPU, the same however a model is cut, drawn again at will.
+
+Value i of a tensor in a step is a function of the key, the step, the tensor's name and i alone: neither of how many values
+are drawn at once, nor of the order of tensors, nor of what another process draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from discreet.errors import InvalidInput
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, Correlation
+from discreet.train.keystream import Keystream
+
+_PAIRS = 256  # of one cell: a multiple of every processor's vector width, so that no value is a vector's leftover
+CELL = 2 * _PAIRS  # values of one cell: the cosines of its pairs, then their sines
+_CELL_BYTES = 12 * _PAIRS  # 64 bits for each radius, then 32 for each angle
+_CELL_WORDS = _CELL_BYTES // 8
+_CELLS = 128  # drawn at once: what fits the cache, and what PyTorch leaves to one thread
+_TURN = math.pi * 2.0**-31
+
+
+class _Scratch:
+    """Memory for `_CELLS` cells, used again and again: the keystream's bytes, and what becomes of them."""
+
+    __slots__ = ("angle", "angles", "buffer", "radii", "radius", "values", "waves", "zeros")
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_CELLS * _CELL_BYTES + 15)
+        self.zeros = memoryview(bytes(_CELLS * _CELL_BYTES))
+        cells = np.frombuffer(self.buffer, dtype=np.uint8, count=_CELLS * _CELL_BYTES).reshape(_CELLS, _CELL_BYTES)
+        self.radii = torch.from_numpy(cells[:, : 8 * _PAIRS].view("<i8"))
+        self.angles = torch.from_numpy(cells[:, 8 * _PAIRS :].view("<i4"))
+        self.radius = torch.empty(_CELLS, _PAIRS)
+        self.angle = torch.empty(_CELLS, _PAIRS)
+        self.waves = torch.empty(_CELLS, _PAIRS)
+        self.values = torch.empty(_CELLS, 2, _PAIRS)
+
+
+@dataclass(slots=True)
+class _Recent:
+    """The last noises of one tensor's stretch, the newest first, and the step of the newest."""
+
+    step: int = -1
+    noises: list[torch.Tensor] = field(default_factory=list)
+
+
+class KeyedNoise:
+    """Gaussian noise for each step and tensor of a run, from a keystream; correlated over steps if wished.
+
+    Not for several threads at once: it works in memory of its own.
+
+    Args:
+        stream: From a secret key, which draws the noise of one run and of no other.
+        correlation: How a step's noise depends on that of earlier steps; None: not at all.
+
+    Guarantee:
+        Given ideal bits, fresh values are those of a standard normal law but for the rounding of float32: independent
+        of all at other places, with tails up to 9.4 standard deviations. `std` multiplies them, exactly rounded.
+        With a correlation, step t has row t of C⁻¹Z, Z fresh values: rounding aside.
+    Evidence:
+        Proven but for the rounding: docs/proofs/training_noise.md. Measured: the law.
+    Assumes:
+        That of `Keystream`. PyTorch's log, sqrt, cos and sin err by a few units in the last place.
+    Not protected:
+        A step that is run again with other data and the same key: the difference of the two holds no noise. A run that
+        goes on after a crash must not repeat a step that anybody saw. Attacks on the last bits of floats (Mironov
+        2012). Other processors or versions of PyTorch may round the last bits otherwise.
+
+    References:
+        Box, Muller, "A Note on the Generation of Random Normal Deviates", 1958.
+    """
+
+    __slots__ = ("_correlation", "_recent", "_scratch", "_stream")
+
+    def __init__(self, stream: Keystream, correlation: Correlation | None = None) -> None:
+        self._stream = stream
+        self._correlation = correlation
+        self._scratch = _Scratch()
+        self._recent: dict[tuple[str | int, int, int], _Recent] = {}
+
+    def __repr__(self) -> str:
+        return f"KeyedNoise(key hidden, correlation={self._correlation!r})"
+
+    def fresh(self, step: int, tensor: str | int, size: int, *, offset: int = 0) -> torch.Tensor:
+        """Return values offset … offset + size - 1 of a tensor's fresh standard noise of a step, as float32."""
+        found = torch.empty(size)
+        for start, values in self._fresh(step, tensor, size, offset):
+            found[start : start + values.numel()] = values
+        return found
+
+    def standard(self, step: int, tensor: str | int, size: int, *, offset: int = 0) -> torch.Tensor:
+        """Return what `add` adds for std = 1: with a correlation, that of fresh standard noises of steps up to this one."""
+        found = torch.empty(size)
+        for start, values in self._mixed(step, tensor, size, offset):
+            found[start : start + values.numel()] = values
+        return found
+
+    def add(self, target: torch.Tensor, *, std: float, step: int, tensor: str | int, offset: int = 0) -> torch.Tensor:
+        """Add a step's noise of standard deviation `std` to a tensor, in place, and return it.
+
+        Args:
+            target: A sum of clipped gradients: float32 or float64. A piece of a larger tensor, if `offset` is given.
+            std: Of fresh noise: a plan's `noise_std`.
+            step: Which step, from 0. No step is noised twice.
+            tensor: The name, or number, of the whole tensor: two must not share one.
+            offset: Where the piece begins in the whole tensor, in its order of rows.
+
+        Raises:
+            InvalidInput: the target cannot bear the noise, or std is no finite number of at least 0.
+        """
+        if target.dtype not in {torch.float32, torch.float64}:
+            raise InvalidInput(
+                f"noise is added to float32 or float64, got {target.dtype}: it would be rounded away or be coarse.",
+                state="Nothing was added.",
+                remedy="Sum clipped gradients in float32, add the noise, and convert then.",
+            )
+        if isinstance(std, bool) or not isinstance(std, int | float) or not 0 <= std < math.inf:
+            raise InvalidInput(
+                f"std must be a finite number of at least 0, got {std!r}.",
+                state="Nothing was added.",
+                remedy="Use the plan's noise_std.",
+            )
+        flat = target.detach().view(-1) if target.is_contiguous() else torch.zeros(target.numel(), dtype=target.dtype)
+        for start, values in self._mixed(step, tensor, target.numel(), offset):
+            scaled = torch.mul(values, float(std)).to(device=flat.device)
+            flat[start : start + values.numel()].add_(scaled)
+        if not target.is_contiguous():
+            target.detach().add_(flat.view(target.shape).to(device=target.device))
+        return target
+
+    def _mixed(self, step: int, tensor: str | int, size: int, offset: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the noise of a step, piece by piece, each with its place in the stretch."""
+        if self._correlation is None:
+            return self._fresh(step, tensor, size, offset)
+        if isinstance(self._correlation, BandedInverseRoot):
+            return self._regenerated(self._correlation, step, tensor, size, offset)
+        return iter([(0, self._recurring(self._correlation, step, tensor, size, offset))])
+
+    def _regenerated(
+        self, correlation: BandedInverseRoot, step: int, tensor: str | int, size: int, offset: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield Σ_j r_j z_(t-j): each of the last fresh noises is drawn again, piece by piece."""
+        weights = correlation.unmixing(correlation.bands)
+        piece = _CELLS * CELL
+        begin = offset // piece * piece  # pieces begin where they do in the whole tensor
+        for start in range(begin, offset + size, piece):
+            first, end = max(start, offset), min(start + piece, offset + size)
+            total = torch.zeros(end - first)
+            for lag in range(min(correlation.bands, step + 1)):
+                for place, values in self._fresh(step - lag, tensor, end - first, first):
+                    total[place : place + values.numel()].add_(values * float(weights[lag]))
+            yield first - offset, total
+
+    def _recurring(self, correlation: BandedRoot, step: int, tensor: str | int, size: int, offset: int) -> torch.Tensor:
+        """Return w_t = z_t - Σ_j c_j w_(t-j): from the last ones if they are at hand, else from step 0 on."""
+        weights = correlation.strategy(correlation.bands)
+        recent = self._recent.setdefault((tensor, offset, size), _Recent())
+        if step < recent.step:
+            recent.step, recent.noises = -1, []
+        while recent.step < step:
+            noise = self.fresh(recent.step + 1, tensor, size, offset=offset)
+            for lag, earlier in enumerate(recent.noises, start=1):
+                noise.sub_(earlier * float(weights[lag]))
+            recent.step += 1
+            recent.noises = (
+                [noise, *recent.noises][: max(1, correlation.bands - 1)] if correlation.bands > 1 else [noise]
+            )
+        return recent.noises[0]
+
+    def _fresh(self, step: int, tensor: str | int, size: int, offset: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield fresh values, piece by piece, each with its place in the stretch. A piece holds until the next is drawn."""
+        if offset < 0 or size < 0:
+            raise InvalidInput(
+                f"size and offset must be at least 0, got {size} and {offset}.",
+                state="No noise was drawn.",
+                remedy="Count values from 0.",
+            )
+        first, end = offset // CELL, -(-(offset + size) // CELL)
+        for cell in range(first, end, _CELLS):
+            values = self._cells(step, f"noise/{tensor!r}", cell, min(_CELLS, end - cell))
+            start = cell * CELL - offset
+            low, high = max(0, -start), min(values.numel(), size - start)
+            yield start + low, values[low:high]
+
+    def _cells(self, step: int, label: str, cell: int, count: int) -> torch.Tensor:
+        """Return the values of `count` cells, by Box and Muller.
+
+        The radius is sqrt(-2·ln U), U = |k|/2⁶³ for a whole k of 64 bits, 0 counting as half: its smallest value has a
+        radius of 9.4, and float32 keeps 24 bits of U however small it is.
+        """
+        use = self._scratch
+        self._stream.fill(use.buffer, use.zeros[: count * _CELL_BYTES], label, step, cell * _CELL_WORDS)
+        radius, angle, waves = use.radius[:count], use.angle[:count], use.waves[:count]
+        radius.copy_(use.radii[:count]).abs_().clamp_(min=0.5).mul_(2.0**-63)
+        torch.log(radius, out=radius)
+        torch.sqrt(radius.mul_(-2.0), out=radius)
+        angle.copy_(use.angles[:count]).mul_(_TURN)
+        values = use.values[:count]
+        torch.mul(torch.cos(angle, out=waves), radius, out=values[:, 0])
+        torch.mul(torch.sin(angle, out=waves), radius, out=values[:, 1])
+        return values.view(-1)
