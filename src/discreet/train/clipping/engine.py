@@ -1,0 +1,307 @@
+"""The clipped sum: one forward pass, one backward pass, and what each example's gradient adds."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from discreet.errors import InvalidInput
+from discreet.train.clipping import conv, embed, linear, normed, recurrent, spread
+from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.layout import Unwatchable
+from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, gradients
+from discreet.train.clipping.norms import Squares, added, squares
+from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
+from discreet.train.clipping.records import Part, add_weighted
+from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
+from discreet.train.clipping.units import Formed, Method, Quick, units
+from discreet.train.clipping.watch import Leaf, Rule, Watch
+
+RULES: dict[str, Rule] = {
+    **linear.RULES,
+    **spread.RULES,
+    **embed.RULES,
+    **normed.RULES,
+    **conv.RULES,
+    **recurrent.RULES,
+}
+CHUNK = 4 << 20  # numbers held at a time where gradients are formed: 16 MB
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """The sum of clipped gradients. Nothing in it has noise yet: all of it is private.
+
+    Args:
+        sums: For each trainable parameter, the sum over examples; never divided by their number.
+        private_norms: Each example's norm before clipping; 0 for padding.
+    """
+
+    sums: dict[str, Tensor]
+    private_norms: Tensor
+
+
+@functools.lru_cache(maxsize=64)
+def _notes(model: weakref.ref[nn.Module], situation: tuple[Any, ...]) -> Notes:  # noqa: ARG001 - what the notes are about
+    return Notes()
+
+
+def clipped_sum(
+    model: nn.Module,
+    loss: Loss,
+    batch: Any,
+    clip: Clip,
+    *,
+    method: Method = Method.AUTO,
+    microbatch: int | None = None,
+    real: Tensor | None = None,
+    into: dict[str, Tensor] | None = None,
+) -> Clipped:
+    """Return the sum of the examples' clipped gradients, over all parameters that require gradients.
+
+    Args:
+        model: The model; nothing about it is changed.
+        loss: `loss(model, batch)` returns one number for each example, not averaged.
+        batch: A tensor or a tuple, list or dict of tensors; the first axis is the example.
+        clip: `Flat`, `Automatic`, `PerLayer` or `Groups`.
+        method: How the gradients of single examples are had; the result is the same.
+        microbatch: At most so many examples at a time: less memory, the same result.
+        real: One bool for each example; False for padding, which adds exactly nothing.
+        into: Sums from earlier micro-batches, to which these are added.
+
+    Returns:
+        The sums in float32, and the examples' norms. Both are private.
+
+    Raises:
+        InvalidInput: the loss is not one number for each example, or a layer mixes the examples.
+
+    Guarantee:
+        Adding or removing one example moves the sums by at most `clip.sensitivity` in L2, if each example's loss
+        depends on that example alone. Rounding in norms is bounded, see the proof note. An example whose gradient is
+        not finite adds exactly nothing.
+
+    Evidence:
+        Proved: docs/proofs/clipping.md. Tested against one example at a time through plain autograd.
+
+    Assumes:
+        The loss of an example depends on no other one: `check` tests it.
+
+    Not protected:
+        The rounding of float32 addition, which depends on all examples; the time it takes.
+
+    References:
+        Bu, Wang, Zha, Karypis 2023, Differentially private optimization on large model at small cost.
+    """
+    examples = examples_in(batch)
+    refuse_mixing(model)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not named:
+        raise InvalidInput(
+            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
+        )
+    groups = dict(zip(named, clip.groups(list(named)), strict=True))
+    sums = into if into is not None else {}
+    for name, p in named.items():
+        if name not in sums:
+            sums[name] = torch.zeros(p.shape, dtype=torch.float32, device=p.device)
+    batch, places = kept(batch, real, examples)
+    count = examples_in(batch)
+    work = _Work(model, loss, clip, method, named, groups, sums)
+    step = microbatch or max(1, count)
+    norms = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
+    found = torch.cat(norms).sqrt() if norms else torch.zeros(0)
+    if places is None:
+        return Clipped(sums, found)
+    every = torch.zeros(examples, device=places.device)
+    every[places] = found.to(places.device)
+    return Clipped(sums, every)
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Refuse layers that take statistics over the batch.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    for name, module in model.named_modules():
+        batchnorm = isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name
+        instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - the same
+        if (batchnorm or (instance and module.track_running_stats)) and module.training:
+            raise normed.mixing(f"{type(module).__name__} {name!r}")
+
+
+@dataclass
+class _Work:
+    """One call's settings, and the sums it adds to."""
+
+    model: nn.Module
+    loss: Loss
+    clip: Clip
+    method: Method
+    named: dict[str, nn.Parameter]
+    groups: dict[str, int]
+    sums: dict[str, Tensor]
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return max(self.groups.values()) + 1
+
+    def add(self, batch: Any, examples: int) -> Tensor:
+        """Add a micro-batch; return its examples' squared norms."""
+        if self.method is not Method.LOOP:
+            try:
+                uses = self._uses(batch, examples)
+            except Unwatchable as reason:
+                name, operation = reason.name, reason.operation
+            except Unsure:
+                return self._loop(batch, examples)
+            else:
+                with torch.no_grad(), _exact():
+                    return self._clip(uses, examples)
+            warnings.warn(
+                f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
+                "example at a time. The result is the same; it takes longer.",
+                SlowModule,
+                stacklevel=4,
+            )
+        return self._loop(batch, examples)
+
+    def _loop(self, batch: Any, examples: int) -> Tensor:
+        found = []
+        for i in range(examples):
+            one = gradients(self.model, self.loss, batch, i, self.named)
+            with torch.no_grad():
+                found.append(add_clipped(one, self.clip, self.groups, self.sums))
+        return torch.cat(found)
+
+    def _uses(self, batch: Any, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
+        """Run the model watched; return each leaf's uses, examples in front."""
+        situation = (tuple(self.named), self.model.training, torch.is_autocast_enabled("cpu"))
+        notes = _notes(weakref.ref(self.model), situation)
+        if not notes.layouts:
+            self._probe(batch, examples, notes)
+        (records,) = self._record(batch, examples, [torch.ones(examples)])
+        if any(key not in notes.layouts for key, _, _ in keyed(records)):
+            self._probe(batch, examples, notes)
+        uses: dict[int, tuple[Leaf, list[Part]]] = {}
+        with torch.no_grad(), _exact():
+            for key, leaf, trace in keyed(records):
+                if key not in notes.layouts:
+                    raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
+                part = trace.arranged(notes.layouts[key], examples)
+                uses.setdefault(id(leaf), (leaf, []))[1].append(part)
+        return uses
+
+    def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
+        with torch.random.fork_rng():
+            find_layouts(self._record, batch, notes, examples)
+
+    def _record(self, batch: Any, examples: int, weights: list[Tensor]) -> list[Records]:
+        """Run forward once and backward once for each vector of weights."""
+        constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
+        watch = Watch(self.named, constants, RULES, examples)
+        found: list[Records] = []
+        with _aside(self.named), torch.enable_grad(), watch:
+            losses = losses_of(self.model, self.loss, batch, examples)
+            for place, weight in enumerate(weights):
+                more = place + 1 < len(weights)
+                with torch._C.DisableTorchFunction() if False else contextlib.nullcontext():
+                    losses.backward(weight.to(losses), retain_graph=more)
+                found.append(watch.records)
+                watch.records = []
+        return found
+
+    def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
+        quick, formed = units(uses, self.named, self.method)
+        norms: list[list[Squares]] = [[] for _ in range(self.count)]
+        for unit in quick:
+            norms[self.groups[unit.name]].append(unit.squares())
+        device = next(iter(self.sums.values())).device
+        known = [added(parts) if parts else _none(examples, device) for parts in norms]
+        factors, total = self._formed(formed, known, examples) if formed else self._factors(known)
+        dead = ~torch.isfinite(total.bound)
+        if bool(dead.any()):
+            for unit in quick:
+                for part in unit.parts:
+                    part.drop(dead)
+        for unit in quick:
+            unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name])
+        return total.value
+
+    def _factors(self, norms: Sequence[Squares]) -> tuple[list[Tensor], Squares]:
+        total = added(list(norms))
+        alive = torch.isfinite(total.bound)
+        factors = [self.clip.factors(group, self.count, norm) for group, norm in enumerate(norms)]
+        return [torch.where(alive, factor, torch.zeros_like(factor)) for factor in factors], total
+
+    def _formed(self, formed: Sequence[Formed], known: Sequence[Squares], examples: int) -> tuple[list[Tensor], Squares]:
+        """Form gradients for a few examples at a time: measure, clip, add, forget."""
+        step = max(1, CHUNK // sum(unit.size for unit in formed))
+        factors: list[list[Tensor]] = [[] for _ in known]
+        totals: list[Squares] = []
+        for low in range(0, examples, step):
+            high = min(low + step, examples)
+            rows = {name: row for unit in formed for name, row in unit.rows(low, high).items()}
+            norms = [[Squares(norm.value[low:high], norm.bound[low:high])] for norm in known]
+            for name, row in rows.items():
+                norms[self.groups[name]].append(squares(row))
+            these, total = self._factors([added(parts) for parts in norms])
+            dead = ~torch.isfinite(total.bound)
+            some = bool(dead.any())
+            for name, row in rows.items():
+                if some:
+                    row[dead] = 0
+                add_weighted(row, these[self.groups[name]], self.sums[name])
+            totals.append(total)
+            for group, factor in enumerate(these):
+                factors[group].append(factor)
+        whole = Squares(torch.cat([t.value for t in totals]), torch.cat([t.bound for t in totals]))
+        return [torch.cat(parts) for parts in factors], whole
+
+
+def _none(examples: int, device: torch.device) -> Squares:
+    zeros = torch.zeros(examples, device=device)
+    return Squares(zeros, zeros)
+
+
+@contextlib.contextmanager
+def _exact() -> Iterator[None]:
+    """Switch autocast off: norms and sums are taken in float32."""
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
+
+
+@contextlib.contextmanager
+def _aside(named: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Keep the parameters' own gradients safe, and notice a gradient that reaches a parameter unwatched.
+
+    Nothing that is watched hands a gradient on to a parameter. One that arrives came through something that no watch
+    can see, a custom autograd function or compiled code; leaving it out would freeze the parameter in silence.
+    """
+
+    def noticed(name: str) -> Any:
+        def hook(_: Tensor) -> None:
+            raise Unwatchable(name, "an operation that cannot be seen (a custom autograd function, compiled code)")
+
+        return hook
+
+    before = {name: p.grad for name, p in named.items()}
+    hooks = [p.register_hook(noticed(name)) for name, p in named.items()]
+    for p in named.values():
+        p.grad = None
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for name, p in named.items():
+            p.grad = before[name]

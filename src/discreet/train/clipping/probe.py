@@ -1,0 +1,89 @@
+"""Finding out once, for each use of a parameter, where the model keeps its examples.
+
+Three examples run forward once and backward twice: once with the sum of their losses, once with losses weighted 1, 2
+and 4. Gradients are linear in the losses, and powers of two are exact, so the rows of each example show their weight.
+A shape alone would not do: 16 examples of 128 words are 16 by 128, but so are 128 words of 16 examples turned.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+from discreet.train.clipping.layout import Layout, Unwatchable, candidates, fits
+from discreet.train.clipping.records import Trace
+from discreet.train.clipping.trees import taken
+from discreet.train.clipping.watch import Leaf
+
+ROWS = 3
+Key = tuple[str, str, int]
+Records = Sequence[tuple[Leaf, Trace]]
+
+
+class Unsure(Exception):  # noqa: N818 - says what we are
+    """The three examples did not show where examples are: their gradients are zero or not finite, for instance."""
+
+
+@dataclass
+class Notes:
+    """What is known about a model: the layout of each recorded use.
+
+    Args:
+        layouts: By parameter, operation and how many such records came before it in the backward pass.
+    """
+
+    layouts: dict[Key, Layout] = field(default_factory=dict)
+
+
+def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
+    """Number the records of each parameter and operation."""
+    seen: dict[tuple[str, str], int] = defaultdict(int)
+    for leaf, trace in records:
+        pair = ("+".join(leaf.roots), f"{trace.kind}/{trace.evidence()[0].dim()}")
+        yield (*pair, seen[pair]), leaf, trace
+        seen[pair] += 1
+
+
+def find_layouts(record: Callable[[Any, int, list[Tensor]], list[Records]], batch: Any, notes: Notes, examples: int) -> None:
+    """Fill in the layout of every use.
+
+    Args:
+        record: Runs a batch of so many examples, backward once for each vector of weights; returns the records.
+        batch: Examples; the first three are used, again and again if there are fewer.
+        notes: Filled in.
+        examples: How many examples the batch has.
+
+    Raises:
+        Unwatchable: there is no layout in which the examples are apart from each other.
+        Unsure: more than one layout is possible.
+    """
+    places = torch.arange(ROWS) % examples
+    tensors = [leaf for leaf in _pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
+    places = places.to(tensors[0].device)
+    weights = torch.tensor([1.0, 2.0, 4.0])
+    once, weighted = record(taken(batch, places), ROWS, [torch.ones(ROWS), weights])
+    if len(once) != len(weighted):
+        raise Unwatchable("", "an operation that is not the same each time")
+    found: dict[Key, Layout] = {}
+    unsure = False
+    for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
+        plain, axes = trace.evidence()
+        possible = list(candidates(plain.shape, axes, ROWS))
+        twice = other.evidence()[0]
+        if not torch.isfinite(plain).all():
+            unsure = True
+            continue
+        fitting = [layout for layout in possible if fits(layout, plain, twice, weights.to(plain.device))]
+        if not fitting:
+            raise Unwatchable(leaf.roots[0], f"{trace.kind} where examples are not apart from each other")
+        unsure = unsure or len(fitting) > 1
+        found[key] = fitting[0]
+    if unsure:
+        raise Unsure
+    notes.layouts.update(found)

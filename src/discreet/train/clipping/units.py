@@ -1,0 +1,179 @@
+"""All uses of one parameter, or of parameters that are computed together, joined before anything is squared.
+
+A squared length over several uses has cross terms; joining first makes them come out by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from discreet.train.clipping.norms import Squares, added, raised
+from discreet.train.clipping.records import Lookup, Part, Product, Ready
+from discreet.train.clipping.watch import Leaf
+
+
+class Method(str, Enum):
+    """How gradients of single examples are had.
+
+    `AUTO` picks for each parameter what is cheaper of `GHOST`, lengths without gradients, and `DIRECT`, which forms
+    the gradients of a few examples at a time. `LOOP` runs one example after the other through plain autograd.
+    """
+
+    AUTO = "auto"
+    GHOST = "ghost"
+    DIRECT = "direct"
+    LOOP = "loop"
+
+
+class Quick:
+    """A parameter whose gradients' lengths are known without forming the gradients."""
+
+    def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part]) -> None:
+        self.name = name
+        self.leaf = leaf
+        self.parts = parts
+
+    def squares(self) -> Squares:
+        """Return the squared length of each example's gradient."""
+        each = added([cast(Product, part).squares() for part in self.parts])
+        if len(self.parts) == 1:
+            return each
+        product, lookup = cast(tuple[Product, Lookup], tuple(self.parts))
+        return _with_cross_term(product, lookup, each)
+
+    def total(self, factors: Tensor, into: Tensor, root: Tensor) -> None:
+        """Add the clipped sum; `root` is the parameter."""
+        if self.leaf.tensor is root:
+            for part in self.parts:
+                part.total(factors, into)
+            return
+        gathered = torch.zeros(self.leaf.tensor.shape, device=into.device)
+        for part in self.parts:
+            part.total(factors, gathered)
+        into.add_(torch.autograd.grad(self.leaf.tensor, root, gathered, retain_graph=True)[0])
+
+
+def _with_cross_term(product: Product, lookup: Lookup, each: Squares) -> Squares:
+    """Add twice the inner product of both uses: the sum over positions t, u of left_t[place_u] · (right_t · out_u)."""
+    positions = product.positions
+    picked = product.left.gather(2, lookup.places.unsqueeze(1).expand(-1, positions, -1))
+    cross = (picked * torch.bmm(product.right, lookup.outgoing.transpose(1, 2))).sum(2).sum(1)
+    lengths = torch.linalg.vector_norm(product.left, dim=2) * torch.linalg.vector_norm(product.right, dim=2)
+    most = lengths.sum(1) * torch.linalg.vector_norm(lookup.outgoing, dim=2).sum(1)
+    width = product.left.shape[-1] + 2 * product.right.shape[-1]
+    lost = raised(most, width + 4 * positions, positions**2) - most
+    value = each.value + 2 * cross
+    value = torch.where(torch.isfinite(value), value.clamp(min=0), value)
+    return Squares(value, raised(each.bound + 2 * cross + 2 * lost, 4, positions**2))
+
+
+class Formed:
+    """Parameters whose gradients are formed, for a few examples at a time."""
+
+    def __init__(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], roots: Mapping[str, Tensor]) -> None:
+        self.uses = list(uses.values())
+        self.roots = roots
+
+    @property
+    def size(self) -> int:
+        """How many numbers one example's gradients have, before and after pulling them back."""
+        return sum(leaf.tensor.numel() for leaf, _ in self.uses) + sum(root.numel() for root in self.roots.values())
+
+    def rows(self, low: int, high: int) -> dict[str, Tensor]:
+        """Return the gradients of examples low to high for each parameter."""
+        found: dict[str, Tensor] = {}
+        for leaf, parts in self.uses:
+            first, *rest = parts
+            rows = first.rows(low, high)
+            for part in rest:
+                part.add_rows(rows, low, high)
+            for name, pulled in self._pulled(leaf, rows).items():
+                found[name] = found[name] + pulled if name in found else pulled
+        return found
+
+    def _pulled(self, leaf: Leaf, rows: Tensor) -> dict[str, Tensor]:
+        """Return what gradients of a leaf are as gradients of the parameters it was computed from."""
+        names = [name for name in leaf.roots if name in self.roots]
+        if len(names) == 1 and leaf.tensor is self.roots[names[0]]:
+            return {names[0]: rows}
+        roots = [self.roots[name] for name in names]
+        rows = rows.to(leaf.tensor.dtype)
+        each = [
+            torch.autograd.grad(leaf.tensor, roots, row, retain_graph=True, allow_unused=True) for row in rows
+        ]
+        pulled = zip(*each, strict=True)
+        return {
+            name: torch.stack(parts).float()
+            for name, parts in zip(names, pulled, strict=True)
+            if parts[0] is not None
+        }
+
+    def drop(self, dead: Tensor) -> None:
+        """Set to zero what belongs to these examples."""
+        for _, parts in self.uses:
+            for part in parts:
+                part.drop(dead)
+
+
+def joined(parts: Sequence[Part]) -> list[Part]:
+    """Return the parts with all of one kind made one, where that can be done."""
+    kinds: dict[type, Part] = {}
+    others: list[Part] = []
+    for part in parts:
+        kind = type(part)
+        if isinstance(part, (Product, Lookup, Ready)):
+            kinds[kind] = kinds[kind].joined(part) if kind in kinds else part  # type: ignore[attr-defined]
+        else:
+            others.append(part)
+    order = (Product, Lookup, Ready)
+    return [kinds[kind] for kind in order if kind in kinds] + others
+
+
+def _ghost(part: Part, method: Method) -> bool:
+    """Say whether lengths without gradients are cheaper: counted in floating-point operations of a matrix product."""
+    if isinstance(part, Product):
+        positions, wide, deep = part.positions, part.left.shape[-1], part.right.shape[-1]
+        if positions == 1 or method is Method.GHOST:
+            return True
+        forming = wide * deep * (84 + 0.28 * positions)
+        return method is Method.AUTO and 2 * positions**2 * (wide + deep + 16) < forming
+    return isinstance(part, (Lookup, Ready))
+
+
+def units(
+    leaves: Mapping[int, tuple[Leaf, Sequence[Part]]], named: Mapping[str, Tensor], method: Method
+) -> tuple[list[Quick], list[Formed]]:
+    """Sort the parameters by how their gradients are had."""
+    quick: list[Quick] = []
+    formed: list[Formed] = []
+    for names, keys in _families(leaves):
+        uses = {key: (leaves[key][0], joined(leaves[key][1])) for key in keys}
+        leaf, parts = uses[keys[0]]
+        lone = len(keys) == 1 and len(names) == 1 and leaf.plain
+        kinds = tuple(type(part) for part in parts)
+        simple = kinds in {(Product,), (Lookup,), (Ready,), (Product, Lookup)}
+        if lone and simple and all(_ghost(part, method) for part in parts):
+            quick.append(Quick(names[0], leaf, parts))
+        else:
+            formed.append(Formed(uses, {name: named[name] for name in names}))
+    return quick, formed
+
+
+def _families(leaves: Mapping[int, tuple[Leaf, Sequence[Part]]]) -> list[tuple[list[str], list[int]]]:
+    """Return names and leaves that belong together: leaves that share a parameter, however far around."""
+    families: list[tuple[list[str], list[int]]] = []
+    for key, (leaf, _) in leaves.items():
+        names, keys = list(leaf.roots), [key]
+        rest = []
+        for family in families:
+            if set(family[0]) & set(names):
+                names, keys = list(dict.fromkeys(family[0] + names)), family[1] + keys
+            else:
+                rest.append(family)
+        families = [*rest, (names, keys)]
+    return families

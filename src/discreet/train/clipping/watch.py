@@ -1,0 +1,205 @@
+"""Watching functions: every call of torch inside the model passes here.
+
+A call that mixes a trainable parameter with the batch is replaced by one that gives the same result, whose backward
+pass hands on the gradient of the batch's side and only *records* what the parameter's side needs. The gradient summed
+over examples is never formed. A call among parameters alone (views, casts, a normalised weight) runs as it is: its
+result stands for the parameters it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from discreet.train.clipping.layout import Unwatchable
+from discreet.train.clipping.records import Trace
+
+# Calls that only rearrange numbers: the gradient keeps its length.
+_REARRANGE = frozenset(
+    "T mT t transpose permute view reshape flatten unflatten unsqueeze squeeze contiguous movedim swapaxes "
+    "__getitem__ narrow select chunk split unbind alias float view_as".split()
+)
+# Calls that look at a parameter's shape or type, not at its numbers.
+_LOOKS = frozenset("type_as expand_as view_as reshape_as zeros_like ones_like empty_like rand_like randn_like".split())
+
+
+# Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
+_BLANK = frozenset("zeros ones full empty randn rand".split())
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor that depends on parameters and on nothing else.
+
+    Args:
+        tensor: The tensor.
+        roots: Names of the parameters it depends on.
+        plain: It holds some of one parameter's numbers, each at most once, in float32.
+    """
+
+    tensor: Tensor
+    roots: tuple[str, ...]
+    plain: bool
+
+
+Rule = Callable[["Watch", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Watch(TorchFunctionMode):
+    """Replaces calls that use trainable parameters, and keeps what they recorded.
+
+    Args:
+        named: The trainable parameters.
+        constants: Tensors of the model that do not depend on the batch: buffers, frozen parameters.
+        rules: What to do for each call, by its name.
+        examples: How many examples the batch has.
+    """
+
+    def __init__(
+        self, named: Mapping[str, Tensor], constants: Iterable[Tensor], rules: Mapping[str, Rule], examples: int
+    ) -> None:
+        super().__init__()
+        self.rules = rules
+        self.examples = examples
+        self.known: dict[int, Tensor] = {id(tensor): tensor for tensor in constants}
+        self.leaves: dict[int, Leaf] = {}
+        for name, tensor in named.items():
+            self.known[id(tensor)] = tensor
+            self.leaves[id(tensor)] = Leaf(tensor, (name,), plain=True)
+        # Every watched call takes this as an input, or autograd would not run its backward pass where the batch's
+        # side needs no gradient, as in a first layer.
+        self.token = torch.zeros((), requires_grad=True)
+        self.records: list[tuple[Leaf, Trace]] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],  # noqa: ARG002 - part of the protocol
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one call, watched if it has to be."""
+        kwargs = kwargs or {}
+        found = list(_tensors(args, kwargs))
+        known = self.known
+        if all(id(tensor) in known for tensor in found):
+            return self._among_constants(func, args, kwargs, found)
+        used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
+        name = name_of(func)
+        if not used:
+            if name.endswith("_") or name == "__setitem__" or "out" in kwargs:
+                for tensor in found:
+                    if known.pop(id(tensor), None) is not None and id(tensor) in self.leaves:
+                        raise Unwatchable(self.leaves[id(tensor)].roots[0], name)
+            return func(*args, **kwargs)
+        if name in _LOOKS:
+            return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
+        rule = self.rules.get(name) or opened(func)
+        if rule is None:
+            self.refuse(used[0], name)
+        return rule(self, func, args, kwargs)
+
+    def _among_constants(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], found: list[Tensor]
+    ) -> Any:
+        """Run a call whose tensors are parameters and constants; remember what its results depend on."""
+        used = [leaf for tensor in found if (leaf := self.leaves.get(id(tensor)))] if torch.is_grad_enabled() else []
+        name = name_of(func)
+        if used and (rule := self.rules.get("constant " + name)) is not None:
+            given = rule(self, func, args, kwargs)
+            if given is not None:
+                return given
+        result = func(*args, **kwargs)
+        roots = tuple(dict.fromkeys(root for leaf in used for root in leaf.roots))
+        for tensor in _tensors((result,), {}):
+            state = name in _BLANK and tensor.dim() > 1 and self.examples in tensor.shape[:2]
+            if id(tensor) in self.known or (state and tensor.is_floating_point()):
+                continue
+            self.known[id(tensor)] = tensor
+            if roots and tensor.requires_grad:
+                plain = len(used) == 1 and used[0].plain and self._keeps_length(name, args, tensor)
+                self.leaves[id(tensor)] = Leaf(tensor, roots, plain)
+        return result
+
+    def _keeps_length(self, name: str, args: tuple[Any, ...], result: Tensor) -> bool:
+        if result.dtype != torch.float32:
+            return False
+        if name == "__getitem__":  # a list of places may name one twice
+            return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
+        if name == "embedding":
+            places = args[1]
+            return bool(places.unique().numel() == places.numel())
+        return name in _REARRANGE
+
+    def leaf(self, value: Any) -> Leaf | None:
+        """Return what a tensor stands for, or None if it is not made of trainable parameters."""
+        return self.leaves.get(id(value)) if isinstance(value, Tensor) else None
+
+    def blind(self, value: Any) -> Any:
+        """Return the value, cut off from the parameters it is made of."""
+        return value.detach() if self.leaf(value) is not None else value
+
+    def refuse(self, tensor: Tensor, operation: str) -> None:
+        """Give up on watching this model.
+
+        Raises:
+            Unwatchable: always.
+        """
+        leaf = self.leaves.get(id(tensor))
+        raise Unwatchable(leaf.roots[0] if leaf else "", operation)
+
+    def record(self, leaf: Leaf | None, trace: Trace) -> None:
+        """Keep what the backward pass found for a parameter; nothing for a frozen one."""
+        if leaf is not None:
+            self.records.append((leaf, trace))
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """Return a call's plain name: `add` for `torch.add` and for `+`, `T` for `weight.T`."""
+    name = getattr(func, "__name__", "")
+    if name == "__get__":
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    return name or str(func)
+
+
+def _items(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _tensors(tuple(value), {})
+        elif isinstance(value, dict):
+            yield from _tensors(tuple(value.values()), {})
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+def opened(func: Callable[..., Any]) -> Rule | None:
+    """Return a rule that runs a Python function of torch line by line, so that the calls inside are watched.
+
+    Such a function first asks whether anybody watches and, if so, hands itself over whole. Its copy asks no more.
+    """
+    code = getattr(func, "__code__", None)
+    home = getattr(func, "__globals__", None)
+    if code is None or home is None or not str(getattr(func, "__module__", "")).startswith("torch"):
+        return None
+    asks = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+    copy = type(func)(code, {**home, **dict.fromkeys(asks, _never)}, func.__name__, func.__defaults__, func.__closure__)  # type: ignore[attr-defined, call-arg]
+    copy.__kwdefaults__ = func.__kwdefaults__  # type: ignore[attr-defined]
+
+    def run(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with watch:
+            return copy(*args, **kwargs)
+
+    return run

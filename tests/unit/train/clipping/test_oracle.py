@@ -1,0 +1,22 @@
+"""The engine against one example at a time, for every kind of layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from discreet.train.clipping import Flat, Method, clipped_sum
+from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
+from tests.unit.train.clipping.zoo import CASES, build
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_one_example_at_a_time(name):
+    case = build(name)
+    gradients = each_gradient(case.model, case.loss, case.batch)
+    norms = sorted(map(norm, gradients))
+    middle = norms[len(norms) // 2] * 0.99  # some are shortened, some are not
+    for method in (Method.AUTO, Method.DIRECT, Method.GHOST):
+        got = clipped_sum(case.model, case.loss, case.batch, Flat(middle), method=method, microbatch=3)
+        assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method
+        assert torch.allclose(got.private_norms.sort().values, torch.tensor(norms), rtol=1e-4), method
