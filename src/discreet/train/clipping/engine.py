@@ -17,13 +17,13 @@ from discreet.errors import InvalidInput
 from discreet.train.clipping import conv, embed, linear, normed, recurrent, spread
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
-from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, gradients
+from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
 from discreet.train.clipping.records import Part, add_weighted
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, Quick, units
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
 
 RULES: dict[str, Rule] = {
     **linear.RULES,
@@ -33,6 +33,7 @@ RULES: dict[str, Rule] = {
     **conv.RULES,
     **recurrent.RULES,
 }
+_backward = unasked(torch.autograd.backward) or torch.autograd.backward
 CHUNK = 4 << 20  # numbers held at a time where gradients are formed: 16 MB
 
 
@@ -210,12 +211,12 @@ class _Work:
         constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
         watch = Watch(self.named, constants, RULES, examples)
         found: list[Records] = []
-        with _aside(self.named), torch.enable_grad(), watch:
+        with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
-                with torch._C.DisableTorchFunction() if False else contextlib.nullcontext():
-                    losses.backward(weight.to(losses), retain_graph=more)
+                # A checkpoint runs the model again in here, and that has to be watched too.
+                _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
         return found
@@ -278,30 +279,3 @@ def _exact() -> Iterator[None]:
     """Switch autocast off: norms and sums are taken in float32."""
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
-
-
-@contextlib.contextmanager
-def _aside(named: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Keep the parameters' own gradients safe, and notice a gradient that reaches a parameter unwatched.
-
-    Nothing that is watched hands a gradient on to a parameter. One that arrives came through something that no watch
-    can see, a custom autograd function or compiled code; leaving it out would freeze the parameter in silence.
-    """
-
-    def noticed(name: str) -> Any:
-        def hook(_: Tensor) -> None:
-            raise Unwatchable(name, "an operation that cannot be seen (a custom autograd function, compiled code)")
-
-        return hook
-
-    before = {name: p.grad for name, p in named.items()}
-    hooks = [p.register_hook(noticed(name)) for name, p in named.items()]
-    for p in named.values():
-        p.grad = None
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for name, p in named.items():
-            p.grad = before[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -185,18 +186,25 @@ def _never(*_: object) -> bool:
     return False
 
 
-def opened(func: Callable[..., Any]) -> Rule | None:
-    """Return a rule that runs a Python function of torch line by line, so that the calls inside are watched.
+def unasked(func: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return a copy of a Python function of torch that does not ask whether anybody watches, or None.
 
-    Such a function first asks whether anybody watches and, if so, hands itself over whole. Its copy asks no more.
+    Such a function first asks and, if so, hands itself over whole; the copy runs, and the calls inside are watched.
     """
-    code = getattr(func, "__code__", None)
-    home = getattr(func, "__globals__", None)
-    if code is None or home is None or not str(getattr(func, "__module__", "")).startswith("torch"):
+    if not isinstance(func, FunctionType) or not func.__module__.startswith("torch"):
         return None
     asks = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
-    copy = type(func)(code, {**home, **dict.fromkeys(asks, _never)}, func.__name__, func.__defaults__, func.__closure__)  # type: ignore[attr-defined, call-arg]
-    copy.__kwdefaults__ = func.__kwdefaults__  # type: ignore[attr-defined]
+    world = {**func.__globals__, **dict.fromkeys(asks, _never)}
+    copy = FunctionType(func.__code__, world, func.__name__, func.__defaults__, func.__closure__)
+    copy.__kwdefaults__ = func.__kwdefaults__
+    return copy
+
+
+def opened(func: Callable[..., Any]) -> Rule | None:
+    """Return a rule that runs a Python function of torch line by line, or None if it is not one."""
+    copy = unasked(func)
+    if copy is None:
+        return None
 
     def run(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with watch:
