@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from discreet.train.clipping import norms
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
@@ -72,15 +73,15 @@ def add_clipped(
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():
         each[groups[name]].append(squares(gradient[None]))
-    norms = [added(parts) if parts else None for parts in each]
-    whole = [norm for norm in norms if norm is not None]
+    known = [added(parts) if parts else None for parts in each]
+    whole = [norm for norm in known if norm is not None]
     device = next(iter(sums.values())).device
     if not whole:
         return torch.zeros(1, device=device)
     total = added(whole)
-    if bool(torch.isfinite(total.bound).all()):
+    if bool(norms.finite(total).all()):
         for name, gradient in found.items():
-            norm = norms[groups[name]]
+            norm = known[groups[name]]
             assert norm is not None
             sums[name].add_(gradient * clip.factors(groups[name], count, norm))
     return total.value

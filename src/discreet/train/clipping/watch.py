@@ -22,15 +22,50 @@ from discreet.train.clipping.records import Trace
 
 # Calls that only rearrange numbers: the gradient keeps its length.
 _REARRANGE = frozenset(
-    "T mT t transpose permute view reshape flatten unflatten unsqueeze squeeze contiguous movedim swapaxes "
-    "__getitem__ narrow select chunk split unbind alias float view_as".split()
+    [
+        "T",
+        "mT",
+        "t",
+        "transpose",
+        "permute",
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "unsqueeze",
+        "squeeze",
+        "contiguous",
+        "movedim",
+        "swapaxes",
+        "__getitem__",
+        "narrow",
+        "select",
+        "chunk",
+        "split",
+        "unbind",
+        "alias",
+        "float",
+        "view_as",
+    ]
 )
 # Calls that look at a parameter's shape or type, not at its numbers.
-_LOOKS = frozenset("type_as expand_as view_as reshape_as zeros_like ones_like empty_like rand_like randn_like".split())
+_LOOKS = frozenset(
+    [
+        "type_as",
+        "expand_as",
+        "view_as",
+        "reshape_as",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+    ]
+)
 
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
-_BLANK = frozenset("zeros ones full empty randn rand".split())
+_BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
 
 
 @dataclass(frozen=True)
@@ -80,7 +115,7 @@ class Watch(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Iterable[type],  # noqa: ARG002 - part of the protocol
+        types: Iterable[type],
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
@@ -102,7 +137,7 @@ class Watch(TorchFunctionMode):
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
         rule = self.rules.get(name) or opened(func)
         if rule is None:
-            self.refuse(used[0], name)
+            raise Unwatchable(self.leaves[id(used[0])].roots[0], name)
         return rule(self, func, args, kwargs)
 
     def _among_constants(
