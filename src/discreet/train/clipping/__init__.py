@@ -1,8 +1,20 @@
 """Clipping the gradient of every single example, exactly, at about the price of ordinary training."""
 
+from discreet.train.clipping.check import check
 from discreet.train.clipping.clips import Automatic, Clip, Flat, Groups, PerLayer
 from discreet.train.clipping.engine import Clipped, clipped_sum
 from discreet.train.clipping.loop import SlowModule
 from discreet.train.clipping.units import Method
 
-__all__ = ["Automatic", "Clip", "Clipped", "Flat", "Groups", "Method", "PerLayer", "SlowModule", "clipped_sum"]
+__all__ = [
+    "Automatic",
+    "Clip",
+    "Clipped",
+    "Flat",
+    "Groups",
+    "Method",
+    "PerLayer",
+    "SlowModule",
+    "check",
+    "clipped_sum",
+]

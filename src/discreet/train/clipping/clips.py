@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from discreet.errors import InvalidInput
@@ -34,7 +33,7 @@ class Clip(Protocol):
         ...
 
     def factors(self, group: int, groups: int, norm: Squares) -> Tensor:
-        """Return each example's factor for one group; 0 where the norm is not finite."""
+        """Return each example's factor for one group; examples with a norm that is not finite are left out elsewhere."""
         ...
 
 
@@ -47,8 +46,7 @@ def _positive(value: float, what: str) -> None:
 
 
 def _capped(norm: Squares, cap: float) -> Tensor:
-    factor = (cap * SLACK / norm.bound.sqrt()).clamp(max=1.0)
-    return torch.where(torch.isfinite(norm.bound), factor, torch.zeros_like(factor))
+    return (cap * SLACK / norm.bound.sqrt()).clamp(max=1.0)
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,7 @@ class Automatic:
 
     def factors(self, group: int, groups: int, norm: Squares) -> Tensor:  # noqa: ARG002 - one group
         """Return max_norm / (norm + gamma)."""
-        factor = self.max_norm * SLACK / (norm.bound.sqrt() + self.gamma)
-        return torch.where(torch.isfinite(norm.bound), factor, torch.zeros_like(factor))
+        return self.max_norm * SLACK / (norm.bound.sqrt() + self.gamma)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Convolved:
         if self.geometry.transposed:
             inputs, outgoing = outgoing, inputs
         each = gradients(inputs, outgoing, self.geometry)
-        return each if self.inputs.shape[1] == 1 else each.unflatten(0, (high - low, -1)).sum(1)
+        return each if self.inputs.shape[1] == 1 else each.reshape(high - low, -1, *each.shape[1:]).sum(1)
 
     def add_rows(self, rows: Tensor, low: int, high: int) -> None:
         """Add the same to rows that are there already."""

@@ -67,9 +67,22 @@ def _embedding(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kw
 
 def _bag(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Bags of equal size, (examples, size): look up, then reduce."""
-    names = ("input", "weight", "offsets", "max_norm", "norm_type", "scale_grad_by_freq", "mode", "sparse")
+    names: tuple[str, ...] = (
+        "input",
+        "weight",
+        "offsets",
+        "max_norm",
+        "norm_type",
+        "scale_grad_by_freq",
+        "mode",
+        "sparse",
+    )
     names += ("per_sample_weights", "include_last_offset", "padding_idx")
-    given = {"mode": "mean", "padding_idx": None, "per_sample_weights": None} | dict(zip(names, args, strict=False)) | kwargs
+    given = (
+        {"mode": "mean", "padding_idx": None, "per_sample_weights": None}
+        | dict(zip(names, args, strict=False))
+        | kwargs
+    )
     places, table, padding = given["input"], given["weight"], given["padding_idx"]
     if places.dim() != 2 or given.get("max_norm") is not None or (given["mode"] == "max" and padding is not None):
         watch.refuse(table, "embedding_bag with offsets, max_norm, or a padded maximum")

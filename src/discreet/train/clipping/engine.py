@@ -14,16 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from discreet.errors import InvalidInput
-from discreet.train.clipping import conv, embed, linear, normed, recurrent, spread
+from discreet.train.clipping import conv, embed, linear, normed, norms, recurrent, spread
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
-from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, gradients
-from discreet.train.clipping.norms import Squares, added, squares
+from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
 from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
 from discreet.train.clipping.records import Part, add_weighted
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
-from discreet.train.clipping.units import Formed, Method, Quick, units
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.units import Formed, Method, units
+from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
 
 RULES: dict[str, Rule] = {
     **linear.RULES,
@@ -33,6 +32,7 @@ RULES: dict[str, Rule] = {
     **conv.RULES,
     **recurrent.RULES,
 }
+_backward = unasked(torch.autograd.backward) or torch.autograd.backward
 CHUNK = 4 << 20  # numbers held at a time where gradients are formed: 16 MB
 
 
@@ -116,8 +116,10 @@ def clipped_sum(
     count = examples_in(batch)
     work = _Work(model, loss, clip, method, named, groups, sums)
     step = microbatch or max(1, count)
-    norms = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
-    found = torch.cat(norms).sqrt() if norms else torch.zeros(0)
+    if step < 1:
+        raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
+    lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
+    found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
     if places is None:
         return Clipped(sums, found)
     every = torch.zeros(examples, device=places.device)
@@ -185,7 +187,7 @@ class _Work:
 
     def _uses(self, batch: Any, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
         """Run the model watched; return each leaf's uses, examples in front."""
-        situation = (tuple(self.named), self.model.training, torch.is_autocast_enabled("cpu"))
+        situation = (tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
         notes = _notes(weakref.ref(self.model), situation)
         if not notes.layouts:
             self._probe(batch, examples, notes)
@@ -210,25 +212,25 @@ class _Work:
         constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
         watch = Watch(self.named, constants, RULES, examples)
         found: list[Records] = []
-        with _aside(self.named), torch.enable_grad(), watch:
+        with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
-                with torch._C.DisableTorchFunction() if False else contextlib.nullcontext():
-                    losses.backward(weight.to(losses), retain_graph=more)
+                # A checkpoint runs the model again in here, and that has to be watched too.
+                _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
         quick, formed = units(uses, self.named, self.method)
-        norms: list[list[Squares]] = [[] for _ in range(self.count)]
+        parts: list[list[norms.Squares]] = [[] for _ in range(self.count)]
         for unit in quick:
-            norms[self.groups[unit.name]].append(unit.squares())
+            parts[self.groups[unit.name]].append(unit.squares())
         device = next(iter(self.sums.values())).device
-        known = [added(parts) if parts else _none(examples, device) for parts in norms]
+        known = [norms.added(each) if each else _none(examples, device) for each in parts]
         factors, total = self._formed(formed, known, examples) if formed else self._factors(known)
-        dead = ~torch.isfinite(total.bound)
+        dead = ~norms.finite(total)
         if bool(dead.any()):
             for unit in quick:
                 for part in unit.parts:
@@ -237,25 +239,27 @@ class _Work:
             unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name])
         return total.value
 
-    def _factors(self, norms: Sequence[Squares]) -> tuple[list[Tensor], Squares]:
-        total = added(list(norms))
-        alive = torch.isfinite(total.bound)
-        factors = [self.clip.factors(group, self.count, norm) for group, norm in enumerate(norms)]
+    def _factors(self, known: Sequence[norms.Squares]) -> tuple[list[Tensor], norms.Squares]:
+        total = norms.added(list(known))
+        alive = norms.finite(total)
+        factors = [self.clip.factors(group, self.count, norm) for group, norm in enumerate(known)]
         return [torch.where(alive, factor, torch.zeros_like(factor)) for factor in factors], total
 
-    def _formed(self, formed: Sequence[Formed], known: Sequence[Squares], examples: int) -> tuple[list[Tensor], Squares]:
+    def _formed(
+        self, formed: Sequence[Formed], known: Sequence[norms.Squares], examples: int
+    ) -> tuple[list[Tensor], norms.Squares]:
         """Form gradients for a few examples at a time: measure, clip, add, forget."""
         step = max(1, CHUNK // sum(unit.size for unit in formed))
         factors: list[list[Tensor]] = [[] for _ in known]
-        totals: list[Squares] = []
+        totals: list[norms.Squares] = []
         for low in range(0, examples, step):
             high = min(low + step, examples)
             rows = {name: row for unit in formed for name, row in unit.rows(low, high).items()}
-            norms = [[Squares(norm.value[low:high], norm.bound[low:high])] for norm in known]
+            parts = [[norms.Squares(norm.value[low:high], norm.bound[low:high])] for norm in known]
             for name, row in rows.items():
-                norms[self.groups[name]].append(squares(row))
-            these, total = self._factors([added(parts) for parts in norms])
-            dead = ~torch.isfinite(total.bound)
+                parts[self.groups[name]].append(norms.squares(row))
+            these, total = self._factors([norms.added(each) for each in parts])
+            dead = ~norms.finite(total)
             some = bool(dead.any())
             for name, row in rows.items():
                 if some:
@@ -264,13 +268,13 @@ class _Work:
             totals.append(total)
             for group, factor in enumerate(these):
                 factors[group].append(factor)
-        whole = Squares(torch.cat([t.value for t in totals]), torch.cat([t.bound for t in totals]))
+        whole = norms.Squares(torch.cat([t.value for t in totals]), torch.cat([t.bound for t in totals]))
         return [torch.cat(parts) for parts in factors], whole
 
 
-def _none(examples: int, device: torch.device) -> Squares:
+def _none(examples: int, device: torch.device) -> norms.Squares:
     zeros = torch.zeros(examples, device=device)
-    return Squares(zeros, zeros)
+    return norms.Squares(zeros, zeros)
 
 
 @contextlib.contextmanager
@@ -278,30 +282,3 @@ def _exact() -> Iterator[None]:
     """Switch autocast off: norms and sums are taken in float32."""
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
-
-
-@contextlib.contextmanager
-def _aside(named: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Keep the parameters' own gradients safe, and notice a gradient that reaches a parameter unwatched.
-
-    Nothing that is watched hands a gradient on to a parameter. One that arrives came through something that no watch
-    can see, a custom autograd function or compiled code; leaving it out would freeze the parameter in silence.
-    """
-
-    def noticed(name: str) -> Any:
-        def hook(_: Tensor) -> None:
-            raise Unwatchable(name, "an operation that cannot be seen (a custom autograd function, compiled code)")
-
-        return hook
-
-    before = {name: p.grad for name, p in named.items()}
-    hooks = [p.register_hook(noticed(name)) for name, p in named.items()]
-    for p in named.values():
-        p.grad = None
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for name, p in named.items():
-            p.grad = before[name]

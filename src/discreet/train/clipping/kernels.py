@@ -56,7 +56,7 @@ def _grouped(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
     """The examples as groups of the channels of a single example."""
     rows = len(inputs)
     joined = _native(inputs.flatten(0, 1)[None], outgoing.flatten(0, 1)[None], geometry, geometry.groups * rows)
-    return joined.unflatten(0, (rows, -1))
+    return joined.reshape(rows, -1, *joined.shape[1:])
 
 
 def _unfolded(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
@@ -127,7 +127,5 @@ def gradients(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
         geometry: The convolution.
     """
     rows = min(len(inputs), 16)
-    kernel = fastest(
-        (rows, *inputs.shape[1:]), (rows, *outgoing.shape[1:]), geometry, inputs.device
-    )
+    kernel = fastest((rows, *inputs.shape[1:]), (rows, *outgoing.shape[1:]), geometry, inputs.device)
     return kernel(inputs, outgoing, geometry)

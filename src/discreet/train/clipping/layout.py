@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
-class Unwatchable(Exception):  # noqa: N818 - says what the operation is
+class Unwatchable(Exception):
     """An operation on a parameter that only the loop over single examples can differentiate.
 
     Args:

@@ -55,7 +55,9 @@ def lowered(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def product(watch: Watch, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, turned: bool = False) -> Tensor:
+def product(
+    watch: Watch, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, turned: bool = False
+) -> Tensor:
     """Return inputs times the weight, (p, d), or (d, p) where it is turned, plus the bias."""
     owner, shift = watch.leaf(weight), watch.leaf(bias)
     if weight.dim() != 2 or inputs.dim() < 2 or watch.leaf(inputs) is not None:
@@ -139,7 +141,8 @@ def _einsum(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: 
         table = weight.permute([theirs.index(c) for c in summed + new])
         table = table.reshape(rows.shape[-1], -1)
         sizes = [weight.shape[theirs.index(c)] for c in new]
-        out = torch.matmul(rows, table).unflatten(-1, sizes) if new else torch.matmul(rows, table).squeeze(-1)
+        out = torch.matmul(rows, table)
+        out = out.reshape(*out.shape[:-1], *sizes)
         return out.permute([(kept + new).index(c) for c in result])
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from discreet.train.clipping import norms
 from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.trees import losses_of, taken
 
@@ -21,10 +24,45 @@ class SlowModule(UserWarning):
 
 def gradients(model: Any, loss: Loss, batch: Any, index: int, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of one example, for the parameters it has one for."""
-    with torch.enable_grad():
-        value = losses_of(model, loss, taken(batch, slice(index, index + 1)), 1)
-        found = torch.autograd.grad(value.sum(), list(named.values()), allow_unused=True)
-    return {name: g.float() for name, g in zip(named, found, strict=True) if g is not None}
+    # backward() and not grad(), which checkpoints of the older kind refuse.
+    with aside(named), torch.enable_grad():
+        losses_of(model, loss, taken(batch, slice(index, index + 1)), 1).sum().backward()  # type: ignore[no-untyped-call]
+        return {name: p.grad.float() for name, p in named.items() if p.grad is not None}
+
+
+@contextlib.contextmanager
+def aside(named: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put the parameters' own gradients away, and back afterwards."""
+    before = {name: p.grad for name, p in named.items()}
+    for p in named.values():
+        p.grad = None
+    try:
+        yield
+    finally:
+        for name, p in named.items():
+            p.grad = before[name]
+
+
+@contextlib.contextmanager
+def noticed(named: Mapping[str, Tensor]) -> Iterator[None]:
+    """Notice a gradient that reaches a parameter unwatched.
+
+    Nothing that is watched hands a gradient on to a parameter. One that arrives came through something that no watch
+    can see, a custom autograd function or compiled code; leaving it out would freeze the parameter in silence.
+    """
+
+    def hook_of(name: str) -> Callable[[Tensor], None]:
+        def hook(_: Tensor) -> None:
+            raise Unwatchable(name, "an operation that cannot be seen (a custom autograd function, compiled code)")
+
+        return hook
+
+    hooks = [p.register_hook(hook_of(name)) for name, p in named.items()]  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def add_clipped(
@@ -35,15 +73,15 @@ def add_clipped(
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():
         each[groups[name]].append(squares(gradient[None]))
-    norms = [added(parts) if parts else None for parts in each]
-    whole = [norm for norm in norms if norm is not None]
+    known = [added(parts) if parts else None for parts in each]
+    whole = [norm for norm in known if norm is not None]
     device = next(iter(sums.values())).device
     if not whole:
         return torch.zeros(1, device=device)
     total = added(whole)
-    if bool(torch.isfinite(total.bound).all()):
+    if bool(norms.finite(total).all()):
         for name, gradient in found.items():
-            norm = norms[groups[name]]
+            norm = known[groups[name]]
             assert norm is not None
             sums[name].add_(gradient * clip.factors(groups[name], count, norm))
     return total.value

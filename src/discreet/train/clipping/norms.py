@@ -49,7 +49,7 @@ def squares(rows: Tensor) -> Squares:
     count = flat.shape[1]
     side = max(1, math.isqrt(count))
     whole = count // side * side
-    lines = torch.linalg.vector_norm(flat[:, :whole].unflatten(1, (-1, side)), dim=2)
+    lines = torch.linalg.vector_norm(flat[:, :whole].reshape(len(rows), -1, side), dim=2)
     if whole < count:
         lines = torch.cat([lines, torch.linalg.vector_norm(flat[:, whole:], dim=1, keepdim=True)], 1)
     value = lines.square().sum(1)
@@ -63,3 +63,8 @@ def added(parts: list[Squares]) -> Squares:
     value = torch.stack([part.value for part in parts]).sum(0)
     bound = torch.stack([part.bound for part in parts]).sum(0)
     return Squares(value, raised(bound, len(parts), 0))
+
+
+def finite(norm: Squares) -> Tensor:
+    """Return which examples' norms are numbers; the others' gradients must not be used at all."""
+    return torch.isfinite(norm.bound)

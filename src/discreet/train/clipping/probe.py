@@ -26,7 +26,7 @@ Key = tuple[str, str, int]
 Records = Sequence[tuple[Leaf, Trace]]
 
 
-class Unsure(Exception):  # noqa: N818 - says what we are
+class Unsure(Exception):
     """The three examples did not show where examples are: their gradients are zero or not finite, for instance."""
 
 
@@ -50,7 +50,9 @@ def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
         seen[pair] += 1
 
 
-def find_layouts(record: Callable[[Any, int, list[Tensor]], list[Records]], batch: Any, notes: Notes, examples: int) -> None:
+def find_layouts(
+    record: Callable[[Any, int, list[Tensor]], list[Records]], batch: Any, notes: Notes, examples: int
+) -> None:
     """Fill in the layout of every use.
 
     Args:

@@ -206,7 +206,7 @@ class Lookup:
         examples, positions = self.places.shape
         owner = torch.arange(examples, device=self.places.device)
         keys = (self.places + owner.unsqueeze(1) * self.table[0]).flatten()
-        found, place = keys.unique(return_inverse=True)
+        found, place = torch.unique(keys, return_inverse=True)
         rows = self.outgoing.new_zeros(len(found), self.table[1])
         rows.index_add_(0, place, self.outgoing.flatten(0, 1))
         each = squares(rows)

@@ -48,7 +48,9 @@ _STEPS: dict[str, Step] = {
 }
 
 
-def _direction(step: Step, inputs: Tensor, state: State, weights: list[Tensor], *, biased: bool) -> tuple[Tensor, State]:
+def _direction(
+    step: Step, inputs: Tensor, state: State, weights: list[Tensor], *, biased: bool
+) -> tuple[Tensor, State]:
     """Run one layer in one direction over (time, batch, width)."""
     entering, own, *rest = weights
     bias = rest[:2] if biased else []

@@ -42,7 +42,7 @@ def spread(watch: Watch, value: Tensor, shape: torch.Size | tuple[int, ...]) -> 
 
 def _elementwise(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
     if func.__name__.endswith("_") and watch.leaf(args[0]) is not None:
         watch.refuse(args[0], func.__name__)
 
@@ -80,11 +80,32 @@ def _expanded(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwa
     return spread(watch, args[0], shape) if alone and watch.examples in grown else None
 
 
-NAMES = (
-    "add sub rsub mul multiply div divide true_divide pow maximum minimum where lerp addcmul addcdiv fmax fmin "
-    "atan2 hypot subtract masked_fill xlogy copysign"
-).split()
-_OPERATORS = "add sub mul truediv pow".split()
+NAMES = [
+    "add",
+    "sub",
+    "rsub",
+    "mul",
+    "multiply",
+    "div",
+    "divide",
+    "true_divide",
+    "pow",
+    "maximum",
+    "minimum",
+    "where",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "fmax",
+    "fmin",
+    "atan2",
+    "hypot",
+    "subtract",
+    "masked_fill",
+    "xlogy",
+    "copysign",
+]
+_OPERATORS = ["add", "sub", "mul", "truediv", "pow"]
 RULES: dict[str, Rule] = (
     dict.fromkeys(NAMES, _elementwise)
     | dict.fromkeys((name + "_" for name in NAMES), _elementwise)

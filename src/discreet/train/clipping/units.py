@@ -103,14 +103,10 @@ class Formed:
             return {names[0]: rows}
         roots = [self.roots[name] for name in names]
         rows = rows.to(leaf.tensor.dtype)
-        each = [
-            torch.autograd.grad(leaf.tensor, roots, row, retain_graph=True, allow_unused=True) for row in rows
-        ]
+        each = [torch.autograd.grad(leaf.tensor, roots, row, retain_graph=True, allow_unused=True) for row in rows]
         pulled = zip(*each, strict=True)
         return {
-            name: torch.stack(parts).float()
-            for name, parts in zip(names, pulled, strict=True)
-            if parts[0] is not None
+            name: torch.stack(parts).float() for name, parts in zip(names, pulled, strict=True) if parts[0] is not None
         }
 
     def drop(self, dead: Tensor) -> None:

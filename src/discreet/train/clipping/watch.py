@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -21,15 +22,50 @@ from discreet.train.clipping.records import Trace
 
 # Calls that only rearrange numbers: the gradient keeps its length.
 _REARRANGE = frozenset(
-    "T mT t transpose permute view reshape flatten unflatten unsqueeze squeeze contiguous movedim swapaxes "
-    "__getitem__ narrow select chunk split unbind alias float view_as".split()
+    [
+        "T",
+        "mT",
+        "t",
+        "transpose",
+        "permute",
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "unsqueeze",
+        "squeeze",
+        "contiguous",
+        "movedim",
+        "swapaxes",
+        "__getitem__",
+        "narrow",
+        "select",
+        "chunk",
+        "split",
+        "unbind",
+        "alias",
+        "float",
+        "view_as",
+    ]
 )
 # Calls that look at a parameter's shape or type, not at its numbers.
-_LOOKS = frozenset("type_as expand_as view_as reshape_as zeros_like ones_like empty_like rand_like randn_like".split())
+_LOOKS = frozenset(
+    [
+        "type_as",
+        "expand_as",
+        "view_as",
+        "reshape_as",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+    ]
+)
 
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
-_BLANK = frozenset("zeros ones full empty randn rand".split())
+_BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
 
 
 @dataclass(frozen=True)
@@ -79,7 +115,7 @@ class Watch(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Iterable[type],  # noqa: ARG002 - part of the protocol
+        types: Iterable[type],
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
@@ -101,7 +137,7 @@ class Watch(TorchFunctionMode):
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
         rule = self.rules.get(name) or opened(func)
         if rule is None:
-            self.refuse(used[0], name)
+            raise Unwatchable(self.leaves[id(used[0])].roots[0], name)
         return rule(self, func, args, kwargs)
 
     def _among_constants(
@@ -185,18 +221,25 @@ def _never(*_: object) -> bool:
     return False
 
 
-def opened(func: Callable[..., Any]) -> Rule | None:
-    """Return a rule that runs a Python function of torch line by line, so that the calls inside are watched.
+def unasked(func: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return a copy of a Python function of torch that does not ask whether anybody watches, or None.
 
-    Such a function first asks whether anybody watches and, if so, hands itself over whole. Its copy asks no more.
+    Such a function first asks and, if so, hands itself over whole; the copy runs, and the calls inside are watched.
     """
-    code = getattr(func, "__code__", None)
-    home = getattr(func, "__globals__", None)
-    if code is None or home is None or not str(getattr(func, "__module__", "")).startswith("torch"):
+    if not isinstance(func, FunctionType) or not func.__module__.startswith("torch"):
         return None
     asks = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
-    copy = type(func)(code, {**home, **dict.fromkeys(asks, _never)}, func.__name__, func.__defaults__, func.__closure__)  # type: ignore[attr-defined, call-arg]
-    copy.__kwdefaults__ = func.__kwdefaults__  # type: ignore[attr-defined]
+    world = {**func.__globals__, **dict.fromkeys(asks, _never)}
+    copy = FunctionType(func.__code__, world, func.__name__, func.__defaults__, func.__closure__)
+    copy.__kwdefaults__ = func.__kwdefaults__
+    return copy
+
+
+def opened(func: Callable[..., Any]) -> Rule | None:
+    """Return a rule that runs a Python function of torch line by line, or None if it is not one."""
+    copy = unasked(func)
+    if copy is None:
+        return None
 
     def run(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with watch:

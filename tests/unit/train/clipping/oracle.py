@@ -13,8 +13,10 @@ def each_gradient(model, loss, batch) -> list[dict[str, Tensor]]:
     found = []
     for i in range(count):
         one = _pytree.tree_map(lambda leaf: leaf[i : i + 1], batch)  # noqa: B023 - used at once
-        grads = torch.autograd.grad(loss(model, one).sum(), list(named.values()), allow_unused=True)
-        found.append({n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), grads, strict=True)})
+        model.zero_grad()
+        loss(model, one).sum().backward()
+        found.append({n: torch.zeros_like(p) if p.grad is None else p.grad.float() for n, p in named.items()})
+    model.zero_grad()
     return found
 
 

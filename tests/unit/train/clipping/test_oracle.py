@@ -9,6 +9,10 @@ from discreet.train.clipping import Flat, Method, clipped_sum
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
 from tests.unit.train.clipping.zoo import CASES, build
 
+# What torch itself says about some layers.
+ASIDES = ("ignore:Using padding='same' with even:UserWarning", "ignore:LSTM with projections:UserWarning")
+pytestmark = [pytest.mark.filterwarnings(aside) for aside in ASIDES]
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_one_example_at_a_time(name):

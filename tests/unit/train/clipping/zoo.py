@@ -247,7 +247,11 @@ def _padded():
 
 def _bag(mode, padding=None):
     return lambda: Case(
-        Call(lambda m, x: m.head(m.bag(x)), bag=nn.EmbeddingBag(7, 4, mode=mode, padding_idx=padding), head=nn.Linear(4, 3)),
+        Call(
+            lambda m, x: m.head(m.bag(x)),
+            bag=nn.EmbeddingBag(7, 4, mode=mode, padding_idx=padding),
+            head=nn.Linear(4, 3),
+        ),
         ids(7, 6),
         squared,
     )
@@ -311,13 +315,30 @@ CASES = {
     "linear of 4 axes": lambda: Case(nn.Linear(4, 3), randn(2, 3, 4), squared),
     "cnn": lambda: Case(
         nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(4, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3),
-        ), randn(2, 8, 8), squared,
+            nn.Conv2d(2, 4, 3, padding=1),
+            nn.GroupNorm(2, 4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 6, 3),
+            nn.GroupNorm(3, 6),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(24, 3),
+        ),
+        randn(2, 8, 8),
+        squared,
     ),
     "resnet": lambda: Case(
-        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Residual(4, 4, 1), Residual(4, 6, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)),
-        randn(3, 8, 8), squared,
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1),
+            Residual(4, 4, 1),
+            Residual(4, 6, 2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(6, 3),
+        ),
+        randn(3, 8, 8),
+        squared,
     ),
     "gpt": lambda: Case(GPT(), ids(23, 7), words),
     "gpt tied": lambda: Case(GPT(tied=True), ids(23, 7), words),
@@ -333,7 +354,9 @@ CASES = {
     "bare parameters": _bare,
     "functional": _functional,
     "class token": _class_token,
-    "weight_norm": lambda: Case(nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 3)), nn.Tanh()), randn(3, 4), squared),
+    "weight_norm": lambda: Case(
+        nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 3)), nn.Tanh()), randn(3, 4), squared
+    ),
     "orthogonal": lambda: Case(parametrizations.orthogonal(nn.Linear(4, 3)), randn(4), squared),
     "padding_idx": _padded,
     "bag mean": _bag("mean"),
@@ -348,10 +371,14 @@ CASES = {
     "conv one": conv(3, 5, 1, bias=False),
     "conv1d": lambda: Case(nn.Conv1d(3, 4, 3, stride=2, padding=1), randn(3, 9), squared),
     "conv3d": lambda: Case(nn.Conv3d(2, 3, (1, 2, 3), padding=1), randn(2, 3, 4, 5), squared),
-    "transposed": lambda: Case(nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1, groups=1), randn(3, 4, 5), squared),
+    "transposed": lambda: Case(
+        nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1, groups=1), randn(3, 4, 5), squared
+    ),
     "transposed groups": lambda: Case(nn.ConvTranspose1d(4, 6, 3, dilation=2, groups=2), randn(4, 6), squared),
     "conv over folded frames": lambda: Case(
-        Call(lambda m, x: m.conv(x.flatten(0, 1)).unflatten(0, (-1, 4)), conv=nn.Conv2d(2, 3, 3)), randn(4, 2, 5, 5), squared
+        Call(lambda m, x: m.conv(x.flatten(0, 1)).unflatten(0, (-1, 4)), conv=nn.Conv2d(2, 3, 3)),
+        randn(4, 2, 5, 5),
+        squared,
     ),
     "layer norm": _normed(nn.LayerNorm((3, 4)), 2, 3, 4),
     "rms norm": _normed(nn.RMSNorm(4), 3, 4),
