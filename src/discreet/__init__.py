@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from discreet import accounting, audit, errors, events, explain, ledger, mechanisms, profiles, project, sql
+    from discreet import accounting, audit, errors, events, explain, ledger, mechanisms, profiles, project, sql, train
     from discreet.dataset import Dataset
     from discreet.domains import Column, Domain
     from discreet.errors import (
@@ -89,6 +89,7 @@ __all__ = [
     "profiles",
     "project",
     "sql",
+    "train",
 ]
 
 

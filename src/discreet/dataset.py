@@ -34,17 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a plan's run gives back: already noised, safe to publish."""
+    """What a plan's run gives back: already noised, safe to publish; and files beside it."""
 
     value: pyarrow.Table
     accuracy: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-class Plan(Protocol):
-    """A mechanism bound to public facts: question and cost in one object, never apart.
-
-    A plan may have `periods`: those whose rows alone it reads. Without them no dataset in a period takes it.
-    """
+class Question(Protocol):
+    """What is asked, bound to public facts: question and cost in one object, never apart."""
 
     @property
     def event(self) -> events.Event:
@@ -61,6 +59,13 @@ class Plan(Protocol):
     @property
     def facts(self) -> Mapping[str, Any]:
         """Public facts for `explain`."""
+
+
+class Plan(Question, Protocol):
+    """A mechanism bound to public facts.
+
+    A plan may have `periods`: those whose rows alone it reads. Without them no dataset in a period takes it.
+    """
 
     def run(self, source: Any, rng: Rng) -> Answer:
         """Read the private source and answer with noise. Called once, after the charge."""
@@ -266,27 +271,31 @@ class Dataset:
         rng = self.rng()
 
         def work(source: Any, entry: Entry) -> Release:
-            answer = plan.run(source, rng)
-            return Release(
-                name=name,
-                value=answer.value,
-                event=plan.event,
-                guarantee=plan.guarantee,
-                accuracy=answer.accuracy,
-                facts=plan.facts,
-                provenance=self.provenance(plan, rng, entry),
-                entry={
-                    "population": entry.population,
-                    "sequence": entry.sequence,
-                    "hash": entry.hash,
-                    "request": request,
-                },
-            )
+            return self.release(plan, plan.run(source, rng), rng, entry, name=name)
 
         kept_to = getattr(plan, "periods", ())
         return self.lend(plan.event, work, purpose=purpose, name=name, request=request, periods=kept_to)
 
-    def request(self, plan: Plan, *, name: str, attempt: int = 1) -> str:
+    def release(self, plan: Question, answer: Answer, rng: Rng, entry: Entry, *, name: str) -> Release:
+        """Return an answer as the release that `entry` paid for."""
+        return Release(
+            name=name,
+            value=answer.value,
+            event=plan.event,
+            guarantee=plan.guarantee,
+            accuracy=answer.accuracy,
+            facts=plan.facts,
+            provenance=self.provenance(plan, rng, entry),
+            entry={
+                "population": entry.population,
+                "sequence": entry.sequence,
+                "hash": entry.hash,
+                "request": entry.request,
+            },
+            files=answer.files,
+        )
+
+    def request(self, plan: Question, *, name: str, attempt: int = 1) -> str:
         """Return the id of the question: the hash of everything that shapes its answer's law."""
         if isinstance(attempt, bool) or not isinstance(attempt, int) or attempt < 1:
             raise InvalidInput(
@@ -309,7 +318,7 @@ class Dataset:
 
         return self._rng if self._rng is not None else Rng()
 
-    def provenance(self, plan: Plan, rng: Rng, entry: Entry) -> dict[str, Any]:
+    def provenance(self, plan: Question, rng: Rng, entry: Entry) -> dict[str, Any]:
         """Return where a release of `plan`, paid for by `entry`, comes from, as public plain data."""
         facts = {
             "discreet": installed("discreet"),

@@ -1,6 +1,61 @@
-"""Private training of PyTorch models: clip, sample, noise, charge, resume.
+"""Private training of PyTorch models: plan, clip, sample, noise, charge, resume.
 
-Nothing here is loaded by `import discreet`; torch is needed only in this package (`pip install 'discreet[train]'`).
+Nothing here is loaded by `import discreet`. It needs PyTorch: `pip install "discreet[train]"`.
 """
 
-__all__: list[str] = []
+from discreet.errors import missing_extra
+
+try:
+    import torch as _torch  # noqa: F401 - everything below needs it; said once, and clearly
+except ImportError:
+    raise missing_extra("train", "torch") from None
+
+from discreet.train.batches import Batch, Batches, MicroBatch, People
+from discreet.train.clipping import (
+    Automatic,
+    Clip,
+    Clipped,
+    Flat,
+    Groups,
+    Method,
+    PerLayer,
+    SlowModule,
+    check,
+    clipped_sum,
+)
+from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.keystream import Keystream, fresh_key
+from discreet.train.noise import KeyedNoise
+from discreet.train.plan import DPSGD
+from discreet.train.released import load
+from discreet.train.run import Run, make_private
+from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+
+__all__ = [
+    "DPSGD",
+    "Allocation",
+    "Automatic",
+    "BandedInverseRoot",
+    "BandedRoot",
+    "Batch",
+    "Batches",
+    "Clip",
+    "Clipped",
+    "Cyclic",
+    "FixedSize",
+    "Flat",
+    "Groups",
+    "KeyedNoise",
+    "Keystream",
+    "Method",
+    "MicroBatch",
+    "PerLayer",
+    "Poisson",
+    "Run",
+    "SlowModule",
+    "check",
+    "clipped_sum",
+    "fresh_key",
+    "load",
+    "make_private",
+]

@@ -1,0 +1,178 @@
+"""What a run is charged as: plan, model and optimiser bound to a dataset's public facts. Reads no private row."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from discreet import events
+from discreet.dataset import Dataset
+from discreet.errors import InvalidInput
+from discreet.profiles import Guarantee, show_delta
+from discreet.train.clipping import Clip
+from discreet.train.plan import DPSGD
+
+VERSION = 1
+ASSUMED = (
+    "An example's loss depends on that example's row and the parameters alone (tested on the rows given as `example`).",
+    "The plan, the model's first weights and the expected batch size were chosen without the private rows.",
+    "Gaussian noise in 32-bit floating point is taken for the law that it approximates.",
+    "AES-256 and HMAC-SHA-256 keep their promises: noise and batches are drawn from a secret key.",
+    "Nobody but the owner sees losses, norms and batch sizes, how long a step took, or what is kept of the run.",
+)
+ONE_ROW = "One row is one unit: nobody has two."
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A run bound to public facts: the `Question` that a dataset is asked.
+
+    Args:
+        event: What the whole run does to the rows.
+        guarantee: What its release will guarantee.
+        identity: What names the run; hashed into its request.
+        facts: For `explain`.
+    """
+
+    event: events.Event
+    guarantee: Guarantee
+    identity: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def bind(
+    dataset: Dataset,
+    plan: DPSGD,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Any, Any], torch.Tensor],
+    clip: Clip,
+) -> Bound:
+    """Bind a run to a dataset.
+
+    Raises:
+        InvalidInput: they do not fit; nothing was spent.
+    """
+    _check_plan(plan, clip)
+    _check_unit(dataset, plan)
+    _check_optimizer(model, optimizer)
+    assert plan.delta is not None
+    epsilon = plan.epsilon(plan.delta).upper
+    held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,))]
+    guarantee = Guarantee(dataset.unit, epsilon, plan.delta, plan.profile.method, tuple(held))
+    shapes = {name: [*parameter.shape] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    identity = {
+        "kind": "train",
+        "v": VERSION,
+        "plan": plan.to_json(),
+        "clip": repr(clip),
+        "model": type(model).__qualname__,
+        "trained": shapes,
+        "optimizer": type(optimizer).__qualname__,
+        "settings": _settings(optimizer),
+        "loss": _source(loss),
+    }
+    facts = {
+        "kind": "train",
+        "steps": plan.steps,
+        "noise_multiplier": plan.noise_multiplier,
+        "max_grad_norm": plan.max_grad_norm,
+        "expected_batch_size": plan.expected_batch_size,
+        "sampler": str(plan.sampler),
+        "correlation": None if plan.correlation is None else str(plan.correlation),
+        "clip": repr(clip),
+        "optimizer": type(optimizer).__qualname__,
+        "settings": _settings(optimizer),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+    return Bound(plan.event, guarantee, identity, facts)
+
+
+def _check_plan(plan: DPSGD, clip: Clip) -> None:
+    if not isinstance(plan, DPSGD):
+        raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
+    if plan.noise_multiplier is None or plan.delta is None:
+        missing = "noise_multiplier" if plan.noise_multiplier is None else "delta"
+        raise InvalidInput(
+            f"the plan has no {missing}.",
+            remedy="Take plan.calibrate(target_epsilon, target_delta): it returns a plan that has both.",
+        )
+    if clip.sensitivity > plan.max_grad_norm * (1 + 1e-12):
+        raise InvalidInput(
+            f"the clip leaves gradients up to {clip.sensitivity:g}, and the plan's noise hides {plan.max_grad_norm:g}.",
+            remedy="Give the plan that max_grad_norm, or clip to less.",
+        )
+
+
+def _check_unit(dataset: Dataset, plan: DPSGD) -> None:
+    unit = dataset.unit
+    if plan.relation is not unit.relation:
+        raise InvalidInput(
+            f"the plan is for neighbours by {plan.relation.value}, and the dataset's are by {unit.relation.value}.",
+            remedy=f"Make the plan with relation=Relation.{unit.relation.name}.",
+        )
+    if unit.max_rows != 1 or unit.per is not None:
+        what = f"{unit.max_rows} rows each" if unit.max_rows != 1 else "a person in one period"
+        raise InvalidInput(
+            f"training takes one row of each unit, and the dataset's units have {what}.",
+            remedy="Declare PrivacyUnit(column=…, max_rows=1): the first row of each person counts.",
+        )
+    if dataset.tables or dataset.views:
+        raise InvalidInput(
+            "training reads one table, and this dataset has tables or views beside it.",
+            remedy="Join them beforehand, and give the result as a dataset of its own.",
+        )
+    if dataset.ledger.account(dataset.population).measure.kind == "pure":
+        raise InvalidInput(
+            f"the account {dataset.population!r} is measured in pure epsilon, which Gaussian noise does not have.",
+            remedy="Open an account that is measured in renyi or zcdp.",
+        )
+    sampler = plan.drawn_by
+    if getattr(sampler, "cap", None) is not None and plan.records is None:
+        raise InvalidInput(f"batches cut at {sampler} need a public number of records.", remedy="Give records=….")
+    if show_delta(plan.delta or 0.0) == "0":
+        raise InvalidInput("delta must be above 0.", remedy="Well below one over the number of records is usual.")
+
+
+def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    if not isinstance(optimizer, torch.optim.Optimizer) or isinstance(optimizer, torch.optim.LBFGS):
+        raise InvalidInput(
+            f"{type(optimizer).__name__} is no optimizer that takes a step by one gradient.",
+            remedy="Take one of torch.optim but LBFGS, which looks at the loss again.",
+        )
+    mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+    theirs = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+    missing = [name for key, name in mine.items() if key not in theirs]
+    if missing:
+        raise InvalidInput(
+            f"the optimizer does not have the trainable parameter {missing[0]!r} ({len(missing)} in all).",
+            remedy="Build it over model.parameters(), or switch requires_grad off for what is not trained.",
+        )
+    if theirs - set(mine):
+        raise InvalidInput(
+            f"the optimizer has {len(theirs - set(mine))} parameters that are not the model's.",
+            remedy="Build it over model.parameters(), after the model has its final layers.",
+        )
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
+    """Return what an optimiser was built with, of each group, as texts."""
+    return [
+        {name: str(value) for name, value in sorted(group.items()) if name not in ("params", "initial_lr")}
+        for group in optimizer.param_groups
+    ]
+
+
+def _source(loss: Any) -> str:
+    """Return a hash of a function's text: another loss is another question."""
+    try:
+        text = inspect.getsource(loss)
+    except (OSError, TypeError):
+        text = f"{type(loss).__qualname__} {getattr(loss, '__qualname__', '')}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

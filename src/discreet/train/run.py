@@ -1,0 +1,333 @@
+"""A private training run: charged once before the first row is read, taken step by step, released at its end."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from discreet.dataset import Answer, Dataset
+from discreet.errors import InvalidInput
+from discreet.ledger import Entry
+from discreet.profiles import Guarantee, show_delta, show_up
+from discreet.release import Release
+from discreet.train.batches import Batch
+from discreet.train.bound import Bound, bind
+from discreet.train.clipping import Clip, Flat, check
+from discreet.train.keystream import Keystream, fresh_key
+from discreet.train.noise import KeyedNoise
+from discreet.train.plan import DPSGD
+from discreet.train.released import TENSORS, described, load, tensors, untrained
+from discreet.train.rows import Collate, check_source
+from discreet.train.state import State
+from discreet.train.step import Loss, Step
+from discreet.train.work import AGAIN, Work
+
+
+def make_private(
+    dataset: Dataset,
+    plan: DPSGD,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+    example: Any,
+    name: str,
+    purpose: str = "train a model",
+    clip: Clip | None = None,
+    microbatch: int = 64,
+    scheduler: Any = None,
+    collate: Collate | None = None,
+    private: str | Path = "private",
+    checkpoint_every: int = 100,
+    attempt: int = 1,
+) -> Run:
+    """Charge a training run, whole, and return it; or take up one that was interrupted, without a new charge.
+
+    Args:
+        dataset: The private records. Its source is a tensor, a tuple, list or dict of tensors (first axis: the
+            record), a PyTorch data set with `len` and numbers, an Arrow table, or the path of a Parquet file.
+        plan: A calibrated plan.
+        model: The model, with its first weights. It is trained in place.
+        optimizer: Over the model's trainable parameters.
+        loss: `loss(model, batch)` returns one number for each example of a batch, not averaged.
+        example: At least three rows that are public or made up, as a batch like those of the source: what model and
+            loss are tried on before anything is spent.
+        name: The release's name.
+        purpose: Why; written to the ledger.
+        clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out.
+        microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
+        scheduler: A scheduler of the optimizer's, stepped after each step.
+        collate: What makes a batch of what the source holds, see `Rows`; an Arrow table needs one.
+        private: The owner's folder, where what a run needs to go on is kept until it is finished: as private as
+            the rows.
+        checkpoint_every: After how many steps the run is saved; an interrupted one takes the steps since then again.
+        attempt: Train anew, for a new charge, what was charged and cannot go on.
+
+    Returns:
+        The run: `run.fit()`, or `for batch in run.loader: run.step(batch)`; then `run.finish()`.
+
+    Raises:
+        InvalidInput: an argument is wrong, the model cannot be trained privately, or an interrupted run would not be
+            the same again. Nothing was spent.
+        BudgetExceeded: the account does not hold the cost; nothing was spent.
+
+    Guarantee: the model after each step, with all that follows from it, is (epsilon, delta)-differentially private for
+        the dataset's unit: `run.guarantee`.
+    Evidence: proven: docs/proofs/training_run.md and the notes that it names.
+    Assumes: what `run.guarantee.assumptions` lists.
+    Not protected: losses, norms, batches, running times, and the private folder.
+
+    References:
+        Abadi et al., "Deep Learning with Differential Privacy", 2016.
+    """
+    check_source(dataset, collate)
+    for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
+        _check_whole(label, value)
+    clip = Flat(plan.max_grad_norm) if clip is None else clip
+    bound = bind(dataset, plan, model, optimizer, loss, clip)
+    check(model, loss, example)
+    request = dataset.request(bound, name=name, attempt=attempt)
+    known = dataset.ledger.request(dataset.accounts[0], request)
+    if known is not None and known.kind == "release":
+        return Run(dataset, bound, plan, model, _stored(dataset, bound, purpose, name, request))
+    state = State(Path(private).absolute() / request)
+    with ExitStack() as held:
+        held.enter_context(state.held())
+        if known is None:
+            state.clear()  # what was never charged binds nobody
+        key = _key(state, dataset, {"microbatch": microbatch}, lambda: state.save(0, model, optimizer, scheduler))
+        stream = Keystream(key)
+        noise = KeyedNoise(stream, plan.correlation)
+        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise)
+        # The purpose commits to the key: whoever has another one cannot take this charge up.
+        told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
+        loan = dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
+        if isinstance(loan, Release):  # written before a crash, and entered only now
+            state.erase()
+            return Run(dataset, bound, plan, model, loan)
+        work = Work(step, loan, state, checkpoint_every)
+        work.resume(collate, dataset.unit.column)
+        return Run(dataset, bound, plan, model, work, held.pop_all())
+
+
+def _stored(dataset: Dataset, bound: Bound, purpose: str, name: str, request: str) -> Release:
+    """Return the release of a run that was finished."""
+    found = dataset.borrow(bound.event, purpose=purpose, name=name, request=request)
+    assert isinstance(found, Release)
+    return found
+
+
+class Run:
+    """A training run that was charged. Made by `make_private`.
+
+    Attributes:
+        model: The model. Before `finish` it is the owner's; what is released is in the release.
+        guarantee: What holds of the released model, and of every model on the way to it.
+        plan: The plan.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        bound: Bound,
+        plan: DPSGD,
+        model: nn.Module,
+        state: Work | Release,
+        held: ExitStack | None = None,
+    ) -> None:
+        self.model, self.plan = model, plan
+        self._dataset, self._bound = dataset, bound
+        self._fixed, self._trained = untrained(model), _trained(model)
+        self._due: Batch | None = None
+        self._work = state if isinstance(state, Work) else None
+        self._released = None if isinstance(state, Work) else state
+        self._end = None if held is None else weakref.finalize(self, held.close)
+        if self._released is not None:
+            load(self._released, model)
+
+    def __repr__(self) -> str:
+        done = "finished" if self._released is not None else f"step {self.steps_taken} of {self.plan.steps}"
+        return f"Run({done}, {self.guarantee})"
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What was paid for: the whole run, from the start."""
+        return self._bound.guarantee
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the model has taken."""
+        return self.plan.steps if self._work is None else self._work.taken
+
+    @property
+    def loader(self) -> Iterator[Batch]:
+        """The batches of the steps that are still to be taken, one for each; none of a run that is finished."""
+        while self._released is None and self.steps_taken < self.plan.steps:
+            self._due = self._open().batch()
+            yield self._due
+
+    def step(self, batch: Batch) -> None:
+        """Take one step: clip, add noise, move.
+
+        Args:
+            batch: The one that `loader` handed out last.
+
+        Raises:
+            InvalidInput: the batch is another one, or the model's parameters are others than at the start.
+            DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed; it
+                can be taken up again.
+        """
+        work = self._open()
+        if batch is not self._due:
+            raise InvalidInput(
+                "this is not the batch that is due.",
+                state=f"No step was taken: the run stands after step {self.steps_taken}.",
+                remedy="Write: for batch in run.loader: run.step(batch)",
+            )
+        if _trained(self.model) != self._trained:
+            raise InvalidInput(
+                "the model's trainable parameters are not those that the run was charged for.",
+                state=f"No step was taken: the run stands after step {self.steps_taken}.",
+                remedy="Leave layers and requires_grad as they were when make_private was called.",
+            )
+        self._due = None
+        try:
+            work.take(batch)
+        except BaseException:
+            self.close()  # the model may have moved half a step
+            raise
+
+    def fit(
+        self,
+        *,
+        evaluate: Callable[[nn.Module], Any] | None = None,
+        evaluate_every: int = 0,
+        progress: bool | None = None,
+    ) -> list[tuple[int, Any]]:
+        """Take all steps that are left.
+
+        Args:
+            evaluate: Called with the model; whatever it looks at must be public, or charged for by itself.
+            evaluate_every: After how many steps; 0 for never.
+            progress: Whether a line tells on stderr how far the run is; by default where that is a terminal.
+
+        Returns:
+            (step, what `evaluate` returned) of each time.
+
+        Raises:
+            DataFailure: see `step`.
+        """
+        shown = sys.stderr.isatty() if progress is None else progress
+        found: list[tuple[int, Any]] = []
+        for batch in self.loader:
+            self.step(batch)
+            if shown:
+                self._tell(self.steps_taken)
+            if evaluate is not None and evaluate_every and self.steps_taken % evaluate_every == 0:
+                found.append((self.steps_taken, evaluate(self.model)))
+        return found
+
+    def finish(self) -> Release:
+        """Release the model as it is, and erase what was kept of the run. No step can be taken afterwards.
+
+        A run that stops early has paid for all its steps.
+
+        Returns:
+            The release: its value lists the tensors, which are in its file `model.safetensors`; see `load`.
+
+        Raises:
+            DataFailure: the release could not be written.
+        """
+        if self._released is None:
+            work = self._open()
+            work.checkpoint()
+            facts = {**self._bound.facts, "steps_taken": work.taken}
+            bound = Bound(self._bound.event, self._bound.guarantee, self._bound.identity, facts)
+
+            def released(_: Any, entry: Entry) -> Release:
+                answer = Answer(described(self.model), {}, {TENSORS: tensors(self.model, self._fixed)})
+                return self._dataset.release(bound, answer, self._dataset.rng(), entry, name=work.loan.name)
+
+            self._released = work.loan.settle(released)
+            load(self._released, self.model)
+            work.state.erase()
+            self.close()
+        return self._released
+
+    def close(self) -> None:
+        """Let go of the rows and of the private folder; `make_private` takes the run up again."""
+        if self._end is not None:
+            self._end()
+        if self._work is not None:
+            self._work.close()
+        self._due = None
+
+    def _open(self) -> Work:
+        if self._work is None or self._work.rows is None:
+            what = "is finished" if self._released is not None else "was closed"
+            raise InvalidInput(f"the run {what}.", state="No step was taken.", remedy=AGAIN)
+        return self._work
+
+    def _tell(self, step: int) -> None:
+        if step * 100 // self.plan.steps == (step - 1) * 100 // self.plan.steps:
+            return  # a hundred times in all
+        end = "\n" if step == self.plan.steps else ""
+        paid = f"ε = {show_up(self.guarantee.epsilon)} at δ = {show_delta(self.guarantee.delta)}"
+        sys.stderr.write(f"\rstep {step} of {self.plan.steps}; paid for the whole run: {paid}{end}")
+        sys.stderr.flush()
+
+
+def _key(state: State, dataset: Dataset, settings: Mapping[str, Any], save: Callable[[], None]) -> bytes:
+    """Return the key of a run: a new one, or that of the run that is taken up.
+
+    Raises:
+        InvalidInput: the run began under settings that may round otherwise.
+    """
+    now = _fingerprint(settings)
+    begun = state.begun()
+    if begun is None:
+        save()
+        key = fresh_key(dataset.rng())
+        state.begin({"key": key.hex(), "under": now})
+        return key
+    differ = [
+        f"{name} ({begun['under'].get(name)} then, {now[name]} now)"
+        for name in now
+        if begun["under"].get(name) != now[name]
+    ]
+    if differ:
+        raise InvalidInput(
+            f"the run began under other settings: {', '.join(differ)}. Its steps would not come out the same.",
+            state="The run's charge stands, and it is kept as it was. Nothing more was spent.",
+            remedy="Go on under those settings; or train anew under the next attempt, which is a new charge.",
+        )
+    return bytes.fromhex(begun["key"])
+
+
+def _fingerprint(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the last bits of a step depend on, as texts."""
+    return {
+        **{name: str(value) for name, value in settings.items()},
+        "discreet": installed("discreet"),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def _trained(model: nn.Module) -> list[tuple[str, int]]:
+    return [(name, id(parameter)) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _check_whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInput(f"{name} must be a whole number of at least 1, got {value!r}.")

@@ -1,0 +1,92 @@
+"""A run in progress: its rows, its steps, and what is kept in case it is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from discreet.errors import DataFailure
+from discreet.loan import Loan
+from discreet.train.batches import Batch, Batches
+from discreet.train.rows import Collate, Rows
+from discreet.train.state import State, mark
+from discreet.train.step import Step
+
+T = TypeVar("T")
+KEPT = "The charge stands, and the run is kept up to its last checkpoint. Nothing was released."
+AGAIN = "Call make_private again with the same arguments: the run goes on from there without a new charge."
+
+
+class Work:
+    """A run in progress: its rows, where it stands, and what is kept of it.
+
+    Args:
+        step: What takes its steps.
+        loan: What it was charged for.
+        state: Its private folder.
+        checkpoint_every: After how many steps it is saved.
+
+    Attributes:
+        taken: How many steps the model has taken.
+        rows: None before `resume`, and after `close`.
+    """
+
+    def __init__(self, step: Step, loan: Loan, state: State, checkpoint_every: int) -> None:
+        self.step, self.loan, self.state = step, loan, state
+        self.taken = 0
+        self.rows: Rows | None = None
+        self._every = checkpoint_every
+        self._noted: Mapping[int, int] = {}
+
+    def resume(self, collate: Collate | None, person: str | None) -> None:
+        """Stand where the run was saved last, with the rows at hand."""
+        self.taken = self.state.load(self.step.model, self.step.optimizer, self.step.scheduler)
+        self._noted = self.state.noted()
+        self.rows = self._sealed(lambda source: Rows(source, collate, person))
+
+    def batch(self) -> Batch:
+        """Return the batch of the next step."""
+        return self._sealed(lambda _: self._batches()[self.taken])
+
+    def take(self, batch: Batch) -> None:
+        """Take a step, hold it against what was noted of it before a crash, and save now and then."""
+        rows = self.rows
+        assert rows is not None
+        self._sealed(lambda _: self.step.take(rows, batch))
+        came_to = mark(self.step.model)
+        if self._noted.get(batch.step, came_to) != came_to:
+            raise DataFailure(
+                f"step {batch.step + 1} came out otherwise than before the run was interrupted: the rows, the code or "
+                "the machine are not the same.",
+                state="The charge stands. Nothing more was released, and this step was not shown.",
+                remedy="Restore them and go on; or train anew under the next attempt, which is a new charge.",
+            )
+        if batch.step not in self._noted:
+            self.state.note(batch.step, came_to)
+        self.taken += 1
+        if self.taken % self._every == 0 or self.taken == self.step.plan.steps:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Save where the run stands."""
+        self.state.save(self.taken, self.step.model, self.step.optimizer, self.step.scheduler)
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        self.rows = None
+
+    def _batches(self) -> Batches:
+        assert self.rows is not None
+        plan = self.step.plan
+        return Batches(sampler=plan.drawn_by, stream=self.step.stream, units=len(self.rows), steps=plan.steps)
+
+    def _sealed(self, work: Callable[[Any], T]) -> T:
+        try:
+            return self.loan.read(work)
+        except DataFailure:  # a constant: it holds nothing of its cause
+            raise DataFailure(
+                "the work on the private rows failed; its cause is withheld because it may show private values.",
+                state=KEPT,
+                remedy="Check that rows have the form of `example`, and that the loss takes every row there may be. "
+                + AGAIN,
+            ) from None
