@@ -10,7 +10,10 @@ from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.sampling import Allocation, Poisson
 
 
-def batches(sampler=Poisson(0.2), units=100, steps=12, key=None):
+POISSON = Poisson(0.2)
+
+
+def batches(sampler=POISSON, units=100, steps=12, key=None):
     return Batches(sampler=sampler, stream=Keystream(key or fresh_key(Rng())), units=units, steps=steps)
 
 

@@ -143,7 +143,7 @@ def test_allocated_records_are_in_one_step_of_each_epoch():
 def test_groups_are_visited_in_turn():
     source = stream()
     groups = [Cyclic(1, 5).batch(source, t, units=UNITS, steps=STEPS).tolist() for t in range(STEPS)]
-    assert sorted(sum(groups[:5], [])) == list(range(UNITS))
+    assert sorted(i for group in groups[:5] for i in group) == list(range(UNITS))
     assert all(groups[t] == groups[t % 5] for t in range(STEPS))
     parts = [Cyclic(0.4, 5).batch(source, t, units=UNITS, steps=STEPS).tolist() for t in range(STEPS)]
     assert all(set(part) < set(group) for part, group in zip(parts, groups, strict=True))
