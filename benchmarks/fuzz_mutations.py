@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import sqlglot
-from fuzz_speaker import quoted
+from fuzz_names import CLASHING, quoted
 from fuzz_trees import classes, grown
-from fuzz_worlds import CLASHING, World
+from fuzz_worlds import World
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import sqlglot
+from fuzz_names import quoted
 from fuzz_worlds import World
 
 AGGREGATES = (
@@ -39,11 +40,6 @@ LITERALS = (
     "DATE '2020-03-01'",
 )
 COMPARISONS = ("=", "<>", "!=", "<", "<=", ">", ">=", "==")
-
-
-def quoted(name: str) -> str:
-    """Return a name in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
