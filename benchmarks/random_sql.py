@@ -6,87 +6,17 @@ ours, numbers that no integer holds, texts that some collation takes for one, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from fuzz_names import ODD, OURS, PAIRS, quoted
-from tiny_databases import DOMAINS, LINKS, PERSONS, PUBLIC
+from fuzz_names import HIDDEN, HUGE, ODD, OURS, PAIRS, quoted
+from fuzz_tables import VIEWS, Column, Source, base, plain
+from tiny_databases import LINKS
 
 DATE = "2020-03-01"
 COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 TEXTS = ("A", "B", "C", "x", "n", "p", "a", "it''s", "low")
-VIEWS = {"adults": ("id", ["ward", "age", "debt", "ok"]), "spending": ("pid", ["total", "n", "longest"])}
-OWN = (
-    "id",
-    "pid",
-    "ward",
-    "floor",
-    "age",
-    "t",
-    "stays",
-)  # what is declared: hidden by a column or a table of that name
+OWN = ("id", "pid", "ward", "floor", "age", "t", "stays")  # declared names, for a column or a table to hide
 SPREAD = ("VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV", "VARIANCE")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column in scope.
-
-    Args:
-        name: How the query names it.
-        kind: number, text, boolean or date.
-        bounded: Whether it has bounds.
-        keyed: Whether its groups are known.
-        role: person, visit, drug, ward or floor, by which tables join.
-    """
-
-    name: str
-    kind: str
-    bounded: bool = False
-    keyed: bool = False
-    role: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something to select from.
-
-    Args:
-        text: As it stands in FROM.
-        columns: Its columns.
-        private: Whether it holds rows of persons.
-        tables: The declared tables that foreign keys of others can find in it.
-        alone: Whether it is one subquery.
-    """
-
-    text: str
-    columns: tuple[Column, ...]
-    private: bool = True
-    tables: frozenset[str] = frozenset()
-    alone: bool = False
-
-
-def base(table, alias="") -> Source:
-    """Return a declared table or a view."""
-    dot = f"{alias}." if alias else ""
-    text = f"{table} AS {alias}" if alias else table
-    if table in VIEWS:
-        person, names = VIEWS[table]
-        kinds = {"ward": ("text", False, True), "ok": ("boolean", False, True), "total": ("number", False, False),
-                 "n": ("number", False, False)}  # fmt: skip
-        found = [Column(dot + name, *kinds.get(name, ("number", True, False))) for name in names]
-        return Source(text, (Column(dot + person, "number", role="person"), *found), True, frozenset([table]))
-    found = []
-    for name, column in DOMAINS[table].items():
-        kind = {"integer": "number", "float": "number"}.get(column.type, column.type)
-        role = "person" if PERSONS.get(table) == name else name if name in ("visit", "drug", "ward", "floor") else ""
-        keyed = column.keys is not None or kind == "boolean"
-        found.append(Column(dot + name, kind, column.low is not None, keyed, role))
-    return Source(text, tuple(found), table not in PUBLIC, frozenset([table]))
-
-
-def plain(columns) -> list[Column]:
-    """Return the columns but foreign keys: those hold the number of the world (see tiny_databases)."""
-    return [column for column in columns if column.role not in ("visit", "drug")]
 
 
 class Grammar:
@@ -198,7 +128,9 @@ class Grammar:
             + [f"COALESCE({name}, '{self.any('Z', 'a', '')}')" for name in texts]
         )
         forms += [self.texts(scope)] * 2
-        forms += [column.name for column in scope if column.role == "person" and '"' in column.name] * 4
+        forms += [
+            column.name for column in scope if column.role == "person" and column.name.strip('"').lower() in HIDDEN
+        ] * 30
         forms += [column.name for column in plain(scope) if column.kind != "date"]
         return self.dice.choice(forms)
 
@@ -249,7 +181,16 @@ class Grammar:
 
     def subquery(self, depth) -> Source:
         """Return a subquery that stands alone."""
-        return self.dice.choice((self.projected, self.per_person, self.per_person, self.united))(depth)
+        forms = (
+            self.projected,
+            self.projected,
+            self.per_person,
+            self.per_person,
+            self.united,
+            self.united,
+            self.shadowed,
+        )
+        return self.dice.choice(forms)(depth)
 
     def projected(self, depth) -> Source:
         """Return a subquery of new columns, row by row."""
@@ -262,10 +203,10 @@ class Grammar:
                 shown.append((self.texts(inner.columns), Column(name, "text", keyed=True)))
                 continue
             what = self.number(inner.columns, 1) if roll < 0.6 else self.dice.choice(plain(inner.columns)).name
-            what = self.literal(what)
+            written = self.literal(what)
             found = [column for column in inner.columns if column.name == what]
             column = replace(found[0], name=name, role="") if found else Column(name, "number", bounded=True)
-            shown.append((what, column))
+            shown.append((what, column) if written == what else (written, Column(name, "number")))
         self.dice.shuffle(shown)
         where = f" WHERE {self.predicate(inner.columns)}" if self.dice.random() < 0.4 else ""
         listed = ", ".join(f"{what} AS {column.name}" for what, column in shown)
@@ -295,11 +236,13 @@ class Grammar:
             listed = ", ".join(f"{what} AS {column.name}" for what, column in shown)
             return Source(f"(SELECT DISTINCT {listed} FROM {inner.text})", tuple(one for _, one in shown), alone=True)
         for i in range(self.dice.randint(1, 3)):
-            value = self.literal(self.number(inner.columns, 1))
+            value = self.number(inner.columns, 1)
+            if self.dice.random() < 0.1:
+                value = self.any(*HUGE, f"IF({self.predicate(inner.columns, 0)}, {self.any(*HUGE)}, 0)")
             function = self.dice.choice(("COUNT(*)", f"COUNT({self.dice.choice(plain(inner.columns)).name})", f"SUM({value})",
                                          f"COUNT(DISTINCT {self.dice.choice(plain(inner.columns)).name})", f"AVG({value})",
                                          f"MIN({value})", f"MAX({value})"))  # fmt: skip
-            bounded = function.startswith(("AVG", "MIN", "MAX"))
+            bounded = function.startswith(("AVG", "MIN", "MAX")) and value not in HUGE
             name = self.called(f"g{i}", [one.name for _, one in shown])
             shown.append((function, Column(name, "number", bounded=bounded)))
         if self.dice.random() < 0.2:
@@ -311,6 +254,28 @@ class Grammar:
             what = self.dice.choice(("COUNT(*)", shown[-1][1].name, f"MAX({self.number(inner.columns, 0)})"))
             having = f" HAVING {what} {self.dice.choice(COMPARISONS)} {self.literal('0', '1', '2', '20')}"
         text = f"(SELECT {listed} FROM {inner.text}{where} GROUP BY {', '.join(keys)}{having})"
+        return Source(text, tuple(one for _, one in shown), alone=True)
+
+    def shadowed(self, _) -> Source:
+        """Return groups of one person whose columns are called as the columns are that a planner adds."""
+        columns = base(self.any("t", "stays")).columns
+        person, others = columns[0], [one for one in columns if one.keyed]
+        keys = [person, *self.dice.sample(others, self.any(1, 2))]
+        self.dice.shuffle(keys)
+        kept = [one for one in keys if self.dice.random() < 0.5] or [person]
+        called = self.dice.sample(HIDDEN[:7], len(kept))
+        shown = [
+            (one.name, replace(one, name=quoted(self.any(name, name, name.upper()))))
+            for one, name in zip(kept, called, strict=True)
+        ]
+        shown.append(("COUNT(*)", Column("g0", "number")))
+        having = (
+            f" HAVING {self.any('MIN', 'MAX', 'COUNT')}({self.any(*others).name}) IS NOT NULL"
+            if self.dice.random() < 0.4
+            else ""
+        )
+        listed, by = ", ".join(f"{what} AS {one.name}" for what, one in shown), ", ".join(one.name for one in keys)
+        text = f"(SELECT {listed} FROM {'t' if person.name == 'id' else 'stays'} GROUP BY {by}{having})"
         return Source(text, tuple(one for _, one in shown), alone=True)
 
     def united(self, _) -> Source:
@@ -389,7 +354,14 @@ class Grammar:
     def question(self) -> str:
         """Return a question."""
         self.names = 0
-        source = self.source(self.dice.choice((1, 2, 2, 3)))
+        roll = 1.0 if self.plain else self.dice.random()
+        source = (
+            self.source(self.dice.choice((1, 2, 2, 3)))
+            if roll > 0.12
+            else self.shadowed(0)
+            if roll < 0.06
+            else self.per_person(1)
+        )
         before = ""
         if source.alone and self.dice.random() < 0.3:
             name = self.called("w")
