@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import sqlglot
-from fuzz_speaker import quoted
+from fuzz_names import CLASHING, HIDDEN, ODD, quoted
 from fuzz_trees import classes, grown
-from fuzz_worlds import CLASHING, World
+from fuzz_worlds import World
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
@@ -54,6 +54,7 @@ def hostile(world: World) -> list[str]:
     ]
     found += [f"SELECT COUNT(*) AS n FROM {'(SELECT * FROM ' * size}{table}{')' * size}" for size in (1, 5, 33, 60)]
     found += [_chain(table, size) for size in (2, 40)]
+    found += [_doubled(table, column, size) for size in (2, 7, 8, 30)]
     found += [
         f"SELECT COUNT(*) AS n FROM ({' UNION ALL '.join([f'SELECT * FROM {table}'] * size)}) AS x"
         for size in (2, 16, 40)
@@ -101,6 +102,13 @@ def _chain(table: str, size: int) -> str:
     names = [table, *(f"w{i}" for i in range(size))]
     steps = [f"{names[i + 1]} AS (SELECT * FROM {names[i]})" for i in range(size)]
     return f"WITH {', '.join(steps)} SELECT COUNT(*) AS n FROM {names[-1]}"
+
+
+def _doubled(table: str, column: str, size: int) -> str:
+    """Return a statement in which each row of a person meets twice as many with each join."""
+    twice = f"(SELECT {column} FROM {table} UNION ALL SELECT {column} FROM {table})"
+    joins = " ".join(f"JOIN {twice} AS d{i} ON d0.{column} = d{i}.{column}" for i in range(1, size))
+    return f"SELECT COUNT(*) AS n FROM {twice} AS d0 {joins}"
 
 
 # ------------------------------------------------------------------------------------------- words
@@ -151,10 +159,10 @@ def _word(dice, world: World) -> str:
     if roll < 0.3:
         return quoted(dice.choice(columns))
     if roll < 0.4:
-        return dice.choice(CLASHING)
+        return dice.choice(CLASHING) if dice.random() < 0.6 else quoted(dice.choice(HIDDEN))
     if roll < 0.7:
         return dice.choice(keywords())
-    return dice.choice(dice.choice((NUMBERS, TEXTS, BITS)))
+    return dice.choice(dice.choice((NUMBERS, ODD, TEXTS, BITS)))
 
 
 # -------------------------------------------------------------------------------------------- trees
@@ -199,7 +207,7 @@ def _changed(dice, tree: Any, donor: Any, world: World) -> Any:
     elif roll < 0.9:
         names = [one for one in nodes if isinstance(one, exp.Identifier)]
         if names:
-            dice.choice(names).set("this", dice.choice((*columns, *CLASHING)))
+            dice.choice(names).set("this", dice.choice((*columns, *CLASHING, *HIDDEN)))
     else:
         literals = [one for one in nodes if isinstance(one, exp.Literal)]
         if literals:

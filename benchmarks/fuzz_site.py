@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from fuzz_sources import KINDS, STYLES, Gate, guarded, sources
+from fuzz_names import quoted
+from fuzz_sources import CONNECTIONS, KINDS, STYLES, Gate, guarded, sources
 from fuzz_worlds import SECRETS, World
 from pyarrow import parquet
 
-from discreet import Dataset, Ledger, Table, accounting, events, sql
+from discreet import Dataset, Domain, Ledger, Table, accounting, events, sql
 from discreet.errors import NOTHING_SPENT, BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.ledger import OwnerKey
 from discreet.mechanisms.rng import Rng
 
 Arguments = dict[str, Any]
+LONGEST = 60.0  # seconds that a plan may run
 
 
 class Failure(Exception):
@@ -134,7 +140,8 @@ class Site:
     def _run(self, dataset: Dataset, plan: sql.QueryPlan) -> str:
         self.gate.open()
         try:
-            answer = plan.run(dataset.sources if dataset.tables else dataset.source, Rng())
+            with self._in_time():
+                answer = plan.run(dataset.sources if dataset.tables else dataset.source, Rng())
         except Exception as error:  # noqa: BLE001 - anything else is what is looked for
             raise Failure(f"[{self.kind}] running raised {type(error).__name__}: {_trace(error)}") from None
         self._table(plan, answer.value)
@@ -170,6 +177,75 @@ class Site:
             if not again.value.equals(release.value) or self.ledger.account(self.population).spent != spent:
                 raise Failure("asked again, it was answered anew")
         return "answered"
+
+    def elsewhere(self, seeds: list[str]) -> str:
+        """Bind what was planned or kept for a dataset that differs in something: it must be refused."""
+        dataset = self.dataset()
+        self.gate.close()
+        charges, given = self.gate.charges, {"epsilon": 1.0, "delta": 1e-9}
+        change = self.dice.choice(self._changes(dataset))
+        other, text = replace(dataset, **change), self.dice.choice(seeds)
+        try:
+            what = self.dice.choice(("kept", "plan", "together"))
+            if what == "kept":
+                kept = sql.materialise(other, text, folder=self.folder / "sources-kept")
+                asked: Any = sql.Query(text, using=kept, **given)
+            elif what == "plan":
+                asked = sql.plan(other, text, **given)
+            else:
+                asked = sql.Workload(sql.workload(other, {"q": text, "r": self.dice.choice(seeds)}, **given))
+        except (UnsupportedQuery, InvalidInput) as error:  # what is declared there has no such question
+            self._refused(error, charges)
+            return "refused"
+        try:
+            asked.bind(dataset)
+        except (UnsupportedQuery, InvalidInput) as error:
+            self._refused(error, charges)
+            if isinstance(error, InvalidInput) and "differs from this one in its" in error.what:
+                return "answered"
+            raise Failure(f"{what} of another {next(iter(change))} is refused for another reason: {error}") from None
+        raise Failure(f"{what} of another {next(iter(change))} is taken")
+
+    def _changes(self, dataset: Dataset) -> list[dict[str, Any]]:
+        """Return what may be declared otherwise, one thing at a time, all else alike."""
+        unit, column = dataset.unit, self.dice.choice(list(dataset.domain))
+        facts = dataset.domain.to_dict()
+        about = dict(facts[column])
+        if about.get("high") is not None and about["type"] in ("integer", "float"):
+            facts[column] = about | {
+                "high": float(about["high"]) * 2 + 1 if about["type"] == "float" else about["high"] + 1
+            }
+        else:
+            facts[column] = {"type": "text" if about["type"] != "text" else "date"}
+        relation = next(one for one in events.Relation if one is not unit.relation)
+        found: list[dict[str, Any]] = [
+            {"unit": replace(unit, max_rows=unit.max_rows + 1)},
+            {"unit": replace(unit, relation=relation)},
+            {"version": "2"},
+            {"population": self.another()},
+            {"domain": Domain.from_dict(facts)},
+            {"views": {**dataset.views, "one_more": f"SELECT * FROM {quoted(dataset.name)}"}},
+            {"tables": {**dataset.tables, "one_more": Table(dataset.source, domain=dataset.domain)}},
+        ]
+        if unit.column is not None:
+            found.append({"unit": replace(unit, max_groups=(unit.max_groups or 1) + 1)})
+        return found
+
+    def another(self) -> str:
+        """Return an account of other people."""
+        before, name = self.population, self.renewed()
+        self.population = before
+        return name
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Stop a statement that would never end: the sources of a few rows are small."""
+        timer = threading.Timer(LONGEST, lambda: [one.interrupt() for one in list(CONNECTIONS)])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def beside(self, seeds: list[str]) -> str:
         """Ask what stands beside questions: over what was kept, several together, for bounds and limits."""

@@ -8,6 +8,7 @@ than its header before is noted, too.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+from fuzz_names import session
 from fuzz_worlds import World, stored
 from pyarrow import csv, parquet
 
 from discreet.sql.engines import duckdb as engine
 
 KINDS = ("connection", "connection", "connection", "arrow", "pandas", "polars", "parquet", "csv")
+CONNECTIONS: weakref.WeakSet[Any] = weakref.WeakSet()  # what runs, to stop it
 STYLES = ("typed", "text", "mixed", "mixed", "mixed", "empty")
 # All that may be asked of a lent connection before the charge: its catalog and its settings.
 CATALOG = re.compile(
@@ -72,7 +75,9 @@ def guarded(gate: Callable[[], Gate]) -> Iterator[None]:
     def connect(scratch: str | None = None, paths: Sequence[str] = ()) -> Any:
         if paths:
             gate().look(f"connected to {len(paths)} files")
-        return right[0](scratch, paths)
+        found = right[0](scratch, paths)
+        CONNECTIONS.add(found)
+        return found
 
     def opened(*given: Any, **more: Any) -> Any:
         if not inside:
@@ -174,6 +179,9 @@ def sources(dice, world: World, kind: str, style: str, gate: Gate, folder: Path)
     tables = stored(dice, world, style)
     if kind == "connection":
         inner = duckdb.connect(config={"threads": 1})
+        CONNECTIONS.add(inner)
+        for setting, value in session(dice).items():
+            inner.execute(f"SET {setting} = '{value}'")
         for name, table in tables.items():
             inner.register("rows_of_it", table)
             inner.execute(f'CREATE TABLE "{name}" AS SELECT * FROM rows_of_it')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import sqlglot
+from fuzz_names import ODD, OURS, PAIRS, quoted
 from fuzz_worlds import World
 
 AGGREGATES = (
@@ -39,11 +40,6 @@ LITERALS = (
     "DATE '2020-03-01'",
 )
 COMPARISONS = ("=", "<>", "!=", "<", "<=", ">", ">=", "==")
-
-
-def quoted(name: str) -> str:
-    """Return a name in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
@@ -201,6 +197,13 @@ class Speaker:
             )
         return found
 
+    def column(self, usual: str) -> str:
+        """Return what a subquery calls a column: at times as we call ours, or as something is declared, in any case."""
+        if self.dice.random() < 0.75:
+            return usual
+        name = self.any(*OURS, *self.world.tables[self.world.main].domain)
+        return quoted(self.any(name, name, name.upper()))
+
     def subquery(self, depth: int) -> From:
         """Return a subquery that stands alone."""
         return self.dice.choice((self.projected, self.per_person, self.per_person, self.united))(depth)
@@ -209,13 +212,14 @@ class Speaker:
         """Return a subquery of new columns, row by row."""
         inner = self.source(depth - 1)
         persons = [field for field in inner.fields if field.person][:1]
-        shown = [(field.name, replace(field, name=f"who{i}")) for i, field in enumerate(persons)]
+        shown = [(field.name, replace(field, name=self.column(f"who{i}"))) for i, field in enumerate(persons)]
         for i in range(self.dice.randint(1, 3)):
             field = self.dice.choice(inner.fields)
             if self.dice.random() < 0.5:
-                shown.append((self.number(inner.fields, 1), Field(f"e{i}", "integer", bounded=True)))
+                value = self.any(*ODD) if self.dice.random() < 0.1 else self.number(inner.fields, 1)
+                shown.append((value, Field(self.column(f"e{i}"), "integer", bounded=True)))
             else:
-                shown.append((field.name, replace(field, name=f"e{i}")))
+                shown.append((field.name, replace(field, name=self.column(f"e{i}"))))
         where = f" WHERE {self.predicate(inner.fields)}" if self.dice.random() < 0.4 else ""
         listed = ", ".join(f"{what} AS {field.name}" for what, field in shown)
         return From(f"(SELECT {listed} FROM {inner.text}{where})", tuple(field for _, field in shown), inner.private)
@@ -226,12 +230,15 @@ class Speaker:
         persons = [field for field in inner.fields if field.person]
         by = (persons or list(inner.fields))[:2]
         by += [self.dice.choice(inner.fields)] if self.dice.random() < 0.3 else []
-        shown = [(field.name, replace(field, name=f"g{i}")) for i, field in enumerate(by)]
+        self.dice.shuffle(by)
+        chosen = [field for field in by if self.dice.random() < 0.85] or by  # the others are columns without a name
+        shown = [(field.name, replace(field, name=self.column(f"g{i}"))) for i, field in enumerate(chosen)]
         for i in range(self.dice.randint(0, 3)):
             value, column = self.number(inner.fields, 1), self.dice.choice(inner.fields).name
+            value = self.any(*ODD) if self.dice.random() < 0.1 else value
             what = self.any("COUNT(*)", f"COUNT({column})", f"SUM({value})", f"AVG({value})", f"MIN({value})", f"MAX({value})",
                             f"COUNT(DISTINCT {column})", f"MEDIAN({value})")  # fmt: skip
-            shown.append((what, Field(f"a{i}", "integer", bounded=what[:3] in ("AVG", "MIN", "MAX"))))
+            shown.append((what, Field(self.column(f"a{i}"), "integer", bounded=what[:3] in ("AVG", "MIN", "MAX"))))
         listed = ", ".join(f"{what} AS {field.name}" for what, field in shown)
         fields = tuple(field for _, field in shown)
         if self.dice.random() < 0.1:
@@ -250,7 +257,8 @@ class Speaker:
         one = self.projected(1)
         other = one if self.dice.random() < 0.8 else self.projected(0)
         word = self.any("UNION ALL", "UNION ALL", "UNION ALL", "UNION", "INTERSECT", "EXCEPT", "UNION ALL BY NAME")
-        return From(f"({one.text[1:-1]} {word} {other.text[1:-1]})", one.fields, one.private)
+        more = f" {word} {other.text[1:-1]}" * self.any(1, 1, 1, 1, 2, 7, 15, 16)
+        return From(f"({one.text[1:-1]}{more})", one.fields, one.private)
 
     # -------------------------------------------------------------------------------------- values
 
@@ -259,7 +267,7 @@ class Speaker:
         if depth <= 0 or self.dice.random() < 0.3:
             return self._plain(fields)
         inner = lambda: self.number(fields, depth - 1)  # noqa: E731
-        few = self.any("2", "0.5", "-3", "10", "1.25", "1e-3", "1000000")
+        few = self.any("2", "0.5", "-3", "10", "1.25", "1e-3", "1000000", *ODD[::5])
         dates = [field.name for field in fields if field.kind == "date"] or ["DATE '2020-01-01'"]
         return self.any(
             lambda: f"({inner()} {self.any('+', '-', '*')} {inner()})",
@@ -301,7 +309,7 @@ class Speaker:
         if roll < 0.15:
             return f"{name} IS {self.any('', 'NOT ')}NULL"
         if roll < 0.25:
-            return f"{name} {sign} {self.any(*LITERALS)}"
+            return f"{name} {sign} {self.any(*LITERALS, *ODD)}"
         if field.kind == "boolean":
             return self.any(name, f"NOT {name}", f"{name} = {self.any('TRUE', 'FALSE')}")
         if field.kind == "date":
@@ -335,7 +343,7 @@ class Speaker:
             lambda: f"FLOOR({self._plain(fields)} / {self.any('2', '20', '0.5')})",
             lambda: f"FLOOR({self._plain(fields)} / 10) * 10",
             lambda: f"COALESCE({self.dice.choice(fields).name}, {self.any(*LITERALS)})",
-            lambda: f"CASE WHEN {self.predicate(fields, 1)} THEN 'yes' ELSE 'no' END",
+            lambda: "CASE WHEN {} THEN '{}' ELSE '{}' END".format(self.predicate(fields, 1), *self.any(*PAIRS)),
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------- aggregates

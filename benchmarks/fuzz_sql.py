@@ -224,6 +224,7 @@ class Fuzz:
                     self._ask(site, quiet, "of sqlglot", text)
         for _ in range(mutations // 20):
             self.tally.note(site, quiet, "beside", seeds, lambda: site.beside(seeds))
+            self.tally.note(site, quiet, "elsewhere", seeds, lambda: site.elsewhere(seeds))
         done = 0
         while done < mutations:
             text = self.dice.choice(seeds)

@@ -6,7 +6,7 @@ import inspect
 from functools import cache
 from typing import Any
 
-from fuzz_speaker import quoted
+from fuzz_names import quoted
 from fuzz_worlds import World
 from sqlglot import exp
 from sqlglot.dialects import DIALECTS

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
+from fuzz_names import CLASHING
 
 from discreet import Domain, PrivacyUnit
 from discreet.domains import Column
@@ -170,60 +171,6 @@ def _forced(cells: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 # --------------------------------------------------------------------------------------- what is declared
-
-CLASHING = [
-    "u0",
-    "u1",
-    "c0",
-    "c1",
-    "k0",
-    "k1",
-    "k",
-    "v0",
-    "d0",
-    "n",
-    "n0",
-    "s0",
-    "b",
-    "b0",
-    "z0",
-    "t0",
-    "h0",
-    "l0",
-    "w",
-    "v",
-    "x",
-    "f",
-    "p",
-    "g",
-    "a",
-    "l",
-    "r",
-    "m",
-    "one",
-    "place",
-    "nth",
-    "cell",
-    "kept",
-    "typed",
-    "person",
-    "bounded",
-    "total",
-    "counted",
-    "ranked",
-    "weighed",
-    "pairs",
-    "apart",
-    "open",
-    "numbered",
-    "source",
-    "answer",
-    "discreet_kept",
-    "discreet_found",
-    "count",
-    "sum",
-    "select",
-]
 
 
 def worlds() -> list[World]:

@@ -20,9 +20,11 @@ from importlib.metadata import version
 
 import duckdb
 import numpy as np
+from fuzz_names import SETTINGS as SESSION
+from fuzz_names import session
 from random_sql import Grammar
-from tiny_databases import PEOPLE, PERSONS, Batch, batch
-from worlds import Answers, batched, planned
+from tiny_databases import MAIN, PEOPLE, PERSONS, Batch, batch
+from worlds import Answers, batched, beside, planned
 
 from discreet import PrivacyUnit, errors
 from discreet.events import Relation
@@ -43,7 +45,7 @@ def violations(plan: QueryPlan, answers: Answers, pairs, worlds: int) -> list[st
         for part in plan.question.primitives:
             found += _linear(plan, place, part, answers.sums[part], first, second)
     for part in plan.question.drawn:
-        found += _drawn(part, *answers.histograms[part], pairs, worlds)
+        found += _drawn(part, *answers.histograms[part], pairs, worlds, plain=not plan.question.persons)
     for table in answers.rounds:
         found += _offered(plan, table, pairs)
     return found
@@ -83,8 +85,11 @@ def reached(plan: QueryPlan, answers: Answers, pairs) -> bool:
     )
 
 
-def _drawn(part, values, weights, starts, pairs, worlds) -> list[str]:
-    """Of each pair: what leaves a histogram and what comes, at most K groups each, of at most its weight."""
+def _drawn(part, values, weights, starts, pairs, worlds, *, plain) -> list[str]:
+    """Of each pair: what leaves a histogram and what comes, at most K groups each, of at most its weight.
+
+    The rows of a unit of plain rows may be in as many groups, which together weigh what one could.
+    """
     group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     held: list[dict] = [{} for _ in range(worlds)]
     for one, value, weight in zip(group.tolist(), values.tolist(), weights.tolist(), strict=True):
@@ -96,6 +101,8 @@ def _drawn(part, values, weights, starts, pairs, worlds) -> list[str]:
             for key, weight in here.items():
                 gone[key[0]] += max(0, weight - there.get(key, 0))
             heaviest, groups = max(gone.values(), default=0), sum(weight > 0 for weight in gone.values())
+            if plain:
+                heaviest, groups = sum(gone.values()), min(1, groups)
             limit = (
                 (0, 0)
                 if comes and part.bounds.relation is not Relation.REPLACE_ONE
@@ -152,7 +159,7 @@ class Tally:
     refused: int = 0
     reached: int = 0
     seen: Counter = field(default_factory=Counter)
-    broken: list[tuple[str, PrivacyUnit, str, list[str]]] = field(default_factory=list)
+    broken: list[tuple[str, str, str, list[str]]] = field(default_factory=list)
 
 
 class Campaign:
@@ -168,51 +175,89 @@ class Campaign:
         self.dice, self.databases, self.questions = random.Random(seed), databases, questions
         self.connection = duckdb.connect(config=SETTINGS)
         self.connection.execute("SET threads = 1")
-        self.grammar, self.tally = Grammar(self.dice), Tally()
+        self.settings: dict[str, str] = {}
+        self.grammar, self.plain, self.tally = Grammar(self.dice), Grammar(self.dice, plain=True), Tally()
 
     def run(self, enough) -> Tally:
         """Ask until `enough(tally)` holds."""
         while not enough(self.tally):
             relation = self.dice.choice(list(Relation))
-            held = batch(self.dice, relation, self.databases)
+            held = batch(self.dice, relation, self.databases, self.dice.choice((None, None, None, None, 1, 2, 3)))
             load(self.connection, held)
+            self.settle(session(self.dice))
             for _ in range(self.questions):
-                self.ask(held, self.grammar.question())
+                grammar = self.grammar if held.each is None else self.plain
+                self.ask(held, self.beside() if self.dice.random() < 0.04 else grammar.question())
+            self.settle({})
         return self.tally
 
-    def unit(self, relation) -> PrivacyUnit:
+    def settle(self, chosen) -> None:
+        """Set what the session's owner has set, and all else as it was."""
+        for name in SESSION:
+            set_ = f"SET {name} = '{chosen[name]}'" if name in chosen else f"RESET {name}"
+            self.connection.execute(set_)
+        self.settings = chosen
+
+    def beside(self) -> str | list[str]:
+        """Return what bounds or limits are to be found of; foreign keys hold the number of the world."""
+        some = {name: column.type for name, column in MAIN.items() if name != "visit"}
+        numbers = [name for name, kind in some.items() if kind in ("integer", "float")]
+        return self.dice.choice(numbers) if self.dice.random() < 0.6 else self.dice.sample(list(some), 2)
+
+    def unit(self, held: Batch) -> PrivacyUnit:
         """Return a random unit."""
+        if held.each is not None:
+            return PrivacyUnit(max_rows=held.each, relation=held.relation)
         return PrivacyUnit(
             column="id",
             max_groups=self.dice.choice((None, 1, 2, 3)),
             max_rows=self.dice.randint(1, 3),
-            relation=relation,
+            relation=held.relation,
         )
 
-    def ask(self, held: Batch, sql: str, unit=None, measure=None) -> bool:
-        """Ask one question of a batch, and compare all pairs; returns whether it was answered."""
-        unit = unit or self.unit(held.relation)
+    def ask(self, held: Batch, what: str | list[str], unit=None, measure=None) -> bool:
+        """Ask something of a batch, and compare all pairs; returns whether it was answered.
+
+        Args:
+            held: The batch.
+            what: A question; or a column, to find its bounds, or a list of some, to find limits.
+            unit: Who is protected; by default a random one.
+            measure: Of the account; by default a random one.
+        """
+        unit = unit or self.unit(held)
         measure = measure or self.dice.choice(("pure", "zcdp", "renyi(8)"))
+        question = isinstance(what, str) and what not in MAIN
         try:
-            plan = planned(sql, unit, measure, self.connection)
+            plans = (
+                [planned(what, unit, measure, self.connection)]
+                if question
+                else beside(what, unit, measure, self.connection)
+            )
         except (errors.UnsupportedQuery, errors.InvalidInput) as refusal:
             self.tally.refused += 1
             self.tally.seen[f"refused: {re.sub(r'[^ ]*[0-9(][^ ]*', '…', refusal.what)[:60]}"] += 1
             return False
+        for plan in plans:
+            self.compare(held, plan, what if question else f"beside questions: {what}", unit, measure)
+        return True
+
+    def compare(self, held: Batch, plan: QueryPlan, sql: str, unit: PrivacyUnit, measure: str) -> None:
+        """Compare the answers of all pairs."""
         worlds = len(held.worlds)
+        told = f"{unit} {self.settings}"
         try:
             answers = batched(plan, worlds, self.connection, self.dice)
-        except duckdb.Error as error:  # no row may make a query fail
-            self.tally.broken.append((sql, unit, measure, [f"failed: {str(error)[:200]}"]))
-            return True
+        except Exception as error:  # noqa: BLE001 - no row, and no setting, may make a query fail
+            self.tally.broken.append((sql, told, measure, [f"failed: {type(error).__name__} {str(error)[:200]}"]))
+            return
         wrong = violations(plan, answers, held.pairs, worlds)
         if wrong:
-            self.tally.broken.append((sql, unit, measure, wrong))
+            self.tally.broken.append((sql, told, measure, wrong))
         self.tally.questions += 1
         self.tally.triples += len(held.pairs)
         self.tally.reached += reached(plan, answers, held.pairs)
         self.tally.seen.update(features(sql, plan))
-        return True
+        self.tally.seen.update([f"{name} = {value}" for name, value in self.settings.items()])
 
 
 def load(connection, held: Batch, chosen=None) -> None:
@@ -274,7 +319,14 @@ def main() -> int:
     for name, times in sorted(tally.seen.items()):
         print(f"  {name:40} {times:8,}")
     for sql, unit, measure, wrong in tally.broken[:20]:
-        print("MOVED TOO FAR:", sql, unit, measure, *wrong, sep="\n    ")
+        print(
+            "MOVED TOO FAR:",
+            sql,
+            unit,
+            measure,
+            *(line[:100] + " … " + line[-100:] for line in wrong[:5]),
+            sep="\n    ",
+        )
     print(f"{len(tally.broken):,} questions moved by more than they are charged for")
     return 4 if tally.broken else 0
 

@@ -1,81 +1,22 @@
 """Random questions, as text, of everything that discreet.sql answers, over the tables of tiny_databases.
 
-Most are answerable; the few that are not are refused by the planner, and drawn anew.
+Most are answerable; those that are not are refused by the planner, and drawn anew. Among them are names that are
+ours, numbers that no integer holds, texts that some collation takes for one, and tables that are read many times.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tiny_databases import DOMAINS, LINKS, PERSONS, PUBLIC
+from fuzz_names import HIDDEN, HUGE, ODD, OURS, PAIRS, quoted
+from fuzz_tables import VIEWS, Column, Source, base, plain
+from tiny_databases import LINKS
 
 DATE = "2020-03-01"
 COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 TEXTS = ("A", "B", "C", "x", "n", "p", "a", "it''s", "low")
-VIEWS = {"adults": ("id", ["ward", "age", "debt", "ok"]), "spending": ("pid", ["total", "n", "longest"])}
+OWN = ("id", "pid", "ward", "floor", "age", "t", "stays")  # declared names, for a column or a table to hide
 SPREAD = ("VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV", "VARIANCE")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column in scope.
-
-    Args:
-        name: How the query names it.
-        kind: number, text, boolean or date.
-        bounded: Whether it has bounds.
-        keyed: Whether its groups are known.
-        role: person, visit, drug, ward or floor, by which tables join.
-    """
-
-    name: str
-    kind: str
-    bounded: bool = False
-    keyed: bool = False
-    role: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something to select from.
-
-    Args:
-        text: As it stands in FROM.
-        columns: Its columns.
-        private: Whether it holds rows of persons.
-        tables: The declared tables that foreign keys of others can find in it.
-        alone: Whether it is one subquery.
-    """
-
-    text: str
-    columns: tuple[Column, ...]
-    private: bool = True
-    tables: frozenset[str] = frozenset()
-    alone: bool = False
-
-
-def base(table, alias="") -> Source:
-    """Return a declared table or a view."""
-    dot = f"{alias}." if alias else ""
-    text = f"{table} AS {alias}" if alias else table
-    if table in VIEWS:
-        person, names = VIEWS[table]
-        kinds = {"ward": ("text", False, True), "ok": ("boolean", False, True), "total": ("number", False, False),
-                 "n": ("number", False, False)}  # fmt: skip
-        found = [Column(dot + name, *kinds.get(name, ("number", True, False))) for name in names]
-        return Source(text, (Column(dot + person, "number", role="person"), *found), True, frozenset([table]))
-    found = []
-    for name, column in DOMAINS[table].items():
-        kind = {"integer": "number", "float": "number"}.get(column.type, column.type)
-        role = "person" if PERSONS.get(table) == name else name if name in ("visit", "drug", "ward", "floor") else ""
-        keyed = column.keys is not None or kind == "boolean"
-        found.append(Column(dot + name, kind, column.low is not None, keyed, role))
-    return Source(text, tuple(found), table not in PUBLIC, frozenset([table]))
-
-
-def plain(columns) -> list[Column]:
-    """Return the columns but foreign keys: those hold the number of the world (see tiny_databases)."""
-    return [column for column in columns if column.role not in ("visit", "drug")]
 
 
 class Grammar:
@@ -83,10 +24,11 @@ class Grammar:
 
     Args:
         dice: A `random.Random`.
+        plain: Whether a unit is some rows, and no column says whose: most of what needs a person is left out.
     """
 
-    def __init__(self, dice) -> None:
-        self.dice = dice
+    def __init__(self, dice, *, plain=False) -> None:
+        self.dice, self.plain = dice, plain
         self.names = 0
 
     # ---------------------------------------------------------------------------------- values
@@ -96,11 +38,31 @@ class Grammar:
         found = self.dice.choice(forms)
         return found() if callable(found) else found
 
+    def literal(self, *usual) -> str:
+        """Return a number as it is written out: at times one that engines disagree about."""
+        return self.any(*ODD) if self.dice.random() < 0.07 else self.any(*usual)
+
+    def called(self, usual, taken=()) -> str:
+        """Return a name for a column or a table: at times one of ours, or one that is declared."""
+        if self.dice.random() < 0.7:
+            return usual
+        for _ in range(8):
+            name = self.any(*OURS, *OWN)
+            name = quoted(name if self.dice.random() < 0.8 else self.any(name.upper(), name.capitalize()))
+            if name.lower() not in {quoted(one.strip('"')).lower() for one in taken} or self.dice.random() < 0.1:
+                return name
+        return usual
+
+    def texts(self, scope) -> str:
+        """Return a text that the question writes out, by a condition."""
+        one, other = self.any(*PAIRS)
+        return f"CASE WHEN {self.predicate(scope, 1)} THEN '{one}' ELSE '{other}' END"
+
     def number(self, scope, depth=2) -> str:
         """Return a bounded number."""
         if depth <= 0 or self.dice.random() < 0.35:
             return self._plain_number(scope)
-        few = self.any("2", "0.5", "-3", "10", "1.25", "1000", "0.001", "123456789")
+        few = self.literal("2", "0.5", "-3", "10", "1.25", "1000", "0.001", "123456789")
         dates = [column.name for column in scope if column.kind == "date"]
 
         def inner() -> str:
@@ -148,7 +110,7 @@ class Grammar:
             return self.any(f"{name} {sign} '{text}'", f"{name} IN ('{text}', 'B')", f"{name} LIKE '{text}%'")
         if column.bounded and depth > 0 and self.dice.random() < 0.4:
             return f"{self.number(scope, depth - 1)} {sign} {self.any('1', '0', lambda: self.number(scope, depth - 1))}"
-        low = self.any("-1", "0", "2", "20")
+        low = self.literal("-1", "0", "2", "20")
         return self.any(f"{name} {sign} {low}", f"{name} BETWEEN {low} AND 50", f"{name} IN (1, {low})")
 
     def key(self, scope) -> str:
@@ -163,9 +125,12 @@ class Grammar:
         forms += (
             [f"FLOOR({name} / 20)" for name in numbers]
             + [f"{name} * 1000" for name in numbers]
-            + [f"COALESCE({name}, 'Z')" for name in texts]
+            + [f"COALESCE({name}, '{self.any('Z', 'a', '')}')" for name in texts]
         )
-        forms += [f"CASE WHEN {self.predicate(scope, 1)} THEN 'yes' ELSE 'no' END"]
+        forms += [self.texts(scope)] * 2
+        forms += [
+            column.name for column in scope if column.role == "person" and column.name.strip('"').lower() in HIDDEN
+        ] * 30
         forms += [column.name for column in plain(scope) if column.kind != "date"]
         return self.dice.choice(forms)
 
@@ -182,6 +147,7 @@ class Grammar:
         forms = [f"COUNT(DISTINCT {column})", f"COUNT(DISTINCT {few})", f"MEDIAN({few})", f"QUANTILE_CONT({few}, 0.9)"]
         forms += [f"MIN({few})", f"MAX({few})", f"COVAR_POP({few}, {other})", f"CORR({few}, {other})"]
         forms += [f"MODE({self.any(*keyed)})"] * 2 if keyed else []
+        forms += [f"MODE({self.texts(scope)})"]
         forms += [f"COUNT(DISTINCT {self.any(*persons)})"] * 2 if persons else []
         return self._filtered(self.any(*forms), scope)
 
@@ -200,6 +166,8 @@ class Grammar:
     def source(self, depth=2) -> Source:
         """Return what to select from."""
         roll = self.dice.random()
+        if self.plain and self.dice.random() < 0.95:
+            return base(self.any("t", "t", "adults")) if roll < 0.5 or depth == 0 else self.projected(depth)
         if roll < 0.25 or depth == 0:
             return base(self.dice.choice(("t", "t", "stays", "drugs", "doses", *VIEWS)))
         if roll < 0.55:
@@ -208,23 +176,38 @@ class Grammar:
 
     def _alias(self) -> str:
         self.names += 1
-        return f"r{self.names}"
+        own = quoted(f"{self.any(*OURS)} {self.names}") if self.dice.random() < 0.15 else f"r{self.names}"
+        return self.called(own) if self.dice.random() < 0.1 else own
 
     def subquery(self, depth) -> Source:
         """Return a subquery that stands alone."""
-        return self.dice.choice((self.projected, self.per_person, self.per_person, self.united))(depth)
+        forms = (
+            self.projected,
+            self.projected,
+            self.per_person,
+            self.per_person,
+            self.united,
+            self.united,
+            self.shadowed,
+        )
+        return self.dice.choice(forms)(depth)
 
     def projected(self, depth) -> Source:
         """Return a subquery of new columns, row by row."""
         inner = self.source(depth - 1)
         kept = [column for column in inner.columns if column.role == "person"][:1]
-        shown = [(one.name, replace(one, name=one.name.split(".")[-1])) for one in kept]
+        shown = [(one.name, replace(one, name=self.called(one.name.split(".")[-1]))) for one in kept]
         for i in range(self.dice.randint(1, 3)):
-            bounded = self.dice.random() < 0.6
-            what = self.number(inner.columns, 1) if bounded else self.dice.choice(plain(inner.columns)).name
+            roll, name = self.dice.random(), self.called(f"e{i}", [one.name for _, one in shown])
+            if roll < 0.1:
+                shown.append((self.texts(inner.columns), Column(name, "text", keyed=True)))
+                continue
+            what = self.number(inner.columns, 1) if roll < 0.6 else self.dice.choice(plain(inner.columns)).name
+            written = self.literal(what)
             found = [column for column in inner.columns if column.name == what]
-            column = replace(found[0], name=f"e{i}", role="") if found else Column(f"e{i}", "number", bounded=True)
-            shown.append((what, column))
+            column = replace(found[0], name=name, role="") if found else Column(name, "number", bounded=True)
+            shown.append((what, column) if written == what else (written, Column(name, "number")))
+        self.dice.shuffle(shown)
         where = f" WHERE {self.predicate(inner.columns)}" if self.dice.random() < 0.4 else ""
         listed = ", ".join(f"{what} AS {column.name}" for what, column in shown)
         text = f"(SELECT {listed} FROM {inner.text}{where})"
@@ -237,37 +220,76 @@ class Grammar:
         if not persons:
             return inner
         person = persons[0]
-        shown = [(person.name, Column(person.name.split(".")[-1], "number", role="person"))]
+        shown = [(person.name, Column(self.called(person.name.split(".")[-1]), "number", role="person"))]
         keys = [person.name]
         others = [
             one for one in inner.columns if one.kind in ("text", "boolean") or (one.keyed and one.kind == "number")
         ]
         if others and self.dice.random() < 0.4:
-            chosen = self.dice.choice(others)
-            keys.append(chosen.name)
-            shown.append((chosen.name, replace(chosen, name="k", role="")))
+            for chosen in self.dice.sample(others, min(len(others), self.any(1, 1, 2))):
+                keys.append(chosen.name)
+                if self.dice.random() < 0.7:  # else it is a column without a name
+                    name = self.called(f"k{len(keys)}", [one.name for _, one in shown])
+                    shown.append((chosen.name, replace(chosen, name=name, role="")))
+            self.dice.shuffle(keys)
         if self.dice.random() < 0.15:
             listed = ", ".join(f"{what} AS {column.name}" for what, column in shown)
             return Source(f"(SELECT DISTINCT {listed} FROM {inner.text})", tuple(one for _, one in shown), alone=True)
         for i in range(self.dice.randint(1, 3)):
             value = self.number(inner.columns, 1)
+            if self.dice.random() < 0.1:
+                value = self.any(*HUGE, f"IF({self.predicate(inner.columns, 0)}, {self.any(*HUGE)}, 0)")
             function = self.dice.choice(("COUNT(*)", f"COUNT({self.dice.choice(plain(inner.columns)).name})", f"SUM({value})",
                                          f"COUNT(DISTINCT {self.dice.choice(plain(inner.columns)).name})", f"AVG({value})",
                                          f"MIN({value})", f"MAX({value})"))  # fmt: skip
-            bounded = function.startswith(("AVG", "MIN", "MAX"))
-            shown.append((function, Column(f"g{i}", "number", bounded=bounded)))
+            bounded = function.startswith(("AVG", "MIN", "MAX")) and value not in HUGE
+            name = self.called(f"g{i}", [one.name for _, one in shown])
+            shown.append((function, Column(name, "number", bounded=bounded)))
+        if self.dice.random() < 0.2:
+            self.dice.shuffle(shown)
         listed = ", ".join(f"{what} AS {column.name}" for what, column in shown)
         where = f" WHERE {self.predicate(inner.columns)}" if self.dice.random() < 0.3 else ""
         having = ""
         if self.dice.random() < 0.4:
             what = self.dice.choice(("COUNT(*)", shown[-1][1].name, f"MAX({self.number(inner.columns, 0)})"))
-            having = f" HAVING {what} {self.dice.choice(COMPARISONS)} {self.dice.choice((0, 1, 2, 20))}"
+            having = f" HAVING {what} {self.dice.choice(COMPARISONS)} {self.literal('0', '1', '2', '20')}"
         text = f"(SELECT {listed} FROM {inner.text}{where} GROUP BY {', '.join(keys)}{having})"
+        return Source(text, tuple(one for _, one in shown), alone=True)
+
+    def shadowed(self, _) -> Source:
+        """Return groups of one person whose columns are called as the columns are that a planner adds."""
+        columns = base(self.any("t", "stays")).columns
+        person, others = columns[0], [one for one in columns if one.keyed]
+        keys = [person, *self.dice.sample(others, self.any(1, 2))]
+        self.dice.shuffle(keys)
+        kept = [one for one in keys if self.dice.random() < 0.5] or [person]
+        called = self.dice.sample(HIDDEN[:7], len(kept))
+        shown = [
+            (one.name, replace(one, name=quoted(self.any(name, name, name.upper()))))
+            for one, name in zip(kept, called, strict=True)
+        ]
+        shown.append(("COUNT(*)", Column("g0", "number")))
+        having = (
+            f" HAVING {self.any('MIN', 'MAX', 'COUNT')}({self.any(*others).name}) IS NOT NULL"
+            if self.dice.random() < 0.4
+            else ""
+        )
+        listed, by = ", ".join(f"{what} AS {one.name}" for what, one in shown), ", ".join(one.name for one in keys)
+        text = f"(SELECT {listed} FROM {'t' if person.name == 'id' else 'stays'} GROUP BY {by}{having})"
         return Source(text, tuple(one for _, one in shown), alone=True)
 
     def united(self, _) -> Source:
         """Return UNION ALL of the same columns of one table or of two."""
-        if self.dice.random() < 0.5:
+        roll, (first, second) = self.dice.random(), self.any(*PAIRS)
+        if roll < 0.1:
+            parts = tuple(f"SELECT id, age AS e0, '{text}' AS d FROM t WHERE ok = {held}"
+                          for text, held in ((first, "TRUE"), (second, "FALSE")))  # fmt: skip
+            columns = (
+                Column("id", "number", role="person"),
+                Column("e0", "number", True),
+                Column("d", "text", keyed=True),
+            )
+        elif roll < 0.5:
             parts = (
                 "SELECT id, ward, floor, age AS e0, born AS d FROM t",
                 "SELECT pid, ward, floor, nights AS e0, began AS d FROM stays",
@@ -276,7 +298,7 @@ class Grammar:
                        Column("floor", "number", True, True), Column("e0", "number", True), Column("d", "date", True))  # fmt: skip
         else:
             one = self.projected(0)
-            parts, columns = (one.text[1:-1],) * self.dice.randint(2, 3), one.columns
+            parts, columns = (one.text[1:-1],) * self.any(2, 2, 3, 3, 8, 16, 17), one.columns
         return Source(f"({' UNION ALL '.join(parts)})", columns, alone=True)
 
     def _part(self, depth) -> Source:
@@ -332,10 +354,18 @@ class Grammar:
     def question(self) -> str:
         """Return a question."""
         self.names = 0
-        source = self.source(self.dice.choice((1, 2, 2, 3)))
+        roll = 1.0 if self.plain else self.dice.random()
+        source = (
+            self.source(self.dice.choice((1, 2, 2, 3)))
+            if roll > 0.12
+            else self.shadowed(0)
+            if roll < 0.06
+            else self.per_person(1)
+        )
         before = ""
         if source.alone and self.dice.random() < 0.3:
-            before, source = f"WITH w AS {source.text} ", replace(source, text="w")
+            name = self.called("w")
+            before, source = f"WITH {name} AS {source.text} ", replace(source, text=name)
         scope = source.columns
         keys = list(dict.fromkeys(self.key(scope) for _ in range(self.dice.choice((0, 1, 1, 2)))))
         by, sums = ", ".join(keys), False

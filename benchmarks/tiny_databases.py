@@ -79,7 +79,7 @@ PUBLIC = {
 
 POOLS = {
     "t": {
-        "ward": ("A", "A", "B", "C", None),
+        "ward": ("A", "A", "a", "B", "C", None),
         "floor": (1, 1, 2, 5, 7, None),
         "age": (10.0, 100.0, 100.0, 55.0, 17.4, -1e300, 1e30, math.nan, math.inf, None),
         "debt": ("-7", "3", "-99", "99999999999999999999", "2", "0", "junk", "", None),
@@ -98,7 +98,7 @@ POOLS = {
             None,
         ),
         "seen": (DAY(2019, 12, 31), DAY(2020, 2, 1), DAY(1, 1, 1), DAY(9999, 12, 31), None),
-        "note": ("a", "b", "it's", "a%", "", None),
+        "note": ("a", "A", "á", "b", "it's", "a%", "", None),
         "code": (0, 1, -1, 2**62, -(2**62), 3, None),
         "big": (2**40, -(2**40), 2**62, 77, 0, None),
     },
@@ -113,7 +113,7 @@ POOLS = {
         "place": ("home", "away", "", None),
     },
     "drugs": {
-        "name": ("p", "q", "r", None),
+        "name": ("p", "P", "q", "r", None),
         "amount": (-3.0, 12.0, 12.0, -999.0, 999.0, 5.5, math.nan, None),
         "given": (DAY(2020, 5, 5), DAY(2021, 5, 5), None),
     },
@@ -125,8 +125,14 @@ KEYS = ("ward", "floor", "ok", "born", "note", "kind", "began", "place", "sick",
 Rows = dict[str, list[dict]]  # of one person, by table
 
 
-def rows_of(dice, person) -> Rows:
-    """Return the rows of one person: few and mixed, or very many, at the bounds and beyond, in one group or in all."""
+def rows_of(dice, person, each=None) -> Rows:
+    """Return the rows of one person: few and mixed, or very many, at the bounds and beyond, in one group or in all.
+
+    Args:
+        dice: A `random.Random`.
+        person: Its number; None for the rows of nobody.
+        each: How many rows a unit has, where no column says whose they are: then it has no more, in the main table.
+    """
     kind = dice.choice(("few", "few", "deep", "wide"))
     found: Rows = {"t": [], "stays": [], "drugs": [], "doses": []}
     visits, drugs = 10 * (person or 5), 10 * OTHERS[person]
@@ -146,21 +152,23 @@ def rows_of(dice, person) -> Rows:
             keys = {"t": {"id": person, "visit": visit}, "stays": {"pid": person},
                     "drugs": {"visit": visit, "drug": drug}, "doses": {"drug": drug}}  # fmt: skip
             found[table].append(row(table, **keys[table]))
+    if each is not None and person is not None:
+        return found | {"t": [one | {"id": dice.choice((0, 1, None))} for one in found["t"][:each]]}
     return found
 
 
-def database(dice) -> dict:
+def database(dice, each=None) -> dict:
     """Return a database: the rows of each person, and those of nobody."""
-    return {person: rows_of(dice, person) for person in (*range(1, 1 + PEOPLE), None)}
+    return {person: rows_of(dice, person, each) for person in (*range(1, 1 + PEOPLE), None)}
 
 
-def neighbour(dice, base, person, relation) -> dict:
+def neighbour(dice, base, person, relation, each=None) -> dict:
     """Return a neighbour of a database, in which a person is gone, or is another one."""
     rest = {one: rows for one, rows in base.items() if one != person}
     if relation is not Relation.REPLACE_ONE:
         return rest
     other = dice.choice((person, NEWCOMER))
-    return rest | {other: rows_of(dice, other)}
+    return rest | {other: rows_of(dice, other, each)}
 
 
 @dataclass
@@ -169,11 +177,13 @@ class Batch:
 
     Args:
         relation: The neighbouring relation.
+        each: How many rows a unit has, where no column says whose they are.
         worlds: Each database.
         pairs: Which worlds are neighbours: the first, the second, and the person of the first.
     """
 
     relation: Relation
+    each: int | None = None
     worlds: list[dict] = field(default_factory=list)
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
 
@@ -203,23 +213,23 @@ def public(name) -> pa.Table:
     return pa.table({column: pa.array(cells, kind) for column, cells, kind in named})
 
 
-def batch(dice, relation, databases) -> Batch:
-    """Return a batch of so many random databases, each with a neighbour for every person."""
-    found = Batch(relation)
+def batch(dice, relation, databases, each=None) -> Batch:
+    """Return a batch of so many random databases, each with a neighbour for every person, or for all rows of a unit."""
+    found = Batch(relation, each)
     for _ in range(databases):
-        base = database(dice)
+        base = database(dice, each)
         first = len(found.worlds)
         found.worlds.append(base)
         for person in range(1, 1 + PEOPLE):
             found.pairs.append((first, len(found.worlds), person))
-            found.worlds.append(neighbour(dice, base, person, relation))
+            found.worlds.append(neighbour(dice, base, person, relation, each))
     return found
 
 
-def declared(source) -> dict[str, Table]:
-    """Return the tables beside the main one, as a dataset declares them."""
+def declared(source, *, plain=False) -> dict[str, Table]:
+    """Return the tables beside the main one, as a dataset declares them; where a unit is plain rows, the public ones."""
     return {
         name: Table(source, domain=domain, person=PERSONS.get(name), via=LINKS.get(name))
         for name, domain in DOMAINS.items()
-        if name != "t"
+        if name != "t" and (name in PUBLIC or not plain)
     }

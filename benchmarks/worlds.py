@@ -2,7 +2,8 @@
 
 The plan's own engine queries run, in which a world's number is made a period of the unit, so that persons of two
 worlds never meet, and a last key. It is left out of the public hash that chooses which groups of a person count,
-so that the others choose alike in both of two neighbours.
+so that the others choose alike in both of two neighbours. Where a unit is plain rows, nothing says whose they are,
+and the world is a column like others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from tiny_databases import MAIN, VIEWS, declared
 
-from discreet import Dataset, Domain
+from discreet import Dataset, Domain, sql
 from discreet.accounting import Measure
 from discreet.domains import Column
 from discreet.mechanisms import Rng
@@ -24,6 +25,7 @@ from discreet.sql.engines.duckdb import Opened
 from discreet.sql.statements import stages
 from discreet.sql.statements.dialect import Dialect
 from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.relations import Filter, Project, Scan
 from discreet.sql.statements.relationsql import Relations
 from discreet.sql.statements.rows import Ref
 from discreet.sql.statements.stages import Group
@@ -31,15 +33,34 @@ from discreet.sql.statements.stages import Group
 WORLD = Ref("world")
 
 
-def planned(sql, unit, measure, connection) -> QueryPlan:
-    """Return the plan of a question, as an account of this measure would give it."""
+class Asked(Dataset):
+    """A dataset that hands out plans, and answers nothing."""
+
+    def reveal(self, mechanism, **_):
+        """Return the plan."""
+        return mechanism.bind(self)
+
+
+def dataset(unit, measure, connection) -> Asked:
+    """Return what is declared, with an account of this measure and no ledger."""
     account = SimpleNamespace(measure=Measure.parse(measure))
-    tables = declared(connection)
-    dataset = Dataset(
-        connection, name="t", version="1", unit=unit, domain=MAIN, population="people", tables=tables, views=VIEWS,
+    plain = unit.column is None
+    return Asked(
+        connection, name="t", version="1", unit=unit, domain=MAIN, population="people",
+        tables=declared(connection, plain=plain), views={"adults": VIEWS["adults"]} if plain else VIEWS,
         ledger=SimpleNamespace(account=lambda _: account),
     )  # fmt: skip
-    return bind(dataset, sql, epsilon=4.0, delta=1e-3, weights=None, guess=None)
+
+
+def planned(text, unit, measure, connection) -> QueryPlan:
+    """Return the plan of a question, as an account of this measure would give it."""
+    return bind(dataset(unit, measure, connection), text, epsilon=4.0, delta=1e-3, weights=None, guess=None)
+
+
+def beside(what, unit, measure, connection) -> tuple[QueryPlan, ...]:
+    """Return the plans that find the bounds of a column, or the limits of people's groups by a list of some."""
+    about, find = dataset(unit, measure, connection), sql.find_bounds if isinstance(what, str) else sql.find_limits
+    return find(about, what, epsilon=4.0, delta=None if measure == "pure" else 1e-3).plans
 
 
 class Spelling(Dialect):
@@ -67,6 +88,8 @@ class Writer(stages.Writer):
         """Return the stages that make the kept rows; the world is the second column of the person."""
         from discreet.sql.parsing.build import aliased, name_of, select, subquery
 
+        if not self.question.persons:
+            return stages.Writer.rows(self)
         wanted = self.question.wanted
         inner = [ref for ref in wanted if ref != WORLD]
         shown = [name_of("u0"), name_of("u1")]
@@ -129,6 +152,18 @@ class Answers:
     rounds: list
 
 
+def shown(relation):
+    """Return a relation of plain rows with the world among its columns."""
+    if isinstance(relation, Scan):
+        return relation
+    below = shown(relation.relation)
+    if isinstance(relation, Filter):
+        return replace(relation, relation=below)
+    assert isinstance(relation, Project)
+    inner = Ref("world", getattr(below, "alias", ""))
+    return replace(relation, relation=below, columns=(*relation.columns, ("world", inner)))
+
+
 def batched(plan: QueryPlan, worlds: int, connection, dice) -> Answers:
     """Return the exact answers of a plan in each of the worlds that the connection's tables hold."""
     question = plan.question
@@ -139,8 +174,9 @@ def batched(plan: QueryPlan, worlds: int, connection, dice) -> Answers:
         )
         for name, known in question.catalog.items()
     }  # fmt: skip
+    unit = replace(question.unit, per="world") if question.persons else question.unit
     many = replace(
-        question, catalog=catalog, unit=replace(question.unit, per="world"),
+        question, catalog=catalog, unit=unit, relation=question.relation if question.persons else shown(question.relation),
         groups=(*question.groups, Group("world", WORLD, tuple(range(worlds)))),
     )  # fmt: skip
     object.__setattr__(

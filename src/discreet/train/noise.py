@@ -165,12 +165,10 @@ class KeyedNoise:
             recent.step, recent.noises = -1, []
         while recent.step < step:
             noise = self.fresh(recent.step + 1, tensor, size, offset=offset)
-            for lag, earlier in enumerate(recent.noises, start=1):
+            for lag, earlier in enumerate(recent.noises[: correlation.bands - 1], start=1):
                 noise.sub_(earlier * float(weights[lag]))
             recent.step += 1
-            recent.noises = (
-                [noise, *recent.noises][: max(1, correlation.bands - 1)] if correlation.bands > 1 else [noise]
-            )
+            recent.noises = [noise, *recent.noises][: max(1, correlation.bands - 1)]
         return recent.noises[0]
 
     def _fresh(self, step: int, tensor: str | int, size: int, offset: int) -> Iterator[tuple[int, torch.Tensor]]:

@@ -21,6 +21,7 @@ from discreet.train.correlation import (
     correlation_to_dict,
 )
 from discreet.train.sampling import (
+    Allocation,
     Cyclic,
     Poisson,
     Sampler,
@@ -32,7 +33,10 @@ from discreet.train.sampling import (
 VERSION = 1
 KIND = "dpsgd"
 LEAST_NOISE, MOST_NOISE = 0.02, 1e5
-PRECISION = 1e-6  # of a calibrated noise multiplier, always on the safe side
+PRECISION, COARSE = (
+    1e-6,
+    1e-3,
+)  # of a calibrated noise multiplier, always on the safe side; coarse where ε takes seconds
 DELTA = 1e-5  # at which a plan is printed that was calibrated for no other
 
 
@@ -180,15 +184,44 @@ class DPSGD:
             UnsupportedEvent: no engine bounds such a run.
         """
         target = Target(epsilon=target_epsilon, delta=target_delta)
+        if isinstance(self.sampler, Allocation) and self.correlation is None:
+            value = self._near(target)
+        else:
+            value = self._search(self._event_of, target, PRECISION)
+        return replace(self, noise_multiplier=value, delta=float(target_delta))
+
+    def _search(self, event_of: Callable[[float], events.Event], target: Target, tolerance: float) -> float:
         try:
-            found = calibrate(self._event_of, target, low=LEAST_NOISE, high=MOST_NOISE, tolerance=PRECISION)
+            return calibrate(event_of, target, low=LEAST_NOISE, high=MOST_NOISE, tolerance=tolerance).value
         except InvalidInput:
             raise _refused(
-                f"no noise multiplier up to {MOST_NOISE:g} reaches ε = {target_epsilon!r} at δ = {target_delta!r} "
+                f"no noise multiplier up to {MOST_NOISE:g} reaches ε = {target.epsilon!r} at δ = {target.delta!r} "
                 f"in {self.steps} steps.",
                 "Allow a larger ε or δ, or plan fewer steps or a smaller sample_rate.",
             ) from None
-        return replace(self, noise_multiplier=found.value, delta=float(target_delta))
+
+    def _near(self, target: Target) -> float:
+        """Search from the noise of Poisson batches: the engine of random allocation has a reach, and takes seconds.
+
+        A secant of log ε over log noise; whatever it does, only what meets the target is returned.
+        """
+        times, _ = self.drawn_by.participations(self.steps)
+        poisson = Poisson(times / self.steps)
+        start = self._search(lambda noise: poisson.event(noise, self.steps, relation=self.relation), target, COARSE)
+        at, slope, before = math.log(start), -1.3, (0.0, 0.0)
+        for turn in range(20):
+            reached = target.of(profile(self._event_of(math.exp(at)))).upper
+            gap = math.log(max(reached, 1e-300) / target.value)
+            if -2 * COARSE <= gap <= 0:
+                return math.exp(at)
+            if turn and at != before[0]:
+                slope = min(-0.2, max(-5.0, (gap - before[1]) / (at - before[0])))
+            before = (at, gap)
+            at += min(0.7, max(-0.7, -(gap + COARSE) / slope))
+        raise _refused(
+            f"no noise multiplier near {start:.3g} was found to reach ε = {target.epsilon!r} at δ = {target.delta!r}.",
+            "Give a noise_multiplier and look at plan.epsilon(delta), or sample by Poisson.",
+        )
 
     def _noise(self) -> float:
         if self.noise_multiplier is None:

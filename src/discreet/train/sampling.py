@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias, get_args
 
-
 from discreet import events
 from discreet.accounting import Sampling, dpsgd
 from discreet.errors import InvalidInput

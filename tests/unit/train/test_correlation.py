@@ -1,0 +1,130 @@
+"""Square-root strategies: their numbers, their inverses, the reference errors, and the worst unit by brute force."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from discreet.errors import InvalidInput
+from discreet.train.correlation import (
+    MOST_STEPS,
+    BandedInverseRoot,
+    BandedRoot,
+    correlation_from_dict,
+    correlation_to_dict,
+)
+
+KINDS = [BandedRoot, BandedInverseRoot]
+
+
+def dense(column):
+    return np.array([[column[i - j] if i >= j else 0.0 for j in range(len(column))] for i in range(len(column))])
+
+
+# Root-mean-square errors of running sums over 1,024 steps, to three decimals, from an independent computation.
+GOLDEN = [
+    (BandedRoot, 1, {1: 22.638 * math.sqrt(2), 8: 64.031, 16: 90.554}),
+    (BandedRoot, 1024, {1: 3.110, 8: 13.024, 16: 23.896}),
+    (BandedRoot, 16, {1: 7.218, 8: 20.417, 16: 28.874}),
+    (BandedRoot, 128, {8: 10.294}),
+    (BandedRoot, 64, {16: 17.506}),
+    (BandedInverseRoot, 16, {1: 5.097, 8: 14.423, 16: 20.723}),
+    (BandedInverseRoot, 64, {1: 3.448, 8: 10.613, 16: 17.729}),
+]
+
+
+@pytest.mark.parametrize(("kind", "bands", "errors"), GOLDEN)
+def test_reference_errors(kind, bands, errors):
+    for times, error in errors.items():
+        found = kind(bands).rms_error(1024, times, 1024 // times)
+        if bands > 1 or times > 1:
+            assert found == pytest.approx(error, abs=1e-3)
+        else:
+            assert found == pytest.approx(math.sqrt(1025 / 2), abs=1e-6)
+
+
+def test_the_numbers_are_those_of_the_square_root():
+    exact = [math.comb(2 * k, k) / 4**k for k in range(40)]
+    assert BandedRoot(40).strategy(40).tolist() == pytest.approx(exact, rel=1e-7)
+    assert BandedInverseRoot(40).strategy(40).tolist() == pytest.approx(exact, rel=1e-6)
+    square = dense(BandedRoot(40).strategy(40)) @ dense(BandedRoot(40).strategy(40))
+    assert np.abs(square - np.tril(np.ones((40, 40)))).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bands", [1, 2, 3, 8, 64, 200])
+def test_the_inverse_is_the_inverse(kind, bands):
+    one = kind(bands)
+    product = dense(one.strategy(100)) @ dense(one.unmixing(100))
+    assert np.abs(product - np.eye(100)).max() < 1e-12
+    banded = one.strategy(100) if kind is BandedRoot else one.unmixing(100)
+    assert np.count_nonzero(banded) == min(bands, 100)
+    assert (banded == banded.astype(np.float32)).all()
+    assert not banded.flags.writeable
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bands", [1, 2, 3, 5, 16])
+def test_the_numbers_of_a_strategy_never_increase(kind, bands):
+    column = kind(bands).strategy(2000)
+    assert column.min() >= 0
+    assert np.diff(column).max() <= 0
+
+
+def worst(matrix, times, separation, turns):
+    """Return the largest norm over all steps allowed and, for each, over signs and over `turns` random directions."""
+    steps, found = len(matrix), 0.0
+    for size in range(1, times + 1):
+        for chosen in itertools.combinations(range(steps), size):
+            if any(b - a < separation for a, b in itertools.pairwise(chosen)):
+                continue
+            columns = matrix[:, list(chosen)]
+            for signs in itertools.product((1, -1), repeat=size - 1):
+                found = max(found, float(np.linalg.norm(columns @ np.array([1, *signs]))))
+            for gradients in turns:
+                moved = np.linalg.norm(columns @ gradients[:size])
+                assert moved <= np.linalg.norm(columns.sum(axis=1)) * (1 + 1e-12)
+                found = max(found, float(moved))
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bands", [1, 2, 3, 7])
+@pytest.mark.parametrize(("times", "separation"), [(1, 1), (2, 1), (2, 3), (3, 2), (7, 1), (3, 4)])
+def test_no_unit_moves_more_and_some_move_as_much(kind, bands, times, separation):
+    turns = np.random.default_rng(3).normal(size=(10, 7, 3))
+    turns /= np.linalg.norm(turns, axis=2, keepdims=True)
+    one = kind(bands)
+    brute = worst(dense(one.strategy(7)), times, separation, turns)
+    assert brute <= one.sensitivity(7, times, separation) <= brute * (1 + 1e-10)
+
+
+def test_a_column_that_rises_is_bounded_all_the_same(monkeypatch):
+    rising = np.array([1.0, 0.0, 0.9, -0.5, 0.2, 0.7, 0.0])
+    monkeypatch.setattr(BandedRoot, "strategy", lambda *_: rising)
+    for times, separation in ((2, 1), (2, 3), (3, 2)):
+        assert worst(dense(rising), times, separation, []) <= BandedRoot(7).sensitivity(7, times, separation)
+
+
+@pytest.mark.parametrize("one", [None, BandedRoot(3), BandedInverseRoot(8)], ids=str)
+def test_a_correlation_is_plain_data_and_back(one):
+    assert correlation_from_dict(correlation_to_dict(one)) == one
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: BandedRoot(0),
+        lambda: BandedRoot(2.0),
+        lambda: BandedInverseRoot(MOST_STEPS + 1),
+        lambda: BandedRoot(2).strategy(0),
+        lambda: BandedRoot(2).unmixing(MOST_STEPS + 1),
+        lambda: correlation_from_dict({"kind": "tree", "bands": 2}),
+        lambda: correlation_from_dict({"kind": "banded_root"}),
+        lambda: correlation_from_dict([]),
+    ],
+)
+def test_wrong_values_are_refused(make):
+    with pytest.raises(InvalidInput):
+        make()
