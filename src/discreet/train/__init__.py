@@ -49,6 +49,7 @@ __all__ = [
     "Keystream",
     "Method",
     "MicroBatch",
+    "People",
     "PerLayer",
     "Poisson",
     "Run",

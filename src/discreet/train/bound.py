@@ -95,8 +95,6 @@ def bind(
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:
-    if not isinstance(plan, DPSGD):
-        raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
     if plan.noise_multiplier is None or plan.delta is None:
         missing = "noise_multiplier" if plan.noise_multiplier is None else "delta"
         raise InvalidInput(

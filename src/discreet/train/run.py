@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from discreet.dataset import Answer, Dataset
-from discreet.errors import InvalidInput
+from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import Entry
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
@@ -89,6 +89,8 @@ def make_private(
     References:
         Abadi et al., "Deep Learning with Differential Privacy", 2016.
     """
+    if not isinstance(plan, DPSGD):
+        raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
     check_source(dataset, collate)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         _check_whole(label, value)
@@ -96,34 +98,27 @@ def make_private(
     bound = bind(dataset, plan, model, optimizer, loss, clip)
     check(model, loss, example)
     request = dataset.request(bound, name=name, attempt=attempt)
-    known = dataset.ledger.request(dataset.accounts[0], request)
-    if known is not None and known.kind == "release":
-        return Run(dataset, bound, plan, model, _stored(dataset, bound, purpose, name, request))
     state = State(Path(private).absolute() / request)
+    # The purpose commits to the key: whoever has another one cannot take this charge up.
     with ExitStack() as held:
         held.enter_context(state.held())
-        if known is None:
-            state.clear()  # what was never charged binds nobody
-        key = _key(state, dataset, {"microbatch": microbatch}, lambda: state.save(0, model, optimizer, scheduler))
+        key = _key(dataset, request, state, microbatch, lambda: state.save(0, model, optimizer, scheduler))
         stream = Keystream(key)
-        noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise)
-        # The purpose commits to the key: whoever has another one cannot take this charge up.
         told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
-        loan = dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
-        if isinstance(loan, Release):  # written before a crash, and entered only now
+        try:
+            loan = dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
+        except (BudgetExceeded, InvalidInput):
+            if dataset.ledger.request(dataset.accounts[0], request) is None:
+                state.erase()
+            raise
+        if isinstance(loan, Release):
             state.erase()
             return Run(dataset, bound, plan, model, loan)
+        noise = KeyedNoise(stream, plan.correlation)
+        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise)
         work = Work(step, loan, state, checkpoint_every)
         work.resume(collate, dataset.unit.column)
         return Run(dataset, bound, plan, model, work, held.pop_all())
-
-
-def _stored(dataset: Dataset, bound: Bound, purpose: str, name: str, request: str) -> Release:
-    """Return the release of a run that was finished."""
-    found = dataset.borrow(bound.event, purpose=purpose, name=name, request=request)
-    assert isinstance(found, Release)
-    return found
 
 
 class Run:
@@ -286,24 +281,22 @@ class Run:
         sys.stderr.flush()
 
 
-def _key(state: State, dataset: Dataset, settings: Mapping[str, Any], save: Callable[[], None]) -> bytes:
+def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Callable[[], None]) -> bytes:
     """Return the key of a run: a new one, or that of the run that is taken up.
 
     Raises:
         InvalidInput: the run began under settings that may round otherwise.
     """
-    now = _fingerprint(settings)
+    now = _fingerprint(microbatch)
     begun = state.begun()
-    if begun is None:
+    if begun is None or dataset.ledger.request(dataset.accounts[0], request) is None:
+        state.clear()  # what was never charged binds nobody
         save()
         key = fresh_key(dataset.rng())
         state.begin({"key": key.hex(), "under": now})
         return key
-    differ = [
-        f"{name} ({begun['under'].get(name)} then, {now[name]} now)"
-        for name in now
-        if begun["under"].get(name) != now[name]
-    ]
+    then = begun["under"]
+    differ = [f"{name} ({then.get(name)} then, {now[name]} now)" for name in now if then.get(name) != now[name]]
     if differ:
         raise InvalidInput(
             f"the run began under other settings: {', '.join(differ)}. Its steps would not come out the same.",
@@ -313,10 +306,10 @@ def _key(state: State, dataset: Dataset, settings: Mapping[str, Any], save: Call
     return bytes.fromhex(begun["key"])
 
 
-def _fingerprint(settings: Mapping[str, Any]) -> dict[str, str]:
+def _fingerprint(microbatch: int) -> dict[str, str]:
     """Return what the last bits of a step depend on, as texts."""
     return {
-        **{name: str(value) for name, value in settings.items()},
+        "microbatch": str(microbatch),
         "discreet": installed("discreet"),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),

@@ -90,6 +90,7 @@ class State:
     def erase(self) -> None:
         """Remove everything. What a disk keeps of removed files is the disk's."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        Beside(self.folder).path.unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------- checkpoints
 
