@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from discreet import Dataset, Domain, PrivacyUnit, Relation, train
-from discreet.testing import ScratchLedger
+from discreet.testing import ScratchLedger, with_fixed_randomness
 
 ROWS, FEATURES, STEPS = 60, 4, 12
 EXAMPLE = (torch.tensor([[0.5, -1.0, 2.0, 0.1], [1.0, 0.0, -0.3, 0.2], [-2.0, 0.4, 0.0, 1.0]]), torch.tensor([0, 1, 1]))
@@ -92,3 +93,18 @@ def start(data: Dataset, folder: Path, **changes: Any) -> train.Run:
 def bits(net: nn.Module) -> list[bytes]:
     """Return a model's parameters, bit by bit."""
     return [parameter.detach().numpy().tobytes() for parameter in net.parameters()]
+
+
+def main(folder: Path, name: str, steps: int) -> None:
+    """Train in this process, saying each step: what a test kills, and starts again."""
+    data = with_fixed_randomness(dataset(folder, releases=folder / name, ledger=ledger(folder / f"{name}.db")), seed=8)
+    run = start(data, folder / name, plan=plan(steps=steps), checkpoint_every=7)
+    for batch in run.loader:
+        run.step(batch)
+        sys.stdout.write(f"{run.steps_taken}\n")
+        sys.stdout.flush()
+    run.finish()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

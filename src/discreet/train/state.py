@@ -133,7 +133,8 @@ class State:
 
     def note(self, step: int, mark: int) -> None:
         """Keep what the model came to after a step."""
-        with (self.folder / TRACE).open("ab") as file:
+        handle = os.open(self.folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(handle, "ab") as file:
             file.write(struct.pack("<QQ", step, mark))
 
     def noted(self) -> dict[int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _pytree
 
 from discreet.train.batches import Batch
 from discreet.train.clipping import Clip, clipped_sum
@@ -62,8 +64,7 @@ class Step:
         device = next(iter(named.values())).device
         for place, part in enumerate(batch.micro(self.microbatch)):
             examples = _moved(rows.batch(part.indices[part.real]), device)
-            with torch.random.fork_rng():
-                torch.manual_seed(int(self.stream.words("forward", batch.step, 1, place)[0]))
+            with _drawing(device, int(self.stream.words("forward", batch.step, 1, place)[0])):
                 clipped_sum(self.model, self.loss, examples, self.clip, into=sums)
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)
@@ -74,7 +75,17 @@ class Step:
             self.scheduler.step()
 
 
-def _moved(examples: Any, device: torch.device) -> Any:
-    from torch.utils import _pytree
+@contextmanager
+def _drawing(device: torch.device, seed: int) -> Iterator[None]:
+    """Let dropout draw from the run's key: a step that is taken again has the same masks."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond to tell absent devices
+        for one in devices:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(seed)
+        yield
 
+
+def _moved(examples: Any, device: torch.device) -> Any:
     return _pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf, examples)
