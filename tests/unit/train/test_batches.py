@@ -9,7 +9,6 @@ from discreet.train.batches import Batch, Batches, People
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.sampling import Allocation, Poisson
 
-
 POISSON = Poisson(0.2)
 
 
