@@ -128,7 +128,7 @@ def test_what_another_declaration_made_is_refused(site):
 
 def test_what_another_declaration_made_and_is_taken_is_seen(site, monkeypatch):
     monkeypatch.setattr(Dataset, "check_declared", lambda *_: None)
-    with pytest.raises(fuzzer.Failure, match="of another .* is taken"):
+    with pytest.raises(fuzzer.Failure, match=r"of another .* is taken"):
         site.elsewhere(SEEDS)
 
 
@@ -136,7 +136,11 @@ def test_a_run_without_end_is_stopped_and_seen(site, monkeypatch):
     monkeypatch.setattr(parse, "MAX_READS", 1000)
     monkeypatch.setattr(sys.modules["fuzz_site"], "LONGEST", 0.5)
     doubled = sys.modules["fuzz_mutations"]._doubled('"t"', '"id"', 10)
-    with pytest.raises(fuzzer.Failure, match="running raised Interrupt"):
+
+    def ask_often():
         for _ in range(40):  # of some sources nobody has a row
             site.runs.clear()
             site.ask(doubled, paid=False)
+
+    with pytest.raises(fuzzer.Failure, match="running raised Interrupt"):
+        ask_often()
