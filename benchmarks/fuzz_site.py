@@ -184,8 +184,9 @@ class Site:
         self.gate.close()
         charges, given = self.gate.charges, {"epsilon": 1.0, "delta": 1e-9}
         change = self.dice.choice(self._changes(dataset))
-        other, text = replace(dataset, **change), self.dice.choice(seeds)
+        text = self.dice.choice(seeds)
         try:
+            other = replace(dataset, **change)
             what = self.dice.choice(("kept", "plan", "together"))
             if what == "kept":
                 kept = sql.materialise(other, text, folder=self.folder / "sources-kept")
@@ -208,7 +209,8 @@ class Site:
 
     def _changes(self, dataset: Dataset) -> list[dict[str, Any]]:
         """Return what may be declared otherwise, one thing at a time, all else alike."""
-        unit, column = dataset.unit, self.dice.choice(list(dataset.domain))
+        unit, held = dataset.unit, self.world.tables[dataset.name]
+        column = self.dice.choice([name for name in held.domain if name not in (held.person, unit.per, *held.keys)])
         facts = dataset.domain.to_dict()
         about = dict(facts[column])
         if about.get("high") is not None and about["type"] in ("integer", "float"):

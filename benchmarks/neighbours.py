@@ -20,8 +20,8 @@ from importlib.metadata import version
 
 import duckdb
 import numpy as np
+from fuzz_names import HIDDEN, ODD, quoted, session
 from fuzz_names import SETTINGS as SESSION
-from fuzz_names import session
 from random_sql import Grammar
 from tiny_databases import MAIN, PEOPLE, PERSONS, Batch, batch
 from worlds import Answers, batched, beside, planned
@@ -277,6 +277,12 @@ def features(sql, plan) -> set[str]:
     """Return what a question is made of."""
     found = {mark.strip() for mark in MARKS if mark in sql}
     found |= {part.kind for part in plan.question.primitives}
+    found |= {"plain rows"} if not plan.question.persons else set()
+    found |= {"beside questions"} if sql.startswith("beside") else set()
+    found |= {"names of ours"} if any(quoted(name) in sql.lower() for name in HIDDEN) else set()
+    found |= (
+        {"odd numbers"} if any(re.search(rf"(?<![\w.]){re.escape(one)}(?![\w.])", sql) for one in ODD[:20]) else set()
+    )
     found |= {one.function for part in plan.question.drawn for one in part.aggregates}
     found |= {plan.question.bounds.relation.value, *(["groups found"] if plan.finder is not None else [])}
     return found

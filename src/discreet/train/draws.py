@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -19,20 +18,20 @@ _MOST_SHARES = 2**31
 
 
 def heads(stream: Keystream, label: str, step: int, size: int, rate: float) -> Rows:
-    """Return which of `size` coins show heads; the chance is ⌊rate·2⁶⁴⌋/2⁶⁴.
+    """Return which of `size` coins show heads, with a chance of exactly `rate`, a float of at least 2⁻⁴⁴.
 
-    A coin is a number of 64 bits below ⌊rate·2⁶⁴⌋. Its high half decides, but for one coin in 2³² or so.
+    A coin is a number of 96 bits below rate·2⁹⁶, a whole number. The first 32 decide, but for one coin in 2³² or so.
     """
     if rate == 1:
         return np.arange(size, dtype=np.int64)
-    high, low = divmod(math.floor(Fraction(rate) * 2**64), _LOW)
+    high, low = divmod(int(Fraction(rate) * 2**96), 2**64)
     found = []
     for start in range(0, size, _CHUNK):
         coins = _halves(stream, label, step, min(_CHUNK, size - start), start)
-        heads = coins < high
+        shown = coins < high
         for i in np.flatnonzero(coins == high):
-            heads[i] = int(stream.words(f"{label}/low", step, 1, start + int(i))[0]) >> 32 < low
-        found.append(np.flatnonzero(heads) + start)
+            shown[i] = int(stream.words(f"{label}/low", step, 1, start + int(i))[0]) < low
+        found.append(np.flatnonzero(shown) + start)
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 

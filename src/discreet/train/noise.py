@@ -82,7 +82,7 @@ class KeyedNoise:
         self._stream = stream
         self._correlation = correlation
         self._scratch = _Scratch()
-        self._recent: dict[tuple[str | int, int, int], _Recent] = {}
+        self._recent: dict[tuple[str, int, int], _Recent] = {}
 
     def __repr__(self) -> str:
         return f"KeyedNoise(key hidden, correlation={self._correlation!r})"
@@ -160,7 +160,7 @@ class KeyedNoise:
     def _recurring(self, correlation: BandedRoot, step: int, tensor: str | int, size: int, offset: int) -> torch.Tensor:
         """Return w_t = z_t - Σ_j c_j w_(t-j): from the last ones if they are at hand, else from step 0 on."""
         weights = correlation.strategy(correlation.bands)
-        recent = self._recent.setdefault((tensor, offset, size), _Recent())
+        recent = self._recent.setdefault((_label(tensor), offset, size), _Recent())
         if step < recent.step:
             recent.step, recent.noises = -1, []
         while recent.step < step:
@@ -181,7 +181,7 @@ class KeyedNoise:
             )
         first, end = offset // CELL, -(-(offset + size) // CELL)
         for cell in range(first, end, _CELLS):
-            values = self._cells(step, f"noise/{tensor!r}", cell, min(_CELLS, end - cell))
+            values = self._cells(step, _label(tensor), cell, min(_CELLS, end - cell))
             start = cell * CELL - offset
             low, high = max(0, -start), min(values.numel(), size - start)
             yield start + low, values[low:high]
@@ -203,3 +203,14 @@ class KeyedNoise:
         torch.mul(torch.cos(angle, out=waves), radius, out=values[:, 0])
         torch.mul(torch.sin(angle, out=waves), radius, out=values[:, 1])
         return values.view(-1)
+
+
+def _label(tensor: str | int) -> str:
+    """Return the keystream's label of a tensor: 1 and "1" are two."""
+    if type(tensor) not in {str, int}:
+        raise InvalidInput(
+            f"a tensor is named by a str or an int, got {type(tensor).__name__}.",
+            state="No noise was drawn.",
+            remedy="Use the parameter's name in the model.",
+        )
+    return f"noise/{tensor!r}"

@@ -14,12 +14,14 @@ from discreet.errors import InvalidInput
 from discreet.events import Relation
 from discreet.events.checks import FIELDS, shown
 from discreet.profiles import Bracket, PrivacyProfile, show_delta, show_up
+from discreet.train.batches import Batches
 from discreet.train.correlation import (
     BandedRoot,
     Correlation,
     correlation_from_dict,
     correlation_to_dict,
 )
+from discreet.train.keystream import Keystream
 from discreet.train.sampling import (
     Allocation,
     Cyclic,
@@ -66,8 +68,8 @@ class DPSGD:
     Evidence:
         Proven: docs/proofs/batches.md, docs/proofs/training_noise.md, docs/proofs/pairs.md; cited for composition.
     Assumes:
-        Gradients are clipped; `Batches` draws the batches from this sampler, `KeyedNoise` the noise from this
-        correlation, under keys nobody knows; each step is noised once. The plan was made without the data.
+        Gradients are clipped; the batches are those of `batches`, the noise that of `KeyedNoise` with
+        this correlation, under keys that nobody knows; each step is noised once. The plan was made without the data.
     Not protected:
         Losses, norms and batch sizes of single steps; plans chosen after looking at the results of others.
 
@@ -136,6 +138,19 @@ class DPSGD:
                 "capped batches with correlated noise have no bound here: a record that is cut lets another one in.",
                 "Leave out the cap (more micro-batches cost only time), or the correlation.",
             )
+
+    def batches(self, stream: Keystream, units: int) -> Batches:
+        """Return the batches of this plan: its sampler, its number of steps.
+
+        Raises:
+            InvalidInput: the plan was charged for another public number of records.
+        """
+        if self.records is not None and units != self.records:
+            raise _refused(
+                f"the plan is for {self.records} records, and there are {shown(units)}.",
+                "Plan for the public number of records that there is: under these relations it does not change.",
+            )
+        return Batches(sampler=self.drawn_by, stream=stream, units=units, steps=self.steps)
 
     @property
     def drawn_by(self) -> Sampler:

@@ -25,13 +25,13 @@ class Poisson:
     """Every record enters a step's batch by a coin of its own.
 
     Args:
-        sample_rate: The chance of heads: the exact value of the float, rounded down to a multiple of 2⁻⁶⁴.
+        sample_rate: The chance of heads, at least 2⁻⁴⁴: the float's exact value.
         cap: The most records of one batch; a larger one is cut to a uniform subset. None for no cap.
 
     Guarantee:
         Given ideal bits, the batches of all steps are independent; without a cap records enter independently, with
-        a chance of at most sample_rate, less by under 2⁻⁶⁴; with one, a batch is a uniform subset, of at most
-        `cap`, of such a batch. The event bounds both.
+        a chance of exactly sample_rate; with one, a batch is a uniform subset, of at most `cap`, of such a batch.
+        The event bounds both.
     Evidence:
         Proven: docs/proofs/batches.md.
     Assumes:
@@ -203,7 +203,7 @@ class Cyclic:
     move all those behind it to other groups.
 
     Args:
-        sample_rate: The chance of a record of the group, rounded down as for `Poisson`. 1 is the whole group.
+        sample_rate: The chance of a record of the group, as for `Poisson`. 1 is the whole group.
         bands: The number of groups.
 
     Guarantee:
@@ -270,9 +270,9 @@ def _check(name: str, value: object) -> None:
 
 def _check_rate(rate: Any) -> None:
     _check("sample_rate", rate)
-    if rate < 2.0**-64:
+    if rate < 2.0**-44:
         raise InvalidInput(
-            f"sample_rate must be at least 2**-64, got {rate!r}.", remedy="Name a rate at which records do take part."
+            f"sample_rate must be at least 2**-44, got {rate!r}.", remedy="Name a rate at which records do take part."
         )
 
 

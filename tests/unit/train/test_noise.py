@@ -161,6 +161,13 @@ def test_wrong_places_are_refused():
         noise().fresh(-1, "w", 3)
 
 
+@pytest.mark.parametrize("tensor", [True, np.int64(1), None, 1.0, ("w",)], ids=str)
+def test_tensors_are_named_by_strings_or_whole_numbers(tensor):
+    for correlation in (None, BandedRoot(2)):
+        with pytest.raises(InvalidInput, match="named"):
+            noise(correlation).add(torch.zeros(3), std=1.0, step=0, tensor=tensor)
+
+
 def test_the_key_is_not_shown():
     assert repr(noise(BandedRoot(2))) == "KeyedNoise(key hidden, correlation=BandedRoot(bands=2))"
 

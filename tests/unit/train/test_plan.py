@@ -9,7 +9,9 @@ import pytest
 from discreet import events
 from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.events import Relation
+from discreet.mechanisms import Rng
 from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.plan import DPSGD
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
 
@@ -61,10 +63,10 @@ def test_calibrated_plans_meet_their_target_and_hardly_more(one):
 
 
 def test_allocated_plans_are_calibrated_near_poisson_ones():
-    one = plan(sampler=Allocation(2), steps=16)
-    found = one.calibrate(3.0, 1e-5)
-    assert 3.0 * 0.99 < found.epsilon(1e-5).upper <= 3.0
-    poisson = plan(sample_rate=2 / 16, steps=16).calibrate(3.0, 1e-5)
+    one = plan(sampler=Allocation(2), steps=8)
+    found = one.calibrate(2.0, 1e-5)
+    assert 2.0 * 0.99 < found.epsilon(1e-5).upper <= 2.0
+    poisson = plan(sample_rate=2 / 8, steps=8).calibrate(2.0, 1e-5)
     assert 0.5 < found.noise_multiplier / poisson.noise_multiplier < 1.2
 
 
@@ -161,6 +163,17 @@ def test_what_cannot_be_is_refused_with_a_way_out(given, says):
     with pytest.raises(InvalidInput, match=says) as caught:
         plan(**given)
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_batches_are_those_of_the_plan():
+    stream = Keystream(fresh_key(Rng()))
+    run = plan().batches(stream, 1000)
+    assert (run.sampler, run.steps, run.units) == (Poisson(0.02), 100, 1000)
+    assert run[3].indices.tolist() == Poisson(0.02).batch(stream, 3, units=1000, steps=100).tolist()
+    for one in (PLANS[2], PLANS[3]):
+        assert len(one.batches(stream, 3200)) == 100
+        with pytest.raises(InvalidInput, match="3200 records, and there are 3199"):
+            one.batches(stream, 3199)
 
 
 def test_a_plan_without_noise_says_how_to_get_it():

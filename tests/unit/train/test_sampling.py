@@ -45,20 +45,14 @@ class Told:
 # ------------------------------------------------------------------------------------------- draws
 
 
-@pytest.mark.parametrize("rate", [0.3, 2.0**-40, 1 - 2.0**-53, 5.3e-5])
+@pytest.mark.parametrize("rate", [0.3, 2.0**-44, 1 - 2.0**-53, 5.3e-5, 1.1e-13])
 def test_a_coin_is_heads_below_the_threshold_and_not_at_it(rate):
-    threshold = math.floor(Fraction(rate) * 2**64)
-    high, low = divmod(threshold, 2**32)
-    for number, heads in (
-        (threshold - 1, True),
-        (threshold, False),
-        (threshold + 1, False),
-        (0, True),
-        (2**64 - 1, False),
-    ):
-        told = Told({"c": [number >> 32], "c/low": [(number & 0xFFFFFFFF) << 32]})
-        assert (draws.heads(told, "c", 0, 1, rate).size == 1) == heads
-    assert Fraction(high * 2**32 + low, 2**64) <= Fraction(rate) < Fraction(threshold + 1, 2**64)
+    exact = Fraction(rate) * 2**96
+    threshold = math.floor(exact)
+    assert exact == threshold  # so that the chance is the float's, exactly
+    for number in (threshold - 1, threshold, threshold + 1, 0, 2**96 - 1):
+        told = Told({"c": [number >> 64], "c/low": [number & 0xFFFFFFFFFFFFFFFF]})
+        assert (draws.heads(told, "c", 0, 1, rate).size == 1) == (number < threshold)
 
 
 def test_a_certain_coin_needs_no_bits():

@@ -19,7 +19,7 @@ from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
 from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
-from discreet.train.clipping.records import Part, add_weighted
+from discreet.train.clipping.records import Part
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, units
 from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
@@ -33,7 +33,7 @@ RULES: dict[str, Rule] = {
     **recurrent.RULES,
 }
 _backward = unasked(torch.autograd.backward) or torch.autograd.backward
-CHUNK = 4 << 20  # numbers held at a time where gradients are formed: 16 MB
+CHUNK = 1 << 20  # numbers held at a time where gradients are formed: 4 MB, which stay in a cache
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,17 @@ def clipped_sum(
         )
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
     sums = into if into is not None else {}
-    for name, p in named.items():
-        if name not in sums:
-            sums[name] = torch.zeros(p.shape, dtype=torch.float32, device=p.device)
+    fresh = named.keys() - sums.keys()
+    for name in fresh:
+        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
     batch, places = kept(batch, real, examples)
     count = examples_in(batch)
-    work = _Work(model, loss, clip, method, named, groups, sums)
+    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
     step = microbatch or max(1, count)
     if step < 1:
         raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
     lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
+    work.settle()
     found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
     if places is None:
         return Clipped(sums, found)
@@ -151,6 +152,13 @@ class _Work:
     named: dict[str, nn.Parameter]
     groups: dict[str, int]
     sums: dict[str, Tensor]
+    fresh: set[str]
+
+    def settle(self) -> None:
+        """Set the sums that hold nothing yet to zero."""
+        for name in self.fresh:
+            self.sums[name].zero_()
+        self.fresh.clear()
 
     @property
     def count(self) -> int:
@@ -178,6 +186,7 @@ class _Work:
         return self._loop(batch, examples)
 
     def _loop(self, batch: Any, examples: int) -> Tensor:
+        self.settle()
         found = []
         for i in range(examples):
             one = gradients(self.model, self.loss, batch, i, self.named)
@@ -236,7 +245,12 @@ class _Work:
                 for part in unit.parts:
                     part.drop(dead)
         for unit in quick:
-            unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name])
+            fresh = unit.name in self.fresh
+            unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name], fresh=fresh)
+            self.fresh.discard(unit.name)
+        self.settle()
+        for other in formed:
+            other.finish(self.sums)
         return total.value
 
     def _factors(self, known: Sequence[norms.Squares]) -> tuple[list[Tensor], norms.Squares]:
@@ -254,17 +268,21 @@ class _Work:
         totals: list[norms.Squares] = []
         for low in range(0, examples, step):
             high = min(low + step, examples)
-            rows = {name: row for unit in formed for name, row in unit.rows(low, high).items()}
-            parts = [[norms.Squares(norm.value[low:high], norm.bound[low:high])] for norm in known]
-            for name, row in rows.items():
-                parts[self.groups[name]].append(norms.squares(row))
-            these, total = self._factors([norms.added(each) for each in parts])
+            rows: list[tuple[Formed, str, Tensor]] = []
+            lengths: list[list[norms.Length]] = [[] for _ in known]
+            for unit in formed:
+                for name, row in unit.form(low, high).items():
+                    rows.append((unit, name, row))
+                    lengths[self.groups[name]].append(norms.length(row))
+            here = [norms.Squares(norm.value[low:high], norm.bound[low:high]) for norm in known]
+            pairs = zip(here, lengths, strict=True)
+            these, total = self._factors([norms.added([n, norms.together(ls)]) if ls else n for n, ls in pairs])
             dead = ~norms.finite(total)
             some = bool(dead.any())
-            for name, row in rows.items():
+            for unit, name, row in rows:
                 if some:
                     row[dead] = 0
-                add_weighted(row, these[self.groups[name]], self.sums[name])
+                unit.gather(name, row, these[self.groups[name]])
             totals.append(total)
             for group, factor in enumerate(these):
                 factors[group].append(factor)

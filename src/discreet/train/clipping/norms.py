@@ -6,7 +6,9 @@ float32 does so by percents; two short passes, with the rounding that is possibl
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,21 +41,56 @@ def raised(value: Tensor, operations: int, numbers: int) -> Tensor:
     return value * (1 + 1.05 * (operations + 8) * ROUNDING) + 4 * max(1, numbers) * TINY
 
 
-def squares(rows: Tensor) -> Squares:
-    """Return the squared length of each row, summed over all axes but the first.
+@functools.lru_cache(maxsize=4096)
+def _side(count: int) -> int:
+    """Return how long the lines of a row are: near its root, and a divisor of it if there is one near."""
+    root = max(1, math.isqrt(count))
+    return next((side for side in range(root, root // 4, -1) if count % side == 0), root)
+
+
+class Length(NamedTuple):
+    """Length of each row as computed, and how it was computed.
+
+    Args:
+        value: One number for each row.
+        roundings: How many lie in a row on the longest way from a number to the squared length.
+        numbers: How many numbers a row has.
+    """
+
+    value: Tensor
+    roundings: int
+    numbers: int
+
+
+def length(rows: Tensor) -> Length:
+    """Return the length of each row over all axes but the first, in two short passes.
 
     Args:
         rows: float32; read in lines of about the square root of a row's size.
     """
     flat = rows.reshape(rows.shape[0], -1)
     count = flat.shape[1]
-    side = max(1, math.isqrt(count))
+    side = _side(count)
     whole = count // side * side
     lines = torch.linalg.vector_norm(flat[:, :whole].reshape(len(rows), -1, side), dim=2)
     if whole < count:
         lines = torch.cat([lines, torch.linalg.vector_norm(flat[:, whole:], dim=1, keepdim=True)], 1)
-    value = lines.square().sum(1)
-    return Squares(value, raised(value, side + lines.shape[1] + 4, count))
+    return Length(torch.linalg.vector_norm(lines, dim=1), side + lines.shape[1] + 8, count)
+
+
+def squares(*rows: Tensor) -> Squares:
+    """Return the squared length of each example's gradient, whose parts are in these tensors."""
+    return together([length(part) for part in rows])
+
+
+def together(lengths: Sequence[Length]) -> Squares:
+    """Return the squared lengths of gradients whose parts have these."""
+    if len(lengths) == 1:
+        value = lengths[0].value.square()
+    else:
+        value = torch.stack([part.value for part in lengths]).square().sum(0)
+    roundings = max(part.roundings for part in lengths) + len(lengths) + 2
+    return Squares(value, raised(value, roundings, sum(part.numbers for part in lengths)))
 
 
 def added(parts: list[Squares]) -> Squares:

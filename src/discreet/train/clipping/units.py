@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from discreet.train.clipping.norms import Squares, added, raised
-from discreet.train.clipping.records import Lookup, Part, Product, Ready
+from discreet.train.clipping.records import Lookup, Part, Product, Ready, add_weighted
 from discreet.train.clipping.watch import Leaf
 
 
@@ -46,11 +46,16 @@ class Quick:
         product, lookup = cast(tuple[Product, Lookup], tuple(self.parts))
         return _with_cross_term(product, lookup, each)
 
-    def total(self, factors: Tensor, into: Tensor, root: Tensor) -> None:
-        """Add the clipped sum; `root` is the parameter."""
+    def total(self, factors: Tensor, into: Tensor, root: Tensor, *, fresh: bool) -> None:
+        """Add the clipped sum; `root` is the parameter, and `fresh` says that `into` holds nothing yet."""
+        if fresh and not (self.leaf.tensor is root and isinstance(self.parts[0], Product)):
+            into.zero_()
         if self.leaf.tensor is root:
             for part in self.parts:
-                part.total(factors, into)
+                if isinstance(part, Product):
+                    part.total(factors, into, fresh=fresh)
+                else:
+                    part.total(factors, into)
             return
         gathered = torch.zeros(self.leaf.tensor.shape, device=into.device)
         for part in self.parts:
@@ -67,25 +72,94 @@ def _with_cross_term(product: Product, lookup: Lookup, each: Squares) -> Squares
     most = lengths.sum(1) * torch.linalg.vector_norm(lookup.outgoing, dim=2).sum(1)
     width = product.left.shape[-1] + 2 * product.right.shape[-1]
     lost = raised(most, width + 4 * positions, positions**2) - most
+    lost = lost + product.right.shape[-1] * raised(picked.abs().sum((1, 2)) * 2.0**-126, 0, 1)
     value = each.value + 2 * cross
     value = torch.where(torch.isfinite(value), value.clamp(min=0), value)
-    return Squares(value, raised(each.bound + 2 * cross + 2 * lost, 4, positions**2))
+    return Squares(value, raised((each.bound + 2 * cross + 2 * lost).clamp(min=0), 4, positions**2))
 
 
-class Formed:
+class Formed(Protocol):
     """Parameters whose gradients are formed, for a few examples at a time."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers one example's gradients have."""
+        ...
+
+    def form(self, low: int, high: int) -> Mapping[str, Tensor]:
+        """Return the gradients of examples low to high; they may share one memory with those of the next call."""
+        ...
+
+    def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:
+        """Add rows as they were formed, each times its factor."""
+        ...
+
+    def finish(self, sums: Mapping[str, Tensor]) -> None:
+        """Add what was gathered to the sums."""
+        ...
+
+
+class Lone:
+    """One parameter that is used as it is, or as one rearrangement of itself."""
+
+    def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part], root: Tensor) -> None:
+        self.name, self.leaf, self.parts, self.root = name, leaf, parts, root
+        shape = tuple(leaf.tensor.shape)
+        self.flipped = (
+            isinstance(parts[0], Product)
+            and all(isinstance(part, Lookup) for part in parts[1:])
+            and shape[0] >= 4 * shape[1]
+        )
+        self.shape = shape[::-1] if self.flipped else shape
+        self.buffer = torch.empty(0)
+        self.gathered = torch.zeros(self.shape, device=leaf.tensor.device)
+
+    @property
+    def size(self) -> int:
+        """How many numbers one example's gradients have."""
+        return self.root.numel()
+
+    def form(self, low: int, high: int) -> Mapping[str, Tensor]:
+        """Return the gradients of examples low to high."""
+        first, *rest = self.parts
+        if isinstance(first, Product):
+            if len(self.buffer) != high - low:
+                self.buffer = torch.empty(high - low, *self.shape, device=self.gathered.device)
+            rows = self.buffer
+            first.fill(rows, low, high, flipped=self.flipped)
+        else:
+            rows = first.rows(low, high)
+        for part in rest:
+            part.add_rows(rows.transpose(1, 2) if self.flipped else rows, low, high)
+        return {self.name: rows}
+
+    def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:  # noqa: ARG002 - there is one
+        """Add rows as they were formed, each times its factor."""
+        add_weighted(rows, factors, self.gathered)
+
+    def finish(self, sums: Mapping[str, Tensor]) -> None:
+        """Add what was gathered to the sums."""
+        found = self.gathered.t() if self.flipped else self.gathered
+        if self.leaf.tensor is not self.root:
+            found = torch.autograd.grad(self.leaf.tensor, self.root, found, retain_graph=True)[0]
+        sums[self.name].add_(found)
+
+
+class Tangled:
+    """Parameters that are computed from each other, or used in several forms: gradients are pulled back one by one."""
 
     def __init__(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], roots: Mapping[str, Tensor]) -> None:
         self.uses = list(uses.values())
         self.roots = roots
+        self.gathered = {name: torch.zeros(root.shape, device=root.device) for name, root in roots.items()}
 
     @property
     def size(self) -> int:
         """How many numbers one example's gradients have, before and after pulling them back."""
         return sum(leaf.tensor.numel() for leaf, _ in self.uses) + sum(root.numel() for root in self.roots.values())
 
-    def rows(self, low: int, high: int) -> dict[str, Tensor]:
-        """Return the gradients of examples low to high for each parameter."""
+    def form(self, low: int, high: int) -> Mapping[str, Tensor]:
+        """Return the gradients of examples low to high."""
         found: dict[str, Tensor] = {}
         for leaf, parts in self.uses:
             first, *rest = parts
@@ -98,22 +172,25 @@ class Formed:
 
     def _pulled(self, leaf: Leaf, rows: Tensor) -> dict[str, Tensor]:
         """Return what gradients of a leaf are as gradients of the parameters it was computed from."""
-        names = [name for name in leaf.roots if name in self.roots]
-        if len(names) == 1 and leaf.tensor is self.roots[names[0]]:
-            return {names[0]: rows}
-        roots = [self.roots[name] for name in names]
+        roots = [self.roots[name] for name in leaf.roots]
+        if leaf.tensor is roots[0]:
+            return {leaf.roots[0]: rows}
         rows = rows.to(leaf.tensor.dtype)
         each = [torch.autograd.grad(leaf.tensor, roots, row, retain_graph=True, allow_unused=True) for row in rows]
-        pulled = zip(*each, strict=True)
         return {
-            name: torch.stack(parts).float() for name, parts in zip(names, pulled, strict=True) if parts[0] is not None
+            name: torch.stack(parts).float()
+            for name, parts in zip(leaf.roots, zip(*each, strict=True), strict=True)
+            if parts[0] is not None
         }
 
-    def drop(self, dead: Tensor) -> None:
-        """Set to zero what belongs to these examples."""
-        for _, parts in self.uses:
-            for part in parts:
-                part.drop(dead)
+    def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:
+        """Add rows as they were formed, each times its factor."""
+        add_weighted(rows, factors, self.gathered[name])
+
+    def finish(self, sums: Mapping[str, Tensor]) -> None:
+        """Add what was gathered to the sums."""
+        for name, found in self.gathered.items():
+            sums[name].add_(found)
 
 
 def joined(parts: Sequence[Part]) -> list[Part]:
@@ -155,8 +232,10 @@ def units(
         simple = kinds in {(Product,), (Lookup,), (Ready,), (Product, Lookup)}
         if lone and simple and all(_ghost(part, method) for part in parts):
             quick.append(Quick(names[0], leaf, parts))
+        elif lone:
+            formed.append(Lone(names[0], leaf, parts, named[names[0]]))
         else:
-            formed.append(Formed(uses, {name: named[name] for name in names}))
+            formed.append(Tangled(uses, {name: named[name] for name in names}))
     return quick, formed
 
 
