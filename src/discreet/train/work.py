@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from discreet.errors import DataFailure
 from discreet.loan import Loan
-from discreet.train.batches import Batch, Batches
+from discreet.train.batches import Batch
 from discreet.train.rows import Collate, Rows
 from discreet.train.state import State, mark
 from discreet.train.step import Step
@@ -46,7 +46,9 @@ class Work:
 
     def batch(self) -> Batch:
         """Return the batch of the next step."""
-        return self._sealed(lambda _: self._batches()[self.taken])
+        rows, step = self.rows, self.step
+        assert rows is not None
+        return self._sealed(lambda _: step.plan.batches(step.stream, len(rows))[self.taken])
 
     def take(self, batch: Batch) -> None:
         """Take a step, hold it against what was noted of it before a crash, and save now and then."""
@@ -74,11 +76,6 @@ class Work:
     def close(self) -> None:
         """Let go of the rows."""
         self.rows = None
-
-    def _batches(self) -> Batches:
-        assert self.rows is not None
-        plan = self.step.plan
-        return Batches(sampler=plan.drawn_by, stream=self.step.stream, units=len(self.rows), steps=plan.steps)
 
     def _sealed(self, work: Callable[[Any], T]) -> T:
         try:
