@@ -78,7 +78,7 @@ def test_a_command_has_a_heading(path):
 
 
 @pytest.mark.parametrize(
-    "package", ["accounting", "audit", "explain", "ledger", "mechanisms", "project", "sql", "testing"]
+    "package", ["accounting", "audit", "explain", "ledger", "mechanisms", "project", "sql", "testing", "train"]
 )
 def test_names_of_a_package_are_in_the_reference(package):
     missing = set(importlib.import_module(f"discreet.{package}").__all__) - in_code(REFERENCE)
