@@ -53,6 +53,7 @@ def bind(
     optimizer: torch.optim.Optimizer,
     loss: Callable[[Any, Any], torch.Tensor],
     clip: Clip,
+    purpose: str,
 ) -> Bound:
     """Bind a run to a dataset.
 
@@ -78,8 +79,12 @@ def bind(
         "settings": _settings(optimizer),
         "loss": _source(loss),
     }
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     facts = {
         "kind": "train",
+        "title": purpose,
+        "sentence": _sentence(plan, trained),
+        "noise": [{"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}],
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
         "max_grad_norm": plan.max_grad_norm,
@@ -89,9 +94,17 @@ def bind(
         "clip": repr(clip),
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": trained,
     }
     return Bound(plan.event, guarantee, identity, facts)
+
+
+def _sentence(plan: DPSGD, trained: int) -> str:
+    """Return what was done, for people."""
+    return (
+        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, every record of a random batch "
+        f"pulled the model with a strength of at most {plan.max_grad_norm:g}, and noise was added to the sum."
+    )
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:

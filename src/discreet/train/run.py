@@ -95,7 +95,7 @@ def make_private(
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         _check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, model, optimizer, loss, clip)
+    bound = bind(dataset, plan, model, optimizer, loss, clip, purpose)
     check(model, loss, example)
     request = dataset.request(bound, name=name, attempt=attempt)
     state = State(Path(private).absolute() / request)
