@@ -54,7 +54,7 @@ def hostile(world: World) -> list[str]:
     ]
     found += [f"SELECT COUNT(*) AS n FROM {'(SELECT * FROM ' * size}{table}{')' * size}" for size in (1, 5, 33, 60)]
     found += [_chain(table, size) for size in (2, 40)]
-    found += [_doubled(table, column, size) for size in (2, 7, 8, 9, 10, 30)]
+    found += [_doubled(table, column, size) for size in (2, 9, 10, 30)]
     found += [
         f"SELECT COUNT(*) AS n FROM ({' UNION ALL '.join([f'SELECT * FROM {table}'] * size)}) AS x"
         for size in (2, 16, 40)

@@ -211,27 +211,17 @@ class Site:
         """Return what may be declared otherwise, one thing at a time, all else alike."""
         unit, held = dataset.unit, self.world.tables[dataset.name]
         column = self.dice.choice([name for name in held.domain if name not in (held.person, unit.per, *held.keys)])
-        facts = dataset.domain.to_dict()
-        about = dict(facts[column])
-        if about.get("high") is not None and about["type"] in ("integer", "float"):
-            facts[column] = about | {
-                "high": float(about["high"]) * 2 + 1 if about["type"] == "float" else about["high"] + 1
-            }
-        else:
-            facts[column] = {"type": "text" if about["type"] != "text" else "date"}
         relation = next(one for one in events.Relation if one is not unit.relation)
-        found: list[dict[str, Any]] = [
+        return [
             {"unit": replace(unit, max_rows=unit.max_rows + 1)},
             {"unit": replace(unit, relation=relation)},
             {"version": "2"},
             {"population": self.another()},
-            {"domain": Domain.from_dict(facts)},
+            {"domain": _otherwise(dataset.domain, column)},
             {"views": {**dataset.views, "one_more": f"SELECT * FROM {quoted(dataset.name)}"}},
             {"tables": {**dataset.tables, "one_more": Table(dataset.source, domain=dataset.domain)}},
+            *([] if unit.column is None else [{"unit": replace(unit, max_groups=(unit.max_groups or 1) + 1)}]),
         ]
-        if unit.column is not None:
-            found.append({"unit": replace(unit, max_groups=(unit.max_groups or 1) + 1)})
-        return found
 
     def another(self) -> str:
         """Return an account of other people."""
@@ -379,6 +369,21 @@ class Site:
                 if path.suffix == ".parquet":
                     text = repr(parquet.read_table(path).to_pylist())
                 shown(text, str(path))
+
+
+def _otherwise(domain: Domain, column: str) -> Domain:
+    """Return a domain with a column declared otherwise."""
+    facts = domain.to_dict()
+    about = dict(facts[column])
+    if about.get("high") is not None and about["type"] in ("integer", "float"):
+        more = about["high"] + 1 if about["type"] == "integer" else float(about["high"]) * 2 + 1
+        facts[column] = about | {"high": more}
+    else:
+        facts[column] = {"type": "date" if about["type"] == "text" else "text"}
+    try:
+        return Domain.from_dict(facts)
+    except InvalidInput:  # no wider bound can be declared
+        return Domain.from_dict(domain.to_dict() | {"one more": {"type": "integer"}})
 
 
 def shown(what: Any, where: str = "") -> None:
