@@ -137,8 +137,13 @@ def _layer_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwar
             Tensor,
             _LayerNorm.apply(watch.token, inputs, shape, *held, given["eps"], watch, owners),  # type: ignore[no-untyped-call]
         )
-    result = torch.layer_norm(inputs.float(), shape, None, None, given["eps"])
+    result = torch.layer_norm(_exact(inputs), shape, None, None, given["eps"])
     return _affine(watch, result, weight, bias).to(_type(inputs))
+
+
+def _exact(inputs: Tensor) -> Tensor:
+    """Return the tensor in at least float32, in which torch normalises."""
+    return inputs if inputs.dtype == torch.float64 else inputs.float()
 
 
 def _type(inputs: Tensor) -> torch.dtype:
@@ -163,7 +168,7 @@ def _rms_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs
     given = {"weight": None, "eps": None} | dict(zip(names, args, strict=False)) | kwargs
     inputs, eps = given["input"], given["eps"]
     eps = torch.finfo(inputs.dtype).eps if eps is None else eps
-    result = torch.rms_norm(inputs.float(), list(given["normalized_shape"]), None, eps)
+    result = torch.rms_norm(_exact(inputs), list(given["normalized_shape"]), None, eps)
     return _affine(watch, result, given["weight"], None).to(_type(inputs))
 
 
@@ -177,7 +182,7 @@ def _group_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwar
             Tensor,
             _GroupNorm.apply(watch.token, inputs, groups, *held, given["eps"], watch, owners),  # type: ignore[no-untyped-call]
         )
-    result = torch.group_norm(inputs.float(), groups, None, None, given["eps"])
+    result = torch.group_norm(_exact(inputs), groups, None, None, given["eps"])
     return _by_channel(watch, result, weight, bias).to(_type(inputs))
 
 
@@ -206,9 +211,9 @@ def _fixed_norm(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], k
     inputs = given["input"]
     eps = given.get("eps", args[7] if len(args) > 7 else 1e-5)
     if func.__name__ == "batch_norm" or not live:
-        result = torch.batch_norm(inputs.float(), None, None, mean, spread, False, 0.0, eps, False)
+        result = torch.batch_norm(_exact(inputs), None, None, mean, spread, False, 0.0, eps, False)
     else:
-        result = torch.instance_norm(inputs.float(), None, None, None, None, True, 0.0, eps, False)
+        result = torch.instance_norm(_exact(inputs), None, None, None, None, True, 0.0, eps, False)
     return _by_channel(watch, result, given.get("weight"), given.get("bias")).to(_type(inputs))
 
 

@@ -66,6 +66,7 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
+_GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,22 @@ class Watch(TorchFunctionMode):
         result = func(*args, **kwargs)
         roots = tuple(dict.fromkeys(root for leaf in used for root in leaf.roots))
         for tensor in _tensors((result,), {}):
-            state = name in _BLANK and tensor.dim() > 1 and self.examples in tensor.shape[:2]
-            if id(tensor) in self.known or (state and tensor.is_floating_point()):
+            if id(tensor) in self.known or self._joins_batch(name, found, tensor):
                 continue
             self.known[id(tensor)] = tensor
             if roots and tensor.requires_grad:
                 plain = len(used) == 1 and used[0].plain and self._keeps_length(name, args, tensor)
                 self.leaves[id(tensor)] = Leaf(tensor, roots, plain)
         return result
+
+    def _joins_batch(self, name: str, found: list[Tensor], result: Tensor) -> bool:
+        """Say whether a tensor made of nothing, or of constants, has a row for each example, as a state has."""
+        if result.dim() < 2 or self.examples not in result.shape[:2]:
+            return False
+        if name in _BLANK:
+            return result.is_floating_point()
+        grown = name in _GROW and found[0].numel() < result.numel()
+        return grown and id(found[0]) not in self.leaves
 
     def _keeps_length(self, name: str, args: tuple[Any, ...], result: Tensor) -> bool:
         if result.dtype != torch.float32:

@@ -167,8 +167,8 @@ def test_autocast(name):
         got = clipped_sum(case.model, loss, case.batch, Flat(middle), method=method)
         assert distance(got.sums, flat_sum(gradients, middle)) < 2e-2
         for i in range(B):
-            one = clipped_sum(case.model, loss, case.batch[i : i + 1], Flat(middle / 3), method=method)
-            assert norm(one.sums) <= middle / 3
+            two = clipped_sum(case.model, loss, case.batch[[i, i]], Flat(middle / 3), method=method)
+            assert norm(two.sums) <= 2 * middle / 3
 
 
 def test_bfloat16_model():
@@ -176,7 +176,7 @@ def test_bfloat16_model():
     model = case.model.to(torch.bfloat16)
     got = clipped_sum(model, case.loss, case.batch.bfloat16(), Flat(0.01))
     assert all(value.dtype == torch.float32 for value in got.sums.values())
-    assert norm(clipped_sum(model, case.loss, case.batch[:1].bfloat16(), Flat(0.01)).sums) <= 0.01
+    assert norm(clipped_sum(model, case.loss, case.batch[[0, 0]].bfloat16(), Flat(0.01)).sums) <= 0.02
 
 
 class _Hidden(torch.autograd.Function):
@@ -200,7 +200,6 @@ def _unknown(model, x):
 SLOW = {
     "not known": (_unknown, "logaddexp"),
     "not seen": (lambda m, x: _Hidden.apply(x, m.w), "cannot be seen"),
-    "kept from before": (lambda m, x: x * m.kept, "cannot be seen"),
     "in place": (lambda m, x: torch.zeros(x.shape).copy_(m.w) * x, "copy_"),
     "by place in the batch": (lambda m, x: x * m.w[torch.arange(len(x)) % 4][:, None, None], "apart"),
 }
@@ -212,13 +211,6 @@ def test_what_is_not_watched_is_right_and_said(name):
     model = Call(lambda m, x: forward(m, m.body(x)), body=nn.Linear(4, 4), w=nn.Parameter(torch.randn(4)))
     batch = randn(3, 4)
 
-    def loss(model, batch):
-        model.kept = model.w * 2 if name == "kept from before" and model.watching is None else model.kept
-        return squared(model, batch)
-
-    model.watching, model.kept = None, None
-    if name == "kept from before":
-        pytest.skip("autograd itself cannot run twice through a graph that was kept")
     gradients = each_gradient(model, squared, batch)
     with pytest.warns(SlowModule, match=operation) as seen:
         got = clipped_sum(model, squared, batch, Flat(0.1))
