@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -189,7 +189,7 @@ class Watch(TorchFunctionMode):
         """Return the value, cut off from the parameters it is made of."""
         return value.detach() if self.leaf(value) is not None else value
 
-    def refuse(self, tensor: Tensor, operation: str) -> None:
+    def refuse(self, tensor: Tensor, operation: str) -> NoReturn:
         """Give up on watching this model.
 
         Raises:
