@@ -177,7 +177,7 @@ class Watch(TorchFunctionMode):
         if name == "__getitem__":  # a list of places may name one twice
             return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
         if name == "embedding":
-            places = args[1]
+            (places,) = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
             return bool(places.unique().numel() == places.numel())
         return name in _REARRANGE
 
