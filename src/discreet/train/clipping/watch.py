@@ -177,8 +177,9 @@ class Watch(TorchFunctionMode):
         if name == "__getitem__":  # a list of places may name one twice
             return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
         if name == "embedding":
-            (places,) = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
-            return bool(places.unique().numel() == places.numel())
+            places = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
+            padded = len(args) < 3 or args[2] not in {None, -1}  # a padded row takes no gradient
+            return len(places) == 1 and not padded and torch.unique(places[0]).numel() == places[0].numel()
         return name in _REARRANGE
 
     def leaf(self, value: Any) -> Leaf | None:

@@ -173,6 +173,16 @@ def _biased_attention():
     return Case(Call(forward, qkv=nn.Linear(8, 24), near=nn.Embedding(5, 2)), randn(5, 8), squared)
 
 
+def _places():
+    """Learned places, some of them twice, one of them padding."""
+
+    def forward(m, x):
+        return m.body(x) + m.once(torch.arange(6)) + m.twice(torch.arange(6) % 4) + m.padded(torch.arange(6))
+
+    members = {name: nn.Embedding(6, 3) for name in ("once", "twice")} | {"padded": nn.Embedding(6, 3, padding_idx=2)}
+    return Case(Call(forward, body=nn.Linear(4, 3), **members), randn(6, 4), squared)
+
+
 def _recurrent(kind, first, **kwargs):
     net = kind(4, 6, batch_first=first, **kwargs)
 
@@ -399,6 +409,7 @@ CASES = {
     "attention, time first": lambda: _attention(False),
     "attention across": _cross_attention,
     "attention with a bias": _biased_attention,
+    "places in a table": _places,
     "encoder layer": lambda: Case(
         nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True), randn(6, 8), squared
     ),
