@@ -16,7 +16,7 @@ from discreet.train.clipping.engine import Clipped, clipped_sum, refuse_mixing
 from discreet.train.clipping.loop import Loss, SlowModule
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, losses_of, taken
 from discreet.train.clipping.units import Method
-from discreet.train.clipping.watch import name_of
+from discreet.train.clipping.watch import name_of, unasked
 
 NEAR = 1e-4
 _DROPOUTS = frozenset(
@@ -53,7 +53,11 @@ class _Still(TorchFunctionMode):
             kwargs.pop("dropout_p", None)
         if name in _RECURRENT and len(args) == 9:
             args = (*args[:5], 0.0, *args[6:])
-        return func(*args, **kwargs)
+        inner = unasked(func) if getattr(func, "__module__", "") == "torch.nn.functional" else None
+        if inner is None:
+            return func(*args, **kwargs)
+        with self:  # attention drops out inside
+            return inner(*args, **kwargs)
 
 
 def check(model: nn.Module, loss: Loss, rows: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from discreet.train.clipping.kernels import Geometry, gradients
+from discreet.train.clipping.kernels import Geometry, fastest
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
 from discreet.train.clipping.records import SummedTrace, add_weighted
@@ -44,11 +44,19 @@ class Convolved:
 
     def rows(self, low: int, high: int) -> Tensor:
         """Return the gradients of examples low to high."""
-        inputs, outgoing = self.inputs[low:high].flatten(0, 1), self.outgoing[low:high].flatten(0, 1)
-        if self.geometry.transposed:
-            inputs, outgoing = outgoing, inputs
-        each = gradients(inputs, outgoing, self.geometry)
-        return each if self.inputs.shape[1] == 1 else each.reshape(high - low, -1, *each.shape[1:]).sum(1)
+        rows, channels_last = self.as_formed(low, high)
+        return rows.movedim(-1, 2) if channels_last else rows
+
+    def as_formed(self, low: int, high: int) -> tuple[Tensor, bool]:
+        """Return the gradients of examples low to high as the kernel left them, and whether channels come last."""
+        # The gradient of a transposed convolution is that of the other direction with both sides exchanged.
+        sides = (self.outgoing, self.inputs) if self.geometry.transposed else (self.inputs, self.outgoing)
+        inputs, outgoing = (side[low:high].flatten(0, 1) for side in sides)
+        kernel = fastest(tuple(inputs.shape[1:]), tuple(outgoing.shape[1:]), self.geometry, inputs.device)
+        each = kernel.run(inputs, outgoing, self.geometry)
+        if self.inputs.shape[1] > 1:
+            each = each.reshape(high - low, -1, *each.shape[1:]).sum(1)
+        return each, kernel.channels_last
 
     def add_rows(self, rows: Tensor, low: int, high: int) -> None:
         """Add the same to rows that are there already."""

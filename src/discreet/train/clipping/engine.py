@@ -167,7 +167,7 @@ class _Work:
 
     def add(self, batch: Any, examples: int) -> Tensor:
         """Add a micro-batch; return its examples' squared norms."""
-        if self.method is not Method.LOOP:
+        if self.method is not Method.LOOP and examples > 1:
             try:
                 uses = self._uses(batch, examples)
             except Unwatchable as reason:

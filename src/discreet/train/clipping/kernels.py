@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -24,12 +24,20 @@ class Geometry(NamedTuple):
     extra: tuple[int, ...]
 
 
-Kernel = Callable[[Tensor, Tensor, Geometry], Tensor]
+class Kernel(NamedTuple):
+    """One way to get each example's gradient.
+
+    Args:
+        run: Returns (rows, *weight), or with the channels moved to the end.
+        channels_last: Says which.
+    """
+
+    run: Callable[[Tensor, Tensor, Geometry], Tensor]
+    channels_last: bool = False
 
 
 def _native(inputs: Tensor, outgoing: Tensor, geometry: Geometry, groups: int) -> Tensor:
     weight = inputs.new_empty(1).expand(outgoing.shape[1], inputs.shape[1] // groups, *geometry.weight[2:])
-    zeros = [0] * len(geometry.stride)
     found = torch.ops.aten.convolution_backward(
         outgoing,
         inputs,
@@ -39,7 +47,7 @@ def _native(inputs: Tensor, outgoing: Tensor, geometry: Geometry, groups: int) -
         list(geometry.padding),
         list(geometry.dilation),
         False,
-        zeros,
+        [0] * len(geometry.stride),
         groups,
         [False, True, False],
     )
@@ -59,73 +67,64 @@ def _grouped(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
     return joined.reshape(rows, -1, *joined.shape[1:])
 
 
-def _unfolded(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
-    """The patches as positions of a matrix product; two dimensions."""
-    options: dict[str, Any] = {"dilation": geometry.dilation, "padding": geometry.padding, "stride": geometry.stride}
-    patches = functional.unfold(inputs, geometry.weight[2:], **options)
+def _steps(padded: Tensor, axes: range, geometry: Geometry) -> tuple[list[int], list[int]]:
+    """Return how far apart in memory neighbours within a patch are, and neighbouring patches."""
+    strides = [padded.stride(axis) for axis in axes]
+    inside = [s * d for s, d in zip(strides, geometry.dilation, strict=True)]
+    return inside, [s * d for s, d in zip(strides, geometry.stride, strict=True)]
+
+
+def _padding(geometry: Geometry) -> list[int]:
+    return [width for width in reversed(geometry.padding) for _ in range(2)]
+
+
+def _patches(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
+    """The patches under the kernel as positions of a matrix product."""
     rows, groups = len(inputs), geometry.groups
-    patches = patches.reshape(rows * groups, -1, patches.shape[-1])
-    out = outgoing.reshape(rows * groups, -1, patches.shape[-1])
+    padded = functional.pad(inputs, _padding(geometry)).contiguous()
+    inside, between = _steps(padded, range(2, padded.dim()), geometry)
+    size = (rows, padded.shape[1], *geometry.weight[2:], *outgoing.shape[2:])
+    patches = padded.as_strided(size, (*padded.stride()[:2], *inside, *between))
+    out = outgoing.reshape(rows * groups, outgoing.shape[1] // groups, -1)
+    patches = patches.reshape(rows * groups, -1, out.shape[2])
     return torch.bmm(out, patches.transpose(1, 2)).view(rows, *geometry.weight)
 
 
-def _shifted(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
-    """One matrix product for each place in the kernel, on views of one padded copy; stride 1, no groups.
-
-    With rows padded alike, moving by one place is moving by a constant in memory, so no patch is ever copied.
-    """
-    rows, channels = inputs.shape[:2]
-    (tall, wide), (down, across) = geometry.weight[2:], geometry.dilation
-    top, side = geometry.padding
-    padded = functional.pad(inputs, (side, side, top, top + 1))
-    width = padded.shape[-1]
-    out = functional.pad(outgoing, (0, width - outgoing.shape[-1]))
-    length = out.shape[2] * width
-    flat = padded.flatten(2).transpose(1, 2).contiguous()
-    left = out.flatten(2)
-    result = inputs.new_empty(tall * wide, rows, out.shape[1], channels)
-    for i in range(tall):
-        for j in range(wide):
-            start = i * down * width + j * across
-            torch.bmm(left, flat[:, start : start + length], out=result[i * wide + j])
-    return result.permute(1, 2, 3, 0).reshape(rows, *geometry.weight)
-
-
-def _kernels(geometry: Geometry) -> list[Kernel]:
-    kernels: list[Kernel] = [_one_by_one, _grouped]
-    if len(geometry.stride) == 2:
-        kernels.append(_unfolded)
-        if geometry.stride == (1, 1) and geometry.groups == 1:
-            kernels.append(_shifted)
-    return kernels
+def _patches_last(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
+    """The same with channels last, where a patch is copied in longer pieces; no groups."""
+    padded = functional.pad(inputs, _padding(geometry)).movedim(1, -1).contiguous()
+    inside, between = _steps(padded, range(1, padded.dim() - 1), geometry)
+    size = (len(inputs), *outgoing.shape[2:], *geometry.weight[2:], padded.shape[-1])
+    patches = padded.as_strided(size, (padded.stride(0), *between, *inside, 1))
+    out = outgoing.flatten(2)
+    found = torch.bmm(out, patches.reshape(len(inputs), out.shape[2], -1))
+    return found.view(len(inputs), out.shape[1], *geometry.weight[2:], -1)
 
 
 @functools.lru_cache(maxsize=512)
 def fastest(inputs: tuple[int, ...], outgoing: tuple[int, ...], geometry: Geometry, device: torch.device) -> Kernel:
-    """Return the kernel that took least time for this shape, on ones: no private number is timed."""
-    left, right = torch.ones(inputs, device=device), torch.ones(outgoing, device=device)
+    """Return the kernel that takes least time for this shape, tried on ones: no private number is timed.
+
+    Args:
+        inputs: Shape of one example of what the kernel slides over.
+        outgoing: Shape of one example of the gradient of what came out.
+        geometry: The convolution.
+        device: Where it runs.
+    """
+    kernels = [Kernel(_one_by_one), Kernel(_grouped), Kernel(_patches)]
+    if geometry.groups == 1:
+        kernels.append(Kernel(_patches_last, channels_last=True))
+    left, right = torch.ones(16, *inputs, device=device), torch.ones(16, *outgoing, device=device)
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
 
     def spent(kernel: Kernel) -> float:
         times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            kernel(left, right, geometry)
+        for _ in range(4):
+            start = clock()
+            kernel.run(left, right, geometry)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
         return min(times)
 
-    return min(_kernels(geometry), key=spent)
-
-
-def gradients(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
-    """Return the gradient of the weight for each row, (rows, *weight).
-
-    Args:
-        inputs: What the kernel slides over; for a transposed convolution the gradient of its output.
-        outgoing: The gradient of what came out; for a transposed convolution its input.
-        geometry: The convolution.
-    """
-    rows = min(len(inputs), 16)
-    kernel = fastest((rows, *inputs.shape[1:]), (rows, *outgoing.shape[1:]), geometry, inputs.device)
-    return kernel(inputs, outgoing, geometry)
+    return min(kernels, key=spent)

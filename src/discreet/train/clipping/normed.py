@@ -137,8 +137,19 @@ def _layer_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwar
             Tensor,
             _LayerNorm.apply(watch.token, inputs, shape, *held, given["eps"], watch, owners),  # type: ignore[no-untyped-call]
         )
-    result = torch.layer_norm(inputs, shape, None, None, given["eps"])
-    return _affine(watch, result, weight, bias)
+    result = torch.layer_norm(_exact(inputs), shape, None, None, given["eps"])
+    return _affine(watch, result, weight, bias).to(_type(inputs))
+
+
+def _exact(inputs: Tensor) -> Tensor:
+    """Return the tensor in at least float32, in which torch normalises."""
+    return inputs if inputs.dtype == torch.float64 else inputs.float()
+
+
+def _type(inputs: Tensor) -> torch.dtype:
+    """Return the type that a normalisation of this has: autocast keeps float32 on accelerators, else it stays."""
+    kind = inputs.device.type
+    return torch.float32 if kind != "cpu" and torch.is_autocast_enabled(kind) else inputs.dtype
 
 
 def _watched(watch: Watch, *values: Tensor | None) -> bool:
@@ -155,8 +166,10 @@ def _affine(watch: Watch, result: Tensor, weight: Tensor | None, bias: Tensor | 
 def _rms_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     names = ("input", "normalized_shape", "weight", "eps")
     given = {"weight": None, "eps": None} | dict(zip(names, args, strict=False)) | kwargs
-    result = torch.rms_norm(given["input"], list(given["normalized_shape"]), None, given["eps"])
-    return _affine(watch, result, given["weight"], None)
+    inputs, eps = given["input"], given["eps"]
+    eps = torch.finfo(inputs.dtype).eps if eps is None else eps
+    result = torch.rms_norm(_exact(inputs), list(given["normalized_shape"]), None, eps)
+    return _affine(watch, result, given["weight"], None).to(_type(inputs))
 
 
 def _group_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -169,8 +182,8 @@ def _group_norm(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwar
             Tensor,
             _GroupNorm.apply(watch.token, inputs, groups, *held, given["eps"], watch, owners),  # type: ignore[no-untyped-call]
         )
-    result = torch.group_norm(inputs, groups, None, None, given["eps"])
-    return _by_channel(watch, result, weight, bias)
+    result = torch.group_norm(_exact(inputs), groups, None, None, given["eps"])
+    return _by_channel(watch, result, weight, bias).to(_type(inputs))
 
 
 def _by_channel(watch: Watch, result: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -195,12 +208,13 @@ def _fixed_norm(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], k
     mean, spread = given.get("running_mean"), given.get("running_var")
     if live and (func.__name__ == "batch_norm" or mean is not None):
         raise mixing(func.__name__)
+    inputs = given["input"]
     eps = given.get("eps", args[7] if len(args) > 7 else 1e-5)
     if func.__name__ == "batch_norm" or not live:
-        result = torch.batch_norm(given["input"], None, None, mean, spread, False, 0.0, eps, False)
+        result = torch.batch_norm(_exact(inputs), None, None, mean, spread, False, 0.0, eps, False)
     else:
-        result = torch.instance_norm(given["input"], None, None, None, None, True, 0.0, eps, False)
-    return _by_channel(watch, result, given.get("weight"), given.get("bias"))
+        result = torch.instance_norm(_exact(inputs), None, None, None, None, True, 0.0, eps, False)
+    return _by_channel(watch, result, given.get("weight"), given.get("bias")).to(_type(inputs))
 
 
 def mixing(what: str) -> InvalidInput:

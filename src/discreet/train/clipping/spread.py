@@ -70,6 +70,17 @@ def _join(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwargs:
     return func([given(tensor) for tensor in tensors], *args[1:], **kwargs)
 
 
+def _attention(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Attention with a learned bias between positions, which is added to every example's scores."""
+    given = dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), args, strict=False)) | kwargs
+    learned = next((given[side] for side in ("query", "key", "value") if watch.leaf(given[side]) is not None), None)
+    if learned is not None:
+        watch.refuse(learned, func.__name__)
+    query, key = given["query"], given["key"]
+    shape = (*query.shape[:-1], key.shape[-2])
+    return func(**{**given, "attn_mask": spread(watch, given["attn_mask"], shape)})
+
+
 def _expanded(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A parameter that is spread over as many rows as the batch has joins the batch; else it stays what it is."""
     with torch.no_grad():
@@ -111,6 +122,7 @@ RULES: dict[str, Rule] = (
     | dict.fromkeys((name + "_" for name in NAMES), _elementwise)
     | dict.fromkeys((f"__{way}{name}__" for name in _OPERATORS for way in ("", "r", "i")), _elementwise)
     | {"prelu": _prelu, "cat": _join, "concat": _join, "stack": _join}
+    | {"scaled_dot_product_attention": _attention}
     | dict.fromkeys((f"constant {name}" for name in ("expand", "repeat", "broadcast_to")), _expanded)
 )
 

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from discreet.train.clipping.conv import Convolved
 from discreet.train.clipping.norms import Squares, added, raised
 from discreet.train.clipping.records import Lookup, Part, Product, Ready, add_weighted
 from discreet.train.clipping.watch import Leaf
@@ -111,6 +112,7 @@ class Lone:
             and shape[0] >= 4 * shape[1]
         )
         self.shape = shape[::-1] if self.flipped else shape
+        self.last = False  # channels come last in what a convolution's kernel leaves
         self.buffer = torch.empty(0)
         self.gathered = torch.zeros(self.shape, device=leaf.tensor.device)
 
@@ -122,7 +124,9 @@ class Lone:
     def form(self, low: int, high: int) -> Mapping[str, Tensor]:
         """Return the gradients of examples low to high."""
         first, *rest = self.parts
-        if isinstance(first, Product):
+        if isinstance(first, Convolved) and not rest:
+            rows, self.last = first.as_formed(low, high)
+        elif isinstance(first, Product):
             if len(self.buffer) != high - low:
                 self.buffer = torch.empty(high - low, *self.shape, device=self.gathered.device)
             rows = self.buffer
@@ -135,11 +139,14 @@ class Lone:
 
     def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:  # noqa: ARG002 - there is one
         """Add rows as they were formed, each times its factor."""
+        if self.last and self.gathered.shape != rows.shape[1:]:
+            self.gathered = self.gathered.movedim(1, -1).contiguous()
         add_weighted(rows, factors, self.gathered)
 
     def finish(self, sums: Mapping[str, Tensor]) -> None:
         """Add what was gathered to the sums."""
-        found = self.gathered.t() if self.flipped else self.gathered
+        found = self.gathered.movedim(-1, 1) if self.last else self.gathered
+        found = found.t() if self.flipped else found
         if self.leaf.tensor is not self.root:
             found = torch.autograd.grad(self.leaf.tensor, self.root, found, retain_graph=True)[0]
         sums[self.name].add_(found)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -66,6 +66,7 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
+_GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,7 @@ class Watch(TorchFunctionMode):
         result = func(*args, **kwargs)
         roots = tuple(dict.fromkeys(root for leaf in used for root in leaf.roots))
         for tensor in _tensors((result,), {}):
-            state = name in _BLANK and tensor.dim() > 1 and self.examples in tensor.shape[:2]
-            if id(tensor) in self.known or (state and tensor.is_floating_point()):
+            if id(tensor) in self.known or self._joins_batch(name, found, tensor):
                 continue
             self.known[id(tensor)] = tensor
             if roots and tensor.requires_grad:
@@ -162,14 +162,24 @@ class Watch(TorchFunctionMode):
                 self.leaves[id(tensor)] = Leaf(tensor, roots, plain)
         return result
 
+    def _joins_batch(self, name: str, found: list[Tensor], result: Tensor) -> bool:
+        """Say whether a tensor made of nothing, or of constants, has a row for each example, as a state has."""
+        if result.dim() < 2 or self.examples not in result.shape[:2]:
+            return False
+        if name in _BLANK:
+            return result.is_floating_point()
+        grown = name in _GROW and found[0].numel() < result.numel()
+        return grown and id(found[0]) not in self.leaves
+
     def _keeps_length(self, name: str, args: tuple[Any, ...], result: Tensor) -> bool:
         if result.dtype != torch.float32:
             return False
         if name == "__getitem__":  # a list of places may name one twice
             return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
         if name == "embedding":
-            places = args[1]
-            return bool(places.unique().numel() == places.numel())
+            places = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
+            padded = len(args) < 3 or args[2] not in {None, -1}  # a padded row takes no gradient
+            return len(places) == 1 and not padded and torch.unique(places[0]).numel() == places[0].numel()
         return name in _REARRANGE
 
     def leaf(self, value: Any) -> Leaf | None:
@@ -180,7 +190,7 @@ class Watch(TorchFunctionMode):
         """Return the value, cut off from the parameters it is made of."""
         return value.detach() if self.leaf(value) is not None else value
 
-    def refuse(self, tensor: Tensor, operation: str) -> None:
+    def refuse(self, tensor: Tensor, operation: str) -> NoReturn:
         """Give up on watching this model.
 
         Raises:

@@ -164,6 +164,25 @@ def _cross_attention():
     return Case(Call(lambda m, q, k, v: m.mha(q, k, v)[0], mha=mha), (randn(3, 8), randn(4, 6), randn(4, 4)), squared)
 
 
+def _biased_attention():
+    def forward(m, x):
+        q, k, v = (z.unflatten(-1, (2, 4)).transpose(1, 2) for z in m.qkv(x).chunk(3, -1))
+        bias = m.near(torch.arange(5)[:, None].sub(torch.arange(5)).abs()).permute(2, 0, 1)[None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+    return Case(Call(forward, qkv=nn.Linear(8, 24), near=nn.Embedding(5, 2)), randn(5, 8), squared)
+
+
+def _places():
+    """Learned places, some of them twice, one of them padding."""
+
+    def forward(m, x):
+        return m.body(x) + m.once(torch.arange(6)) + m.twice(torch.arange(6) % 4) + m.padded(torch.arange(6))
+
+    members = {name: nn.Embedding(6, 3) for name in ("once", "twice")} | {"padded": nn.Embedding(6, 3, padding_idx=2)}
+    return Case(Call(forward, body=nn.Linear(4, 3), **members), randn(6, 4), squared)
+
+
 def _recurrent(kind, first, **kwargs):
     net = kind(4, 6, batch_first=first, **kwargs)
 
@@ -389,6 +408,8 @@ CASES = {
     "attention": lambda: _attention(True),
     "attention, time first": lambda: _attention(False),
     "attention across": _cross_attention,
+    "attention with a bias": _biased_attention,
+    "places in a table": _places,
     "encoder layer": lambda: Case(
         nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True), randn(6, 8), squared
     ),

@@ -1,0 +1,68 @@
+"""One example never moves the clipped sum by more than the sensitivity, whatever its size."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, clipped_sum
+
+EXPONENTS = st.lists(st.tuples(st.integers(-30, 30), st.integers(-30, 30)), min_size=2, max_size=4)
+
+
+class Tied(nn.Module):
+    """A table used to look up and to score."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(6, 3)
+
+    def forward(self, x):
+        places = torch.arange(x.shape[1]).expand(x.shape[:2]) % 6
+        return (self.table(places) * x[..., :3]) @ self.table.weight.T
+
+
+@functools.cache
+def model(kind: str) -> nn.Module:
+    torch.manual_seed(11)
+    return {
+        "rows": lambda: nn.Linear(4, 3),
+        "deep": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)),
+        "normed": lambda: nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3)),
+        "tied": Tied,
+        "conv": lambda: nn.Sequential(nn.Conv1d(5, 4, 3, padding=1), nn.GroupNorm(2, 4)),
+    }[kind]()
+
+
+def loss(net, batch):
+    x, scale = batch
+    out = net(x).flatten(1)
+    return (out * torch.linspace(0.5, 1.5, out.shape[1])).sum(1) * scale
+
+
+CLIPS = [Flat(1.0), Flat(1e-6), Automatic(1.0), PerLayer(3.0), Groups({"": 0.5})]
+
+
+@settings(max_examples=120)
+@given(
+    kind=st.sampled_from(["rows", "deep", "normed", "tied", "conv"]),
+    exponents=EXPONENTS,
+    clip=st.sampled_from(CLIPS),
+    method=st.sampled_from([Method.AUTO, Method.GHOST, Method.DIRECT, Method.LOOP]),
+    seed=st.integers(0, 2**20),
+)
+def test_one_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, clip, method, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(exponents), 5, 4, generator=generator)
+    x = x * torch.tensor([10.0**a for a, _ in exponents])[:, None, None]
+    batch = (x, torch.tensor([10.0**b for _, b in exponents]))
+    whole = clipped_sum(model(kind), loss, batch, clip, method=method).sums
+    for i in range(len(exponents)):
+        others = torch.arange(len(exponents)) != i
+        less = clipped_sum(model(kind), loss, batch, clip, method=method, real=others).sums
+        apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
+        assert apart <= clip.sensitivity * (1 + 1e-6)
