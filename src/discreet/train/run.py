@@ -7,6 +7,8 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,13 @@ from torch import nn
 from discreet.dataset import Answer, Dataset
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import Entry
+from discreet.loan import Loan
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind
 from discreet.train.clipping import Clip, Flat, check
-from discreet.train.keystream import Keystream, fresh_key
+from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
 from discreet.train.released import TENSORS, described, load, tensors, untrained
@@ -30,6 +33,7 @@ from discreet.train.rows import Collate, check_source
 from discreet.train.state import State
 from discreet.train.step import Loss, Step
 from discreet.train.work import AGAIN, Work
+from discreet.train.world import World
 
 
 def make_private(
@@ -98,27 +102,42 @@ def make_private(
     bound = bind(dataset, plan, model, optimizer, loss, clip, purpose)
     check(model, loss, example)
     request = dataset.request(bound, name=name, attempt=attempt)
-    state = State(Path(private).absolute() / request)
-    # The purpose commits to the key: whoever has another one cannot take this charge up.
+    state, world = State(Path(private).absolute() / request), World.here()
+    lend = partial(_borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
     with ExitStack() as held:
-        held.enter_context(state.held())
-        key = _key(dataset, request, state, microbatch, lambda: state.save(0, model, optimizer, scheduler))
-        stream = Keystream(key)
-        told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
-        try:
-            loan = dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
-        except (BudgetExceeded, InvalidInput):
-            if dataset.ledger.request(dataset.accounts[0], request) is None:
+
+        def opened() -> bytes:
+            held.enter_context(state.held())
+            under = _fingerprint(microbatch, world)
+            key = _key(dataset, request, state, under, lambda: state.save(0, model, optimizer, scheduler))
+            lend(key)
+            return key
+
+        key = world.led(opened, KEY_BYTES)
+        lent = lend(key)  # by the same key the charge is found again, in each process
+        if isinstance(lent, Release):
+            if world.leads:
                 state.erase()
-            raise
-        if isinstance(loan, Release):
-            state.erase()
-            return Run(dataset, bound, plan, model, loan)
+            return Run(dataset, bound, plan, model, lent, world)
+        stream = Keystream(key)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise)
-        work = Work(step, loan, state, checkpoint_every)
+        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world)
+        work = Work(step, lent, state, checkpoint_every)
         work.resume(collate, dataset.unit.column)
-        return Run(dataset, bound, plan, model, work, held.pop_all())
+        return Run(dataset, bound, plan, model, work, world, held.pop_all())
+
+
+def _borrow(
+    dataset: Dataset, bound: Bound, state: State, key: bytes, *, name: str, purpose: str, request: str
+) -> Loan | Release:
+    """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
+    told = f"{purpose} [run {Keystream(key).words('commitment', 0, 2).tobytes().hex()}]"
+    try:
+        return dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
+    except (BudgetExceeded, InvalidInput):
+        if dataset.ledger.request(dataset.accounts[0], request) is None:
+            state.erase()
+        raise
 
 
 class Run:
@@ -137,10 +156,11 @@ class Run:
         plan: DPSGD,
         model: nn.Module,
         state: Work | Release,
+        world: World,
         held: ExitStack | None = None,
     ) -> None:
         self.model, self.plan = model, plan
-        self._dataset, self._bound = dataset, bound
+        self._dataset, self._bound, self._world = dataset, bound, world
         self._fixed, self._trained = untrained(model), _trained(model)
         self._due: Batch | None = None
         self._work = state if isinstance(state, Work) else None
@@ -244,19 +264,29 @@ class Run:
         """
         if self._released is None:
             work = self._open()
-            work.checkpoint()
-            facts = {**self._bound.facts, "steps_taken": work.taken}
-            bound = Bound(self._bound.event, self._bound.guarantee, self._bound.identity, facts)
 
-            def released(_: Any, entry: Entry) -> Release:
-                answer = Answer(described(self.model), {}, {TENSORS: tensors(self.model, self._fixed)})
-                return self._dataset.release(bound, answer, self._dataset.rng(), entry, name=work.loan.name)
+            def written() -> bytes:
+                work.checkpoint()
+                work.loan.settle(partial(self._release, work))
+                work.state.erase()
+                return b""
 
-            self._released = work.loan.settle(released)
-            load(self._released, self.model)
-            work.state.erase()
+            self._world.led(written, 0)
+            loan = work.loan
+            found = self._dataset.borrow(
+                self._bound.event, purpose=str(loan.entry.purpose), name=loan.name, request=loan.request
+            )
+            assert isinstance(found, Release)
+            self._released = found
+            load(found, self.model)
             self.close()
         return self._released
+
+    def _release(self, work: Work, _: Any, entry: Entry) -> Release:
+        facts = {**self._bound.facts, "steps_taken": work.taken}
+        bound = replace(self._bound, facts=facts)
+        answer = Answer(described(self.model), {}, {TENSORS: tensors(self.model, self._fixed)})
+        return self._dataset.release(bound, answer, self._dataset.rng(), entry, name=work.loan.name)
 
     def close(self) -> None:
         """Let go of the rows and of the private folder; `make_private` takes the run up again."""
@@ -281,13 +311,12 @@ class Run:
         sys.stderr.flush()
 
 
-def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Callable[[], None]) -> bytes:
+def _key(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> bytes:
     """Return the key of a run: a new one, or that of the run that is taken up.
 
     Raises:
         InvalidInput: the run began under settings that may round otherwise.
     """
-    now = _fingerprint(microbatch)
     begun = state.begun()
     if begun is None or dataset.ledger.request(dataset.accounts[0], request) is None:
         state.clear()  # what was never charged binds nobody
@@ -306,10 +335,11 @@ def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Ca
     return bytes.fromhex(begun["key"])
 
 
-def _fingerprint(microbatch: int) -> dict[str, str]:
+def _fingerprint(microbatch: int, world: World) -> dict[str, str]:
     """Return what the last bits of a step depend on, as texts."""
     return {
         "microbatch": str(microbatch),
+        "processes": str(world.size),
         "discreet": installed("discreet"),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),

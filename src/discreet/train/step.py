@@ -17,6 +17,7 @@ from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
 from discreet.train.rows import Rows
+from discreet.train.world import World
 
 Loss = Callable[[Any, Any], torch.Tensor]
 
@@ -35,6 +36,7 @@ class Step:
         microbatch: How many examples are computed at once.
         stream: From the run's key.
         noise: From the same key.
+        world: The processes that take the step together.
 
     Guarantee:
         What a step changes is a function of the sum of clipped gradients with noise of `plan.noise_std`; with all
@@ -56,16 +58,21 @@ class Step:
     microbatch: int
     stream: Keystream
     noise: KeyedNoise
+    world: World
 
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         sums = {name: torch.zeros(p.shape, dtype=torch.float32, device=p.device) for name, p in named.items()}
         device = next(iter(named.values())).device
-        for place, part in enumerate(batch.micro(self.microbatch)):
-            examples = _moved(rows.batch(part.indices[part.real]), device)
-            with _drawing(device, int(self.stream.words("forward", batch.step, 1, place)[0])):
-                clipped_sum(self.model, self.loss, examples, self.clip, into=sums)
+        mine = Batch(batch.step, self.world.share(batch.indices))
+        with self.world.together():
+            for place, part in enumerate(mine.micro(self.microbatch)):
+                examples = _moved(rows.batch(part.indices[part.real]), device)
+                word = place * self.world.size + self.world.rank
+                with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
+                    clipped_sum(self.model, self.loss, examples, self.clip, into=sums)
+        self.world.total(sums)
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)
             parameter.grad = sums[name].div_(self.plan.expected_batch_size).to(parameter.dtype)

@@ -57,13 +57,10 @@ class Work:
         self._sealed(lambda _: self.step.take(rows, batch))
         came_to = mark(self.step.model)
         if self._noted.get(batch.step, came_to) != came_to:
-            raise DataFailure(
-                f"step {batch.step + 1} came out otherwise than before the run was interrupted: the rows, the code or "
-                "the machine are not the same.",
-                state="The charge stands. Nothing more was released, and this step was not shown.",
-                remedy="Restore them and go on; or train anew under the next attempt, which is a new charge.",
-            )
-        if batch.step not in self._noted:
+            raise _otherwise(f"step {batch.step + 1} came out otherwise than before the run was interrupted")
+        if not self.step.world.same(came_to):
+            raise _otherwise(f"step {batch.step + 1} came out otherwise in another process")
+        if batch.step not in self._noted and self.step.world.leads:
             self.state.note(batch.step, came_to)
         self.taken += 1
         if self.taken % self._every == 0 or self.taken == self.step.plan.steps:
@@ -71,7 +68,8 @@ class Work:
 
     def checkpoint(self) -> None:
         """Save where the run stands."""
-        self.state.save(self.taken, self.step.model, self.step.optimizer, self.step.scheduler)
+        if self.step.world.leads:
+            self.state.save(self.taken, self.step.model, self.step.optimizer, self.step.scheduler)
 
     def close(self) -> None:
         """Let go of the rows."""
@@ -87,3 +85,11 @@ class Work:
                 remedy="Check that rows have the form of `example`, and that the loss takes every row there may be. "
                 + AGAIN,
             ) from None
+
+
+def _otherwise(what: str) -> DataFailure:
+    return DataFailure(
+        f"{what}: the rows, the code or the machine are not the same.",
+        state="The charge stands. Nothing more was released, and this step was not shown.",
+        remedy="Restore them and go on; or train anew under the next attempt, which is a new charge.",
+    )

@@ -1,0 +1,54 @@
+"""Train in several processes on loopback, and in one: `python -m tests.training_together FOLDER NAME RANK SIZE PORT`."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from discreet.errors import DiscreetError
+from discreet.testing import with_fixed_randomness
+from tests.training import EXAMPLE, dataset, ledger, loss, start
+
+
+def broken(net, batch):
+    """Fail on anything but the example."""
+    if not torch.isin(batch[0], EXAMPLE[0]).all():
+        raise RuntimeError(batch[0])
+    return loss(net, batch)
+
+
+def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
+    """Train, release, and say how it ended and how much memory it took."""
+    torch.set_num_threads(1)
+    if size > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    if rank:
+        dist.barrier()  # until process 0 has opened the account
+    data = dataset(folder, releases=folder / name, ledger=ledger(folder / f"{name}.db"))
+    if size > 1 and not rank:
+        dist.barrier()
+    try:
+        run = start(
+            with_fixed_randomness(data, seed=8),
+            folder / name,
+            loss=broken if rank == size - 1 and "DISCREET_TEST_FAILS" in os.environ else loss,
+        )
+        run.fit()
+        release = run.finish()
+        found = {"release": release.entry["hash"], "sum": sum(float(p.sum()) for p in run.model.parameters())}
+    except DiscreetError as error:
+        found = {"refused": type(error).__name__, "says": error.what}
+    found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(json.dumps(found) + "\n")
+    if size > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]))
