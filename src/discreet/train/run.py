@@ -102,8 +102,7 @@ def make_private(
     # The purpose commits to the key: whoever has another one cannot take this charge up.
     with ExitStack() as held:
         held.enter_context(state.held())
-        key = _key(dataset, request, state, microbatch, lambda: state.save(0, model, optimizer, scheduler))
-        stream = Keystream(key)
+        stream = _stream(dataset, request, state, microbatch, lambda: state.save(0, model, optimizer, scheduler))
         told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
         try:
             loan = dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
@@ -281,8 +280,10 @@ class Run:
         sys.stderr.flush()
 
 
-def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Callable[[], None]) -> bytes:
-    """Return the key of a run: a new one, or that of the run that is taken up.
+def _stream(dataset: Dataset, request: str, state: State, microbatch: int, save: Callable[[], None]) -> Keystream:
+    """Return the random bits of a run, from a new key or that of the run that is taken up.
+
+    No frame that an error may leave holds a key that was charged for: a traceback may show what its frames hold.
 
     Raises:
         InvalidInput: the run began under settings that may round otherwise.
@@ -294,7 +295,8 @@ def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Ca
         save()
         key = fresh_key(dataset.rng())
         state.begin({"key": key.hex(), "under": now})
-        return key
+        return Keystream(key)
+    stream = Keystream(bytes.fromhex(begun.pop("key")))
     then = begun["under"]
     differ = [f"{name} ({then.get(name)} then, {now[name]} now)" for name in now if then.get(name) != now[name]]
     if differ:
@@ -303,7 +305,7 @@ def _key(dataset: Dataset, request: str, state: State, microbatch: int, save: Ca
             state="The run's charge stands, and it is kept as it was. Nothing more was spent.",
             remedy="Go on under those settings; or train anew under the next attempt, which is a new charge.",
         )
-    return bytes.fromhex(begun["key"])
+    return stream
 
 
 def _fingerprint(microbatch: int) -> dict[str, str]:
