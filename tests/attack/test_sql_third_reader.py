@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import traceback
+from fractions import Fraction
 
+import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -15,7 +17,12 @@ from discreet.dataset import Dataset
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput, UnsupportedQuery
 from discreet.sql import limits
 from discreet.sql.engines import duckdb as room
-from tests.sql_cases import open_dataset
+from discreet.sql.parsing.build import aliased, name_of, select
+from discreet.sql.statements.dialect import Dialect
+from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.rows import Ref
+from discreet.sql.statements.rowsql import Rows
+from tests.sql_cases import computed, open_dataset, plan
 
 DAY = datetime.date(2024, 1, 1)
 SECRET = "70017001"  # a person's number, which stands in no query and in no declaration
@@ -54,12 +61,12 @@ def test_nothing_that_is_asked_of_rows_prints_them(tmp_path, frame):
         dataset, COUNT, period="day", unit="month", first=DAY, steps=3, participations=1, name="s", folder=tmp_path / "kept",
         **asked,
     )  # fmt: skip
-    plan = sql.plan(dataset, COUNT, **asked)
-    loan = dataset.borrow(plan.event, purpose="a test", name="lent", request="r")
+    bound = sql.plan(dataset, COUNT, **asked)
+    loan = dataset.borrow(bound.event, purpose="a test", name="lent", request="r")
     release = sql.query(dataset, COUNT, **asked)
     things = [
-        dataset, dataset.sources, Table(pa.table(ROWS), domain=DOMAIN, person="id"), loan, plan, plan.engine, plan.question,
-        plan.statements, sql.cost(dataset, COUNT, **asked), planned, sql.Workload(planned), sql.Query(COUNT, **asked), series,
+        dataset, dataset.sources, Table(pa.table(ROWS), domain=DOMAIN, person="id"), loan, bound, bound.engine, bound.question,
+        bound.statements, sql.cost(dataset, COUNT, **asked), planned, sql.Workload(planned), sql.Query(COUNT, **asked), series,
         series.plan, series.releases, series.book, series.plan.reading(1), release,
         sql.materialise(dataset, COUNT, folder=tmp_path / "made"),
     ]  # fmt: skip
@@ -124,3 +131,88 @@ def test_what_hides_the_rows(tmp_path, monkeypatch):
     dataset = ours(tmp_path)
     assert SECRET in repr(sql.plan(dataset, COUNT, epsilon=1, delta=1e-6).engine)
     assert SECRET not in repr(sql.plan(dataset, COUNT, epsilon=1, delta=1e-6))
+
+
+# ------------------------------------------------------------------- totals that no integer can hold
+
+MOST = 2**40 - 1
+LARGE = pa.table({"id": [1] * 3000 + [2] * 3000 + [3], "x": [MOST] * 3000 + [-MOST] * 3000 + [None], "y": [3] * 6001})
+TOTALS = Domain(id="integer", x=(-MOST, MOST), y=(0, 1000))
+SCALES = [
+    "1e-9",
+    "0.1",
+    "3",
+    "1e9",
+    "1e15",
+    "1e18",
+    "9e18",
+    "-9e18",
+    "1e20",
+    "1e24",
+    "1e26",
+    "1e30",
+    "-1e30",
+    "1e37",
+    "1e38",
+    "1e99",
+]
+OVER = [
+    "SELECT s, COUNT(*) AS n FROM ({}) GROUP BY s",
+    "SELECT q, COUNT(*) AS n FROM (SELECT id, MAX(s) AS q FROM ({}) GROUP BY id, s) GROUP BY q",
+    "SELECT CASE WHEN s > 5 THEN s END AS k, COUNT(*) AS n FROM ({}) GROUP BY k",
+    "SELECT COUNT(DISTINCT s) AS n FROM ({})",
+    "SELECT COUNT(*) AS n FROM ({}) WHERE s > 5 OR s IN (7, 4611686018427387903)",
+    "SELECT COUNT(*) AS n FROM ({}) WHERE s > r",
+    "SELECT COUNT(*) AS n FROM ({}) WHERE s + r > 0 OR s * r > 0",
+    "SELECT SUM(LEAST(GREATEST(s, -1e30), 1e30)) AS n, AVG(s) AS a FROM ({})",
+    "SELECT SUM(FLOOR(LEAST(GREATEST(s, -1000), 1000) * 0.3)) AS n FROM ({})",
+]
+
+
+def fails(text: str) -> bool | None:
+    """Return whether a query fails on the rows; None if it is refused beforehand."""
+    try:
+        bound = plan(text, source=LARGE, unit=UNIT, domain=TOTALS)
+    except UnsupportedQuery:
+        return None
+    try:
+        computed(bound, LARGE)
+    except Exception:
+        return True
+    return False
+
+
+def test_no_total_of_a_person_decides_whether_a_query_fails():
+    verdicts = [
+        fails(over.format(f"SELECT id, SUM({column} * {scale}) AS s, COUNT(*) AS r FROM t GROUP BY id{having}"))
+        for scale in SCALES
+        for column in ("x", "y", "x * y")
+        for having in ("", f" HAVING SUM({column} * {scale}) >= COUNT(*)")
+        for over in OVER
+    ]
+    assert True not in verdicts
+    assert verdicts.count(False) > 40
+
+
+def test_what_a_product_of_a_total_is():
+    """Whatever the total is: the product where it has 64 bits, else NULL."""
+    near = [2**bits + more for bits in (31, 32, 62, 63, 64, 88, 120, 126) for more in (-1, 0, 1)]
+    values = [0, 1, -1, *near, *(-value for value in near)]
+    rows = ", ".join(f"('{value}'::HUGEINT)" for value in [*values, 2**127 - 1, -(2**127)])
+    for size in (1, 2, 3, 10**9, 2**31, 2**32 + 1, 10**18, 2**62, 2**63 - 1):
+        written = Rows(Dialect(), {Ref("s"): Facts("integer", step=Fraction(size), stepped=True)}, {Ref("s"): "s"}, "v")
+        text = Dialect().text(select([aliased(written.key(Ref("s")), "k"), name_of("s")], "v"))
+        for product, total in duckdb.sql(f"WITH v(s) AS (VALUES {rows}) {text}").fetchall():
+            fits = abs(total) * size < 2**63 or (size, total) == (1, -(2**63))
+            assert product == (total * size if fits else None), (size, total)
+
+
+def test_what_the_cut_prevents(monkeypatch):
+    """Without it a product overflows within TRY_CAST, which is no guard."""
+
+    def product(self, row, most):
+        return self._long(row)
+
+    monkeypatch.setattr(Rows, "_within_or_null", product)
+    with pytest.raises(duckdb.Error, match="Overflow"):
+        test_what_a_product_of_a_total_is()
