@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import os
+import subprocess
+import sys
 import traceback
 from fractions import Fraction
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -24,6 +28,7 @@ from discreet.sql.statements.rows import Ref
 from discreet.sql.statements.rowsql import Rows
 from tests.sql_cases import computed, open_dataset, plan
 
+ROOT = Path(__file__).parents[2]
 DAY = datetime.date(2024, 1, 1)
 SECRET = "70017001"  # a person's number, which stands in no query and in no declaration
 COUNT = "SELECT COUNT(*) AS n FROM t"
@@ -216,3 +221,75 @@ def test_what_the_cut_prevents(monkeypatch):
     monkeypatch.setattr(Rows, "_within_or_null", product)
     with pytest.raises(duckdb.Error, match="Overflow"):
         test_what_a_product_of_a_total_is()
+
+
+# ------------------------------------------------------------------------------ whose day a row is of
+
+INSTANTS = """
+import datetime, pathlib, sys
+import duckdb, pandas as pd, polars as pl, pyarrow as pa, pyarrow.parquet
+from discreet import Domain, PrivacyUnit
+from discreet.sql.bind import bind
+from tests.sql_cases import computed, declared
+
+file = pathlib.Path(sys.argv[1], "t.parquet")
+times = [datetime.datetime(2024, 1, 1, 23, 30), datetime.datetime(2024, 1, 1, 1, 0), None]
+rows = pa.table({"id": [1, 2, 3], "day": pa.array(times, pa.timestamp("us", tz="UTC"))})
+pyarrow.parquet.write_table(rows, file)
+tokyo = rows.set_column(1, "day", rows["day"].cast(pa.timestamp("us", tz="Asia/Tokyo")))
+odd = pd.DataFrame({"id": [1, 2, 3], "day": pd.Series([*tokyo.to_pandas()["day"][:2], "x"], dtype=object)})
+zones = []
+
+
+def lent(column, *more):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE stored AS SELECT * FROM rows")
+    connection.execute(f"CREATE VIEW t AS SELECT id, {column} AS day FROM stored")
+    for statement in more:
+        connection.execute(statement)
+    zones.append(connection)
+    return connection
+
+
+SOURCES = {
+    "arrow": rows, "of Tokyo": tokyo, "pandas": rows.to_pandas(), "objects": odd, "polars": pl.from_arrow(rows), "file": file,
+    "connection": lent("day"), "nanoseconds": lent("day::TIMESTAMPTZ_NS"), "view": lent("CAST(day AS DATE)"),
+    "zone": lent("day", "SET TimeZone = 'Pacific/Auckland'"),
+}
+for kind, source in SOURCES.items():
+    def counted(text, day, unit, *periods):
+        dataset = declared(unit=unit, domain=Domain(id="integer", day=day), source=source)
+        dataset = dataset.in_period(*periods) if periods else dataset
+        bound = bind(dataset, text, epsilon=1.0, delta=1e-6, weights=None, guess=None)
+        return str([int(n) for values in computed(bound, source).sums.values() for n in values][0])
+
+    unit = PrivacyUnit(column="id", per="day", max_groups=1)
+    count = "SELECT COUNT(*) AS n FROM t"
+    found = [counted(count, "date", unit, datetime.date(2024, 1, number)) for number in (1, 2)]
+    text = "'2024-01-01'" if kind == "view" else "'2024-01-01 23:30:00+00'"
+    found.append(counted(f"{count} WHERE day = {text}", "text", PrivacyUnit(column="id")))
+    print(kind, *found, sep=",")
+print(*(connection.execute("SELECT current_setting('TimeZone')").fetchone()[0] for connection in zones), sep=",")
+"""
+KINDS = ["arrow", "of Tokyo", "pandas", "objects", "polars", "file", "connection", "nanoseconds", "view", "zone"]
+
+
+def test_the_day_of_an_instant_is_that_of_utc_on_every_machine(tmp_path):
+    """As is its text; and the time zone of a connection is put back."""
+    environment = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONPATH": os.pathsep.join(["src", ".", *sys.path])}
+    command = [sys.executable, "-c", INSTANTS, str(tmp_path)]
+    found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    *counts, zones = found.stdout.splitlines()
+    assert counts == [f"{kind},2,0,{2 if kind == 'view' else 1}" for kind in KINDS]
+    assert zones == "Asia/Tokyo,Asia/Tokyo,Asia/Tokyo,Pacific/Auckland"
+
+
+def test_a_connection_that_stays_in_another_zone_is_refused(tmp_path):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id, 2 AS x, DATE '2024-01-01' AS day")
+    connection.execute("SET TimeZone = 'Asia/Tokyo'")
+    connection.execute("SET lock_configuration = true")
+    dataset = open_dataset(tmp_path, connection, unit=UNIT, domain=DOMAIN)
+    with pytest.raises(InvalidInput, match="time zone 'Asia/Tokyo', and its settings are locked"):
+        sql.query(dataset, COUNT, epsilon=0.5, delta=1e-6)
+    assert not [entry for entry in dataset.ledger.entries("patients") if entry.kind == "charge"]

@@ -311,6 +311,7 @@ def connect(scratch: str | None = None, paths: Sequence[str] = ()) -> Any:
     if paths:
         connection.execute(f"SET allowed_paths = [{', '.join(map(_string, paths))}]")
     connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET TimeZone = 'UTC'")  # else the day of an instant depends on the machine
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -39,6 +39,13 @@ FUNCTIONS = {
 _OURS = "system.main."  # the engine's own: no macro of the connection can stand in its place
 NOT_TOTAL = ("BIGNUM",)  # types whose TRY_CAST fails on some values
 LOUD = {"enable_profiling": None, "enable_progress_bar": False}  # what prints counts of rows, and its quiet value
+ZONE = "TimeZone"  # of instants that are read as dates or texts: the machine's, unless it is set
+UTC = ("UTC", "Etc/UTC")
+_QUIETLY = {
+    "enable_profiling": "PRAGMA disable_profiling",
+    "enable_progress_bar": "SET enable_progress_bar = false",
+    ZONE: "SET TimeZone = 'UTC'",
+}
 
 
 def columns(connection: Any, table: str) -> dict[str, str]:
@@ -93,9 +100,15 @@ def check(connection: Any, table: str) -> None:
             remedy="Drop that macro or function, or pass a connection without it.",
         )
     [(locked,)] = connection.execute(f"SELECT {_OURS}current_setting('lock_configuration')").fetchall()
-    if locked and _loud(connection):
+    changed = _changed(connection) if locked else {}
+    if ZONE in changed:
         raise InvalidInput(
-            f"the connection's {', '.join(_loud(connection))} would print what is private, and its settings are locked.",
+            f"the connection reads instants in the time zone {changed[ZONE]!r}, and its settings are locked.",
+            remedy="SET TimeZone = 'UTC' before they are locked, or pass another connection: days are those of UTC.",
+        )
+    if changed:
+        raise InvalidInput(
+            f"the connection's {', '.join(changed)} would print what is private, and its settings are locked.",
             remedy="Switch that off before they are locked, or pass another connection.",
         )
 
@@ -123,23 +136,25 @@ def _pristine() -> set[tuple[str, ...]]:
         return _functions(connection)
 
 
-def _loud(connection: Any) -> dict[str, Any]:
-    """Return the settings that print counts of rows, with their values."""
+def _changed(connection: Any) -> dict[str, Any]:
+    """Return the settings that print counts of rows, or a time zone that is not UTC, with their values."""
     found = {}
-    for setting, silent in LOUD.items():
+    for setting in (*LOUD, ZONE):
         [(value,)] = connection.execute(f"SELECT {_OURS}current_setting('{setting}')").fetchall()
-        if value != silent:
+        if value not in UTC if setting == ZONE else value != LOUD[setting]:
             found[setting] = value
     return found
 
 
 @contextmanager
 def quiet(connection: Any) -> Iterator[None]:
-    """Switch off, while a query runs, what would print exact counts of rows; put it back afterwards."""
-    before = _loud(connection)
+    """Switch off, while a query runs, what would print exact counts of rows, and read instants in UTC; then put it back.
+
+    The zone is set, and not each column converted: so what a view, a list or a text makes of an instant is UTC's, too.
+    """
+    before = _changed(connection)
     for setting in before:
-        silent = LOUD[setting]
-        connection.execute("PRAGMA disable_profiling" if silent is None else f"SET {setting} = {silent}")
+        connection.execute(_QUIETLY[setting])
     try:
         yield
     finally:
