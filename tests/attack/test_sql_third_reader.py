@@ -143,24 +143,7 @@ def test_what_hides_the_rows(tmp_path, monkeypatch):
 MOST = 2**40 - 1
 LARGE = pa.table({"id": [1] * 3000 + [2] * 3000 + [3], "x": [MOST] * 3000 + [-MOST] * 3000 + [None], "y": [3] * 6001})
 TOTALS = Domain(id="integer", x=(-MOST, MOST), y=(0, 1000))
-SCALES = [
-    "1e-9",
-    "0.1",
-    "3",
-    "1e9",
-    "1e15",
-    "1e18",
-    "9e18",
-    "-9e18",
-    "1e20",
-    "1e24",
-    "1e26",
-    "1e30",
-    "-1e30",
-    "1e37",
-    "1e38",
-    "1e99",
-]
+SCALES = ["0.1", "3", "1e15", "-9e18", "1e20", "1e26", "-1e30", "1e38", "1e99"]
 OVER = [
     "SELECT s, COUNT(*) AS n FROM ({}) GROUP BY s",
     "SELECT q, COUNT(*) AS n FROM (SELECT id, MAX(s) AS q FROM ({}) GROUP BY id, s) GROUP BY q",
@@ -191,12 +174,12 @@ def test_no_total_of_a_person_decides_whether_a_query_fails():
     verdicts = [
         fails(over.format(f"SELECT id, SUM({column} * {scale}) AS s, COUNT(*) AS r FROM t GROUP BY id{having}"))
         for scale in SCALES
-        for column in ("x", "y", "x * y")
+        for column in ("x", "y")
         for having in ("", f" HAVING SUM({column} * {scale}) >= COUNT(*)")
         for over in OVER
     ]
     assert True not in verdicts
-    assert verdicts.count(False) > 40
+    assert verdicts.count(False) > 25
 
 
 def test_what_a_product_of_a_total_is():

@@ -200,8 +200,10 @@ class Opened:
     def put(self, name: str, rows: pyarrow.Table) -> None:
         """Make rows of ours a temporary table."""
         self.connection.register(f"{name}_rows", rows)
-        self.keep(name, f"SELECT * FROM {_identifier(f'{name}_rows')}")
-        self.connection.unregister(f"{name}_rows")
+        try:
+            self.keep(name, f"SELECT * FROM {_identifier(f'{name}_rows')}")
+        finally:
+            self.connection.unregister(f"{name}_rows")
 
     def close(self) -> None:
         """Take away what was kept on a connection that the caller lent."""

@@ -7,11 +7,15 @@ Python: the connection could redefine the functions that would compare them in S
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-from discreet.errors import InvalidInput
+from discreet.errors import DiscreetError, InvalidInput
+
+T = TypeVar("T")
 
 # Every function that the plan calls. Operators are functions, too; comparisons, casts and CASE are not.
 FUNCTIONS = {
@@ -48,6 +52,44 @@ _QUIETLY = {
 }
 
 
+# One lock for each connection. It has to be found by the connection alone: datasets, plans and threads that know
+# nothing of each other are lent the same one, which takes no attribute of ours. It goes when the connection goes.
+_LOCKS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_FINDING = threading.Lock()
+
+
+@contextmanager
+def alone(connection: Any) -> Iterator[None]:
+    """Be the only thread of ours at work on a connection, from the first statement of a query to the last.
+
+    Temporary tables, settings, the transaction and the result that is being fetched are the connection's. A cursor()
+    of it is another connection, and has its own of each.
+    """
+    with _FINDING:
+        lock = _LOCKS.setdefault(connection, threading.RLock())
+    with lock:
+        yield
+
+
+def _constant(connection: Any, look: Callable[[], T]) -> T:
+    """Return what a look at a connection finds.
+
+    Raises:
+        InvalidInput: it cannot be used; whatever the engine says of that may show what the connection holds.
+    """
+    try:
+        with alone(connection):
+            return look()
+    except DiscreetError:
+        raise
+    except Exception:  # noqa: BLE001, S110 - the new error must not carry the old one along
+        pass
+    raise InvalidInput(
+        "the connection cannot be used: it is closed, another thread uses it, or a result of it was not fetched to its end.",
+        remedy="Fetch or close that result, or pass another connection.",
+    )
+
+
 def columns(connection: Any, table: str) -> dict[str, str]:
     """Return the columns of the table or view that `table` names, with their types; none if there is none.
 
@@ -56,19 +98,14 @@ def columns(connection: Any, table: str) -> dict[str, str]:
     Raises:
         InvalidInput: the connection is closed or busy.
     """
-    failed = False
-    try:
-        [here] = connection.execute(f"SELECT {_OURS}current_database(), {_OURS}current_schema()").fetchall()
-        found = connection.execute(
-            f"SELECT database_name, schema_name, table_name, column_name, data_type FROM {_OURS}duckdb_columns()"
-        ).fetchall()
-    except Exception:  # noqa: BLE001 - the engine's message may show what the connection holds
-        failed = True
-    if failed:
-        raise InvalidInput(
-            "the connection cannot be used: it is closed, or a result of it was not fetched to its end.",
-            remedy="Fetch or close that result, or pass another connection.",
-        )
+    return _constant(connection, lambda: _columns(connection, table))
+
+
+def _columns(connection: Any, table: str) -> dict[str, str]:
+    [here] = connection.execute(f"SELECT {_OURS}current_database(), {_OURS}current_schema()").fetchall()
+    found = connection.execute(
+        f"SELECT database_name, schema_name, table_name, column_name, data_type FROM {_OURS}duckdb_columns()"
+    ).fetchall()
     places: dict[tuple[str, str], dict[str, str]] = {}
     for database, schema, name, column, kind in found:
         if name.lower() == table.lower():
@@ -80,8 +117,12 @@ def check(connection: Any, table: str) -> None:
     """Refuse a connection that lacks the table, or on which the plan's functions mean something else.
 
     Raises:
-        InvalidInput: see above; public facts both.
+        InvalidInput: see above, public facts both; or the connection is closed or busy.
     """
+    _constant(connection, lambda: _check(connection, table))
+
+
+def _check(connection: Any, table: str) -> None:
     found = columns(connection, table)
     if not found:
         raise InvalidInput(
@@ -148,18 +189,20 @@ def _changed(connection: Any) -> dict[str, Any]:
 
 @contextmanager
 def quiet(connection: Any) -> Iterator[None]:
-    """Switch off, while a query runs, what would print exact counts of rows, and read instants in UTC; then put it back.
+    """Have a connection alone while a query runs: what would print counts of rows is off, and instants are read in UTC.
 
+    Afterwards the settings are put back.
     The zone is set, and not each column converted: so what a view, a list or a text makes of an instant is UTC's, too.
     """
-    before = _changed(connection)
-    for setting in before:
-        connection.execute(_QUIETLY[setting])
-    try:
-        yield
-    finally:
-        for setting, value in before.items():
-            connection.execute(f"SET {setting} = {_literal(value)}")
+    with alone(connection):
+        before = _changed(connection)
+        for setting in before:
+            connection.execute(_QUIETLY[setting])
+        try:
+            yield
+        finally:
+            for setting, value in before.items():
+                connection.execute(f"SET {setting} = {_literal(value)}")
 
 
 def _literal(value: Any) -> str:
