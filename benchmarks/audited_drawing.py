@@ -19,10 +19,9 @@ import pyarrow as pa
 
 from discreet.mechanisms import Rng
 from discreet.sql.answers import answering
-from discreet.sql.answers.answering import CHOSEN, KEPT, OFFERED, OPEN
+from discreet.sql.answers.names import Names
 from discreet.sql.bind import QueryPlan
 from discreet.sql.sets import Sets
-from discreet.sql.statements.looks import FOUND
 
 RNG = Rng()
 _FOLDER = tempfile.TemporaryDirectory(prefix="discreet-shapes-")
@@ -86,8 +85,8 @@ class Selecting:
         assert self.plan.finder is not None
         with self.plan.engine.opened(self.source, self.plan.question) as session:
             self.session = session
-            session.keep(KEPT, self.plan.statements.kept)
-            session.keep(OFFERED, self.plan.statements.offered)
+            session.keep(self.plan.statements.names.kept, self.plan.statements.kept)
+            session.keep(self.plan.statements.names.offered, self.plan.statements.offered)
             found = self.plan.finder.find(lambda still: self._asked(still, draws), RNG)
             names = [name for name in found.column_names if name.startswith("k")]
             chosen: list[list[tuple[Any, ...]]] = [[] for _ in range(draws)]
@@ -118,7 +117,7 @@ class Selecting:
             statement = self.plan.statements.first
             if open_ is not None:
                 statement = self.plan.statements.next
-                self.session.put(OPEN, self._keys(tuple(sorted(open_, key=repr))))
+                self.session.put(self.plan.statements.names.open, self._keys(tuple(sorted(open_, key=repr))))
             self.rounds[open_] = self.session.table(statement)
         return self.rounds[open_]
 
@@ -134,7 +133,9 @@ class Selecting:
             return
         found = self._keys(keys).append_column("cell", pa.array(range(len(keys)), pa.int64()))
         held = _Found(found)
-        self.answers[keys] = answering.exact(self.plan.question, self.plan.statements, _Asked(self.session), held, RNG)  # type: ignore[arg-type]
+        self.answers[keys] = answering.exact(
+            self.plan.question, self.plan.statements, _Asked(self.session, self.plan.statements.names), held, RNG
+        )  # type: ignore[arg-type]
 
     def _rows(self, sets: list[tuple[tuple[Any, ...], ...]]) -> np.ndarray:
         question = self.plan.question
@@ -154,8 +155,8 @@ class Selecting:
     def keys(self) -> set[tuple[Any, ...]]:
         """Return the groups that there are."""
         with self.plan.engine.opened(self.source, self.plan.question) as session:
-            session.keep(KEPT, self.plan.statements.kept)
-            session.keep(OFFERED, self.plan.statements.offered)
+            session.keep(self.plan.statements.names.kept, self.plan.statements.kept)
+            session.keep(self.plan.statements.names.offered, self.plan.statements.offered)
             first = session.table(self.plan.statements.first)
         names = [name for name in first.column_names if name != "w"]
         return set(zip(*(first[name].to_pylist() for name in names), strict=True))
@@ -183,6 +184,7 @@ class _Asked:
     """A session whose kept rows stand already."""
 
     session: Any
+    names: Names
 
     def table(self, statement: str) -> pa.Table:
         """Return the exact integers of a query."""
@@ -190,12 +192,12 @@ class _Asked:
 
     def keep(self, name: str, statement: str) -> None:
         """Keep what depends on the groups found; the rest is kept."""
-        if name == CHOSEN:
+        if name == self.names.chosen:
             self.session.keep(name, statement)
 
     def put(self, name: str, rows: pa.Table) -> None:
         """Put the groups found."""
-        assert name == FOUND
+        assert name == self.names.found
         self.session.put(name, rows)
 
 

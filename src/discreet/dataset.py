@@ -23,7 +23,7 @@ from discreet.ledger.periods import account_of, kind_of, named, ordered, to_dict
 from discreet.loan import Loan
 from discreet.profiles import Guarantee
 from discreet.release import Release, Shelf, check_name
-from discreet.tables import Table, check_tables
+from discreet.tables import Sources, Table, check_tables
 from discreet.units import PrivacyUnit
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Dataset:
                 remedy='For example version="2024-06"; change it whenever the rows change.',
             )
         object.__setattr__(self, "periods", ordered(self.periods))
-        self._check_periods()
+        self._check_periods(self.periods)
 
     def in_period(self, *periods: Period) -> Dataset:
         """Return this dataset in one period: its plans read rows of that period alone, and its account pays.
@@ -154,6 +154,7 @@ class Dataset:
         """
         if not periods:
             raise InvalidInput("no period is given.", remedy='For example dataset.in_period("2024-06").')
+        self._check_periods(ordered(periods))  # here, and not while a dataset is made, whose frames hold the source
         found = replace(self, periods=periods)
         object.__setattr__(found, "_rng", self._rng)
         return found
@@ -164,9 +165,9 @@ class Dataset:
         return tuple(account_of(self.population, period) for period in self.periods) or (self.population,)
 
     @property
-    def sources(self) -> dict[str, Any]:
+    def sources(self) -> Sources:
         """The source of each table, its own first."""
-        return {self.name: self.source} | {name: table.source for name, table in self.tables.items()}
+        return Sources({self.name: self.source} | {name: table.source for name, table in self.tables.items()})
 
     @property
     def _lent(self) -> Any:
@@ -368,10 +369,10 @@ class Dataset:
             found["tables"] = {name: table.to_dict() for name, table in self.tables.items()}
         return found | ({"views": dict(self.views)} if self.views else {})
 
-    def _check_periods(self) -> None:
+    def _check_periods(self, periods: Sequence[Period]) -> None:
         """Refuse periods that are not of the declared type: "1" and 1 would be the same rows with two budgets."""
         per = self.unit.per
-        for period in self.periods:
+        for period in periods:
             if per is None:
                 raise InvalidInput(
                     f"the unit of {self.name!r} has no period: it is {self.unit.label}.",
@@ -397,9 +398,10 @@ class Dataset:
 
     def _check(self, shelf: Shelf, name: str, request: str) -> None:
         """Refuse, before anything is spent, what is bound to fail afterwards."""
-        for table, source in self.sources.items():
-            if isinstance(source, Path) and not source.exists():
-                raise InvalidInput(f"{source} does not exist.", remedy=f"Correct the source of table {table!r}.")
+        files = {table: source for table, source in self.sources.items() if isinstance(source, Path)}
+        for table, file in files.items():  # no frame of what may be refused here holds a source that is rows
+            if not file.exists():
+                raise InvalidInput(f"{file} does not exist.", remedy=f"Correct the source of table {table!r}.")
         if not self.rng().secure and not self.ledger.testing:
             raise InvalidInput(
                 "fixed randomness protects nobody; a real ledger does not charge for it.",

@@ -12,6 +12,13 @@ from discreet.errors import InvalidInput
 from discreet.units import PrivacyUnit
 
 
+class Sources(dict[str, Any]):
+    """The source of each table, by name. Printed, as in a traceback that shows what its frames hold, it has no row."""
+
+    def __repr__(self) -> str:
+        return f"Sources({', '.join(map(repr, self))}: hidden)"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A table that queries may join to a dataset's own.

@@ -9,6 +9,7 @@ from typing import Any
 
 from discreet import accounting, events
 from discreet.dataset import Dataset
+from discreet.domains import shown
 from discreet.errors import BudgetExceeded, InvalidInput
 from discreet.ledger import remaining_epsilon
 from discreet.release import Release
@@ -50,8 +51,8 @@ class Query:
         """Bind to the dataset's public facts; reads no private row and does not look at the source."""
         text, options = parse.options(self.sql)
         parse.check_options(options, dataset.unit)
-        delta = options.get("delta") if self.delta is None else self.delta
-        epsilon = options.get("epsilon") if self.epsilon is None else self.epsilon
+        epsilon = _once("epsilon", options.get("epsilon"), self.epsilon)
+        delta = _once("delta", options.get("delta"), self.delta)
 
         def at(budget: float) -> QueryPlan:
             return bind(
@@ -80,6 +81,20 @@ class Query:
     def bind(self, dataset: Dataset) -> QueryPlan:
         """Bind to the dataset's public facts, and look at what is bound to fail; reads no private row."""
         return self.plan(dataset).bind(dataset)
+
+
+def _once(name: str, written: float | None, given: float | None) -> float | None:
+    """Return what a query costs by its text or by its arguments.
+
+    Raises:
+        InvalidInput: they contradict each other: neither may override what somebody reads in the other.
+    """
+    if written is not None and given is not None and written != given:
+        raise InvalidInput(
+            f"the query's OPTIONS say {name} = {shown(written)}, and the argument says {shown(given)}.",
+            remedy="Give it in one of the two places.",
+        )
+    return written if given is None else given
 
 
 @dataclass(frozen=True, slots=True)

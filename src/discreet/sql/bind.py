@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class QueryPlan:
     identity: Mapping[str, Any]
     facts: Mapping[str, Any]
     statements: Statements
-    engine: engines.Engine
+    engine: engines.Engine = field(repr=False)
     sets: Sets
     consistent: tuple[Wish, ...]
     declaration: Mapping[str, Any]

@@ -70,6 +70,10 @@ class Keystream:
             remedy="Keep the key where secrets are kept, and build the keystream from it there.",
         )
 
+    def key(self) -> bytes:
+        """Return the key, to be kept where secrets are kept."""
+        return self._key
+
     def words(self, label: str, step: int, n: int, offset: int = 0) -> NDArray[np.uint64]:
         """Return the `n` words of a label and a step that begin at `offset`.
 

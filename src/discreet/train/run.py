@@ -109,17 +109,16 @@ def make_private(
         def opened() -> bytes:
             held.enter_context(state.held())
             under = _fingerprint(microbatch, world)
-            key = _key(dataset, request, state, under, lambda: state.save(0, model, optimizer, scheduler))
-            lend(key)
-            return key
+            found = _stream(dataset, request, state, under, lambda: state.save(0, model, optimizer, scheduler))
+            lend(found)
+            return found.key()
 
-        key = world.led(opened, KEY_BYTES)
-        lent = lend(key)  # by the same key the charge is found again, in each process
+        stream = Keystream(world.led(opened, KEY_BYTES))
+        lent = lend(stream)  # by the same key the charge is found again, in each process
         if isinstance(lent, Release):
             if world.leads:
                 state.erase()
             return Run(dataset, bound, plan, model, lent, world)
-        stream = Keystream(key)
         noise = KeyedNoise(stream, plan.correlation)
         step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world)
         work = Work(step, lent, state, checkpoint_every)
@@ -128,10 +127,10 @@ def make_private(
 
 
 def _borrow(
-    dataset: Dataset, bound: Bound, state: State, key: bytes, *, name: str, purpose: str, request: str
+    dataset: Dataset, bound: Bound, state: State, stream: Keystream, *, name: str, purpose: str, request: str
 ) -> Loan | Release:
     """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
-    told = f"{purpose} [run {Keystream(key).words('commitment', 0, 2).tobytes().hex()}]"
+    told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
     try:
         return dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
     except (BudgetExceeded, InvalidInput):
@@ -311,8 +310,10 @@ class Run:
         sys.stderr.flush()
 
 
-def _key(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> bytes:
-    """Return the key of a run: a new one, or that of the run that is taken up.
+def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
+    """Return the random bits of a run, from a new key or that of the run that is taken up.
+
+    No frame that an error may leave holds a key that was charged for: a traceback may show what its frames hold.
 
     Raises:
         InvalidInput: the run began under settings that may round otherwise.
@@ -323,7 +324,8 @@ def _key(dataset: Dataset, request: str, state: State, now: dict[str, str], save
         save()
         key = fresh_key(dataset.rng())
         state.begin({"key": key.hex(), "under": now})
-        return key
+        return Keystream(key)
+    stream = Keystream(bytes.fromhex(begun.pop("key")))
     then = begun["under"]
     differ = [f"{name} ({then.get(name)} then, {now[name]} now)" for name in now if then.get(name) != now[name]]
     if differ:
@@ -332,7 +334,7 @@ def _key(dataset: Dataset, request: str, state: State, now: dict[str, str], save
             state="The run's charge stands, and it is kept as it was. Nothing more was spent.",
             remedy="Go on under those settings; or train anew under the next attempt, which is a new charge.",
         )
-    return bytes.fromhex(begun["key"])
+    return stream
 
 
 def _fingerprint(microbatch: int, world: World) -> dict[str, str]:

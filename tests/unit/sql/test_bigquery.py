@@ -37,9 +37,20 @@ def test_without_options_the_call_says_what_it_may_cost(dataset):
         sql.plan(dataset, f"{HEAD}{ASKED}")
 
 
-def test_the_call_goes_before_the_clause(dataset):
-    both = sql.plan(dataset, f"{HEAD} OPTIONS (epsilon = 40, delta = 1e-7){ASKED}", epsilon=0.5)
-    assert both.guarantee.epsilon == pytest.approx(0.5)
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"epsilon": 0.5}, r"OPTIONS say epsilon = 40.0, and the argument says 0.5"),
+        ({"epsilon": 80, "delta": 1e-7}, r"OPTIONS say epsilon = 40.0, and the argument says 80"),
+        ({"delta": 1e-6}, r"OPTIONS say delta = 1e-07, and the argument says 1e-06"),
+    ],
+)
+def test_neither_the_call_nor_the_clause_overrides_the_other(dataset, given, says):
+    text = f"{HEAD} OPTIONS (epsilon = 40, delta = 1e-7){ASKED}"
+    for asked in (sql.plan, sql.cost, sql.query):
+        with pytest.raises(InvalidInput, match=says):
+            asked(dataset, text, **given)
+    assert sql.plan(dataset, text, epsilon=40, delta=1e-7).identity == sql.plan(dataset, text).identity
 
 
 @pytest.mark.parametrize(

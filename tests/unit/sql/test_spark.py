@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,10 @@ from discreet.sql.answers import answering
 from discreet.sql.engines import spark as engine
 from discreet.sql.engines import spark_canary, spark_quiet, spark_session
 from discreet.sql.engines.spark_quiet import quiet
+from discreet.sql.parsing.build import aliased, name_of, select
+from discreet.sql.statements.facts import Facts
+from discreet.sql.statements.rows import Ref
+from discreet.sql.statements.rowsql import Rows
 from discreet.sql.statements.stages import Writer
 from tests.spark import SPARK, USERS
 from tests.sql_cases import DOMAIN, ROWS, computed, open_dataset, plan
@@ -451,3 +456,19 @@ def test_pyspark_is_loaded_by_sources_of_its_own_alone():
     assert "pyspark" in sys.modules  # here; tests/architecture sees that `import discreet` loads none of it
     assert engine.kind(pd.DataFrame({"x": [1]})) == "pandas"
     spark_canary.check.cache_clear()
+
+
+# --------------------------------------------------------------------------- numbers beyond 64 bits
+
+
+def test_a_total_is_cut_before_it_is_multiplied(spark):
+    near = [2**bits + more for bits in (31, 62, 63, 64, 88, 120) for more in (-1, 0, 1)]
+    values = [0, 1, -1, *near, *(-value for value in near), 10**38 - 1]
+    rows = ", ".join(f"(CAST('{value}' AS DECIMAL(38, 0)))" for value in values)
+    dialect = engine.Spark.dialect
+    with spark_session.beside(spark) as session:
+        for size in (2, 10**9, 2**31, 10**18, 2**63 - 1):
+            written = Rows(dialect, {Ref("s"): Facts("integer", step=Fraction(size), stepped=True)}, {Ref("s"): "s"}, "v")
+            text = dialect.text(select([aliased(written.key(Ref("s")), "k"), name_of("s")], "v"))
+            for product, total in session.sql(f"WITH v(s) AS (VALUES {rows}) {text}").collect():
+                assert product == (int(total) * size if abs(int(total)) * size < 2**63 else None), (size, total)

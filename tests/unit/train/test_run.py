@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import pyarrow
 import pytest
@@ -416,6 +417,27 @@ def test_nothing_private_is_shown(data, tmp_path, capsys):
     assert f"step {STEPS} of {STEPS}" in said
     assert "paid for the whole run" in said
     assert "loss" not in said
+
+
+def test_no_frame_of_an_error_shows_the_key(data, tmp_path, monkeypatch):
+    """Whoever has it can take the noise away again."""
+    start(data, tmp_path).close()
+    [begun] = tmp_path.rglob("begun.json")
+    key = json.loads(begun.read_text())["key"]
+
+    def harsh(*_):
+        raise Secret
+
+    monkeypatch.setattr("discreet.train.work.Rows", harsh)
+    for microbatch, kind in ((3, InvalidInput), (4, DataFailure)):
+        with pytest.raises(kind) as caught:
+            start(data, tmp_path, microbatch=microbatch)
+        found = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        frames = [frame for frame in found.stack if frame.filename != __file__]
+        held = " ".join(str(frame.locals) for frame in frames)
+        assert "request" in held
+        assert key not in held
+        assert repr(bytes.fromhex(key)) not in held
 
 
 def test_evaluation_is_called_in_between(data, tmp_path):

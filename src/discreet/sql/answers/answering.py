@@ -21,6 +21,7 @@ from discreet.sql.answers import post
 from discreet.sql.answers.drawn import Choice, Drawn
 from discreet.sql.answers.estimates import Noisy
 from discreet.sql.answers.finding import Finder
+from discreet.sql.answers.names import Names
 from discreet.sql.answers.post import Labels
 from discreet.sql.bound import Parts, Primitive
 from discreet.sql.nodes import Aggregate
@@ -33,9 +34,7 @@ from discreet.sql.statements.stages import Group, Question, Writer
 if TYPE_CHECKING:
     import pyarrow
 
-# Names that a caller's own tables will not have.
-KEPT, OFFERED, OPEN, CHOSEN = "discreet_kept", "discreet_offered", "discreet_open", "discreet_chosen"
-BOUNDED = "discreet_bounded"
+BOUNDED = "discreet_bounded"  # on a connection of our own
 
 
 class Session(Protocol):
@@ -56,6 +55,7 @@ class Statements:
     """What the engine is told, in its SQL.
 
     Args:
+        names: What the tables are called that are kept meanwhile.
         main: The sums.
         looks: The histogram or the distinct values of each value that is looked at.
         kept: The kept rows, where several statements go over them.
@@ -64,6 +64,7 @@ class Statements:
         chosen: The kept rows of the groups found, where several statements go over them.
     """
 
+    names: Names
     main: str | None
     looks: Mapping[Primitive | Drawn, str]
     kept: str | None = None
@@ -87,26 +88,26 @@ def write(writer: Writer, finder: Finder | None, *, bounded: bool = False) -> St
         finder: What finds the groups, where nobody declared them.
         bounded: Whether what each person adds was kept before, as the table BOUNDED.
     """
-    question, text = writer.question, writer.dialect.text
+    question, text, names = writer.question, writer.dialect.text, Names.fresh()
     if bounded:
-        return Statements(text(writer.over_bounded(BOUNDED)), {})
+        return Statements(names, text(writer.over_bounded(BOUNDED)), {})
     if question.alone:
-        return Statements(text(writer.query()), {})
+        return Statements(names, text(writer.query()), {})
     every: list[Primitive | Drawn] = [*question.primitives, *question.drawn]
     looking = [item for item in every if isinstance(item, Drawn) or item.kind == "distinct"]
     once = len(looking) + (len(looking) < len(every)) == 1  # then rows that are read once need not be kept
     stages: Mapping[str, Any] = writer.rows()
     kept = text(select(_everything(writer), "kept", stages=stages)) if finder is not None or not once else None
     offered = first = following = chosen = None
-    source, above = "kept" if kept is None else KEPT, writer
+    source, above = "kept" if kept is None else names.kept, writer
     if finder is not None:
-        offered = text(looks.offers(writer, KEPT, finder.offered))
-        by_weight = looks.weights(writer, OFFERED, None) if finder.by_weight else looks.people(writer, OFFERED)
-        first, following = text(by_weight), text(looks.weights(writer, OFFERED, OPEN))
-        rows = looks.chosen(writer, KEPT)
+        offered = text(looks.offers(writer, names.kept, finder.offered))
+        count = looks.weights(writer, names.offered, None) if finder.by_weight else looks.people(writer, names.offered)
+        first, following = text(count), text(looks.weights(writer, names.offered, names.open))
+        rows = looks.chosen(writer, names.kept, names.found)
         chosen = None if once else text(rows)
-        stages = {CHOSEN: rows}
-        source, above = CHOSEN, writer.over_cells()
+        stages = {names.chosen: rows}
+        source, above = names.chosen, writer.over_cells()
     if not once:
         stages = {}
     main = text(above.query(source, stages)) if len(looking) < len(every) else None
@@ -118,7 +119,7 @@ def write(writer: Writer, finder: Finder | None, *, bounded: bool = False) -> St
         else:
             assert item.of is not None
             looked[item] = text(looks.distinct(above, question.looked.index((item.of, False)), source, stages))
-    return Statements(main, looked, kept, offered, first, following, chosen)
+    return Statements(names, main, looked, kept, offered, first, following, chosen)
 
 
 def _everything(writer: Writer) -> list[Any]:
@@ -148,13 +149,14 @@ def exact(question: Question, statements: Statements, session: Session, finder: 
     """Return the exact answers; the groups among them are those that a private selection found, if one is needed."""
     found: pyarrow.Table | None = None
     groups: tuple[Group, ...] = question.groups
+    names = statements.names
     if statements.kept is not None:
-        session.keep(KEPT, statements.kept)
+        session.keep(names.kept, statements.kept)
     if finder is not None:
         found = _found(statements, session, finder, rng)
-        session.put(looks.FOUND, found)
+        session.put(names.found, found)
         if statements.chosen is not None:
-            session.keep(CHOSEN, statements.chosen)
+            session.keep(names.chosen, statements.chosen)
         groups = (cells(found.num_rows),)
     sums: dict[Primitive, NDArray[Any]] = {}
     linear = [item for item in question.primitives if item.kind != "distinct"]
@@ -179,11 +181,11 @@ def exact(question: Question, statements: Statements, session: Session, finder: 
 
 def _found(statements: Statements, session: Session, finder: Finder, rng: Rng) -> pyarrow.Table:
     assert statements.offered is not None
-    session.keep(OFFERED, statements.offered)
+    session.keep(statements.names.offered, statements.offered)
 
     def ask(still: pyarrow.Table | None) -> pyarrow.Table:
         if still is not None:
-            session.put(OPEN, still)
+            session.put(statements.names.open, still)
         statement = statements.first if still is None else statements.next
         assert statement is not None
         return session.table(statement)

@@ -18,7 +18,8 @@ from discreet.errors import InvalidInput
 from discreet.mechanisms import RunningSums, Toeplitz
 from discreet.profiles import Guarantee
 from discreet.sql.answers import answering
-from discreet.sql.answers.answering import KEPT, Statements
+from discreet.sql.answers.answering import Statements
+from discreet.sql.answers.names import Names
 from discreet.sql.bind import QueryPlan
 from discreet.sql.bound import Primitive
 from discreet.sql.continual import values as continual_values
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng
     from discreet.sql.answers.answering import Exact
 
-BLOCKED = "discreet_blocked"  # the table of people who may not take part in a step
 UNITS: tuple[Unit, ...] = ("day", "week", "month", "quarter", "year")
 
 
@@ -174,8 +174,10 @@ class SeriesPlan:
         engine = self.once.engine
         writer = Writer(question, engine.dialect, engine.names(question))
         text = engine.dialect.text
-        statements = Statements(text(writer.query(KEPT)), {}, kept=text(_kept(writer, blocked=self.limited)))
-        who = select([*map(name_of, writer.people)], KEPT, distinct=True)
+        names = Names.fresh()
+        kept = text(_kept(writer, names.blocked if self.limited else None))
+        statements = Statements(names, text(writer.query(names.kept)), {}, kept=kept)
+        who = select([*map(name_of, writer.people)], names.kept, distinct=True)
         return Reading(question, statements, text(who) if self.limited else None)
 
     def read(
@@ -193,7 +195,7 @@ class SeriesPlan:
         """
         with self.once.engine.opened(source, reading.question) as session:
             if blocked is not None:
-                session.put(BLOCKED, blocked)
+                session.put(reading.statements.names.blocked, blocked)
             exact = answering.exact(reading.question, reading.statements, session, None, rng)
             people = None if reading.people is None else session.table(reading.people)
         return exact, people
@@ -215,14 +217,14 @@ class SeriesPlan:
         return step
 
 
-def _kept(writer: Writer, *, blocked: bool) -> Any:
-    """Return the rows that count, without those of people who may not take part."""
+def _kept(writer: Writer, blocked: str | None) -> Any:
+    """Return the rows that count, without those of people who may not take part: the table `blocked`, if there is one."""
     from sqlglot import exp
 
     names = [*writer.people, *writer.keys, *(f"v{i}" for i in range(len(writer.question.counted)))]
     where = []
-    if blocked:
-        same = [exp.EQ(this=column(name, BLOCKED), expression=column(name, "kept")) for name in writer.people]
-        where = [exp.Not(this=exp.Exists(this=select([one()], BLOCKED, where=[conjunction(same)])))]
+    if blocked is not None:
+        same = [exp.EQ(this=column(name, blocked), expression=column(name, "kept")) for name in writer.people]
+        where = [exp.Not(this=exp.Exists(this=select([one()], blocked, where=[conjunction(same)])))]
     chosen = [aliased(column(name, "kept"), name) for name in names]
     return select(chosen, "kept", where=where, stages=writer.rows())

@@ -54,11 +54,12 @@ def of(dataset: Dataset, name: str | None = None) -> Engine:
     """
     if name not in (None, *ENGINES):
         raise InvalidInput(f"engine must be {' or '.join(ENGINES)}, got {name!r}.")
-    lent = any(type(source).__module__.startswith("pyspark.sql.") for source in dataset.sources.values())
+    sources = dataset.sources
+    lent = any(type(sources[table]).__module__.startswith("pyspark.sql.") for table in sources)
     if name == "spark" or (name is None and lent):
         from discreet.sql.engines.spark import Spark
 
-        return Spark(dataset.sources)
+        return Spark(sources)
     from discreet.sql.engines.duckdb import DuckDB
 
-    return DuckDB(dataset.sources)
+    return DuckDB(sources)

@@ -34,6 +34,7 @@ CANARIES: tuple[tuple[str, str, object], ...] = (
     ("a binary collation tells groups apart", f"(SELECT COUNT(*) FROM ({TWO} GROUP BY y) AS e)", 2),
     ("a type has its name", "TYPEOF(CAST('1' AS DOUBLE))", "DOUBLE"),
     ("a whole number with an exponent is read", "TRY_CAST('1e+16' AS BIGINT)", 10**16),
+    ("instants are read in UTC", "CAST(TRY_CAST('2024-01-01 23:30:00-05' AS TIMESTAMPTZ) AS VARCHAR)", "2024-01-02 04:30:00+00"),
     ("a sum of nothing is NULL", "(SELECT COALESCE(SUM(x), 7) FROM (VALUES (1)) AS c(x) WHERE x > 1)", 7),
 )  # fmt: skip
 

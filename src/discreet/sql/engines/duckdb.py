@@ -25,6 +25,7 @@ from discreet.sql.engines import frames, lent
 from discreet.sql.statements import relations
 from discreet.sql.statements.dialect import Dialect
 from discreet.sql.statements.stages import Question
+from discreet.tables import Sources
 
 if TYPE_CHECKING:
     import pyarrow
@@ -74,6 +75,7 @@ def kind(source: Any) -> str:
             )
         return "file"
     base = type(source)
+    del source  # a traceback may show what its frames hold
     room = base.__module__.split(".")[0]
     known = {
         ("duckdb", "DuckDBPyConnection"): "connection",
@@ -111,12 +113,12 @@ class DuckDB:
         InvalidInput: a source is of no known kind, or only some of them are a connection.
     """
 
-    sources: Mapping[str, Any]
+    sources: Sources = field(repr=False)
     name: ClassVar[str] = NAME
     dialect: ClassVar[Dialect] = Dialect()
 
     def __post_init__(self) -> None:
-        kinds = {name: kind(source) for name, source in self.sources.items()}
+        kinds = {name: kind(self.sources[name]) for name in self.sources}
         if "connection" in kinds.values() and len({id(source) for source in self.sources.values()}) > 1:
             raise InvalidInput(
                 "some tables are on a DuckDB connection, and others are not on the same one.",
@@ -198,8 +200,10 @@ class Opened:
     def put(self, name: str, rows: pyarrow.Table) -> None:
         """Make rows of ours a temporary table."""
         self.connection.register(f"{name}_rows", rows)
-        self.keep(name, f"SELECT * FROM {_identifier(f'{name}_rows')}")
-        self.connection.unregister(f"{name}_rows")
+        try:
+            self.keep(name, f"SELECT * FROM {_identifier(f'{name}_rows')}")
+        finally:
+            self.connection.unregister(f"{name}_rows")
 
     def close(self) -> None:
         """Take away what was kept on a connection that the caller lent."""
@@ -221,6 +225,7 @@ def ready(source: Any, names: Iterable[str], table: str) -> None:
     if kind(source) == "connection":
         lent.check(source, table)
     missing = missing_columns(source, names, table)
+    del source  # a traceback may show what its frames hold
     if missing:
         raise InvalidInput(
             f"the source of {table!r} has no column {', '.join(map(repr, missing))}.",
@@ -308,6 +313,7 @@ def connect(scratch: str | None = None, paths: Sequence[str] = ()) -> Any:
     if paths:
         connection.execute(f"SET allowed_paths = [{', '.join(map(_string, paths))}]")
     connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET TimeZone = 'UTC'")  # else the day of an instant depends on the machine
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

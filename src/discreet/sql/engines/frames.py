@@ -105,6 +105,8 @@ def _text(cell: Any, *, number: bool) -> str | None:
             return _number(float(cell))
         if kind is Decimal:
             return None if cell.is_nan() else str(cell)
+        if kind in (datetime.datetime, pd.Timestamp) and cell.tzinfo is not None:  # an instant, as DuckDB prints it
+            return f"{cell.astimezone(datetime.UTC).replace(tzinfo=None)}+00"
         if kind in (datetime.date, datetime.datetime, pd.Timestamp):
             return str(cell)
         if kind is np.datetime64:

@@ -7,11 +7,15 @@ Python: the connection could redefine the functions that would compare them in S
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-from discreet.errors import InvalidInput
+from discreet.errors import DiscreetError, InvalidInput
+
+T = TypeVar("T")
 
 # Every function that the plan calls. Operators are functions, too; comparisons, casts and CASE are not.
 FUNCTIONS = {
@@ -39,6 +43,51 @@ FUNCTIONS = {
 _OURS = "system.main."  # the engine's own: no macro of the connection can stand in its place
 NOT_TOTAL = ("BIGNUM",)  # types whose TRY_CAST fails on some values
 LOUD = {"enable_profiling": None, "enable_progress_bar": False}  # what prints counts of rows, and its quiet value
+ZONE = "TimeZone"  # of instants that are read as dates or texts: the machine's, unless it is set
+UTC = ("UTC", "Etc/UTC")
+_QUIETLY = {
+    "enable_profiling": "PRAGMA disable_profiling",
+    "enable_progress_bar": "SET enable_progress_bar = false",
+    ZONE: "SET TimeZone = 'UTC'",
+}
+
+
+# One lock for each connection. It has to be found by the connection alone: datasets, plans and threads that know
+# nothing of each other are lent the same one, which takes no attribute of ours. It goes when the connection goes.
+_LOCKS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_FINDING = threading.Lock()
+
+
+@contextmanager
+def alone(connection: Any) -> Iterator[None]:
+    """Be the only thread of ours at work on a connection, from the first statement of a query to the last.
+
+    Temporary tables, settings, the transaction and the result that is being fetched are the connection's. A cursor()
+    of it is another connection, and has its own of each.
+    """
+    with _FINDING:
+        lock = _LOCKS.setdefault(connection, threading.RLock())
+    with lock:
+        yield
+
+
+def _constant(connection: Any, look: Callable[[], T]) -> T:
+    """Return what a look at a connection finds.
+
+    Raises:
+        InvalidInput: it cannot be used; whatever the engine says of that may show what the connection holds.
+    """
+    try:
+        with alone(connection):
+            return look()
+    except DiscreetError:
+        raise
+    except Exception:  # noqa: BLE001, S110 - the new error must not carry the old one along
+        pass
+    raise InvalidInput(
+        "the connection cannot be used: it is closed, another thread uses it, or a result of it was not fetched to its end.",
+        remedy="Fetch or close that result, or pass another connection.",
+    )
 
 
 def columns(connection: Any, table: str) -> dict[str, str]:
@@ -49,19 +98,14 @@ def columns(connection: Any, table: str) -> dict[str, str]:
     Raises:
         InvalidInput: the connection is closed or busy.
     """
-    failed = False
-    try:
-        [here] = connection.execute(f"SELECT {_OURS}current_database(), {_OURS}current_schema()").fetchall()
-        found = connection.execute(
-            f"SELECT database_name, schema_name, table_name, column_name, data_type FROM {_OURS}duckdb_columns()"
-        ).fetchall()
-    except Exception:  # noqa: BLE001 - the engine's message may show what the connection holds
-        failed = True
-    if failed:
-        raise InvalidInput(
-            "the connection cannot be used: it is closed, or a result of it was not fetched to its end.",
-            remedy="Fetch or close that result, or pass another connection.",
-        )
+    return _constant(connection, lambda: _columns(connection, table))
+
+
+def _columns(connection: Any, table: str) -> dict[str, str]:
+    [here] = connection.execute(f"SELECT {_OURS}current_database(), {_OURS}current_schema()").fetchall()
+    found = connection.execute(
+        f"SELECT database_name, schema_name, table_name, column_name, data_type FROM {_OURS}duckdb_columns()"
+    ).fetchall()
     places: dict[tuple[str, str], dict[str, str]] = {}
     for database, schema, name, column, kind in found:
         if name.lower() == table.lower():
@@ -73,8 +117,12 @@ def check(connection: Any, table: str) -> None:
     """Refuse a connection that lacks the table, or on which the plan's functions mean something else.
 
     Raises:
-        InvalidInput: see above; public facts both.
+        InvalidInput: see above, public facts both; or the connection is closed or busy.
     """
+    _constant(connection, lambda: _check(connection, table))
+
+
+def _check(connection: Any, table: str) -> None:
     found = columns(connection, table)
     if not found:
         raise InvalidInput(
@@ -93,9 +141,15 @@ def check(connection: Any, table: str) -> None:
             remedy="Drop that macro or function, or pass a connection without it.",
         )
     [(locked,)] = connection.execute(f"SELECT {_OURS}current_setting('lock_configuration')").fetchall()
-    if locked and _loud(connection):
+    changed = _changed(connection) if locked else {}
+    if ZONE in changed:
         raise InvalidInput(
-            f"the connection's {', '.join(_loud(connection))} would print what is private, and its settings are locked.",
+            f"the connection reads instants in the time zone {changed[ZONE]!r}, and its settings are locked.",
+            remedy="SET TimeZone = 'UTC' before they are locked, or pass another connection: days are those of UTC.",
+        )
+    if changed:
+        raise InvalidInput(
+            f"the connection's {', '.join(changed)} would print what is private, and its settings are locked.",
             remedy="Switch that off before they are locked, or pass another connection.",
         )
 
@@ -123,28 +177,32 @@ def _pristine() -> set[tuple[str, ...]]:
         return _functions(connection)
 
 
-def _loud(connection: Any) -> dict[str, Any]:
-    """Return the settings that print counts of rows, with their values."""
+def _changed(connection: Any) -> dict[str, Any]:
+    """Return the settings that print counts of rows, or a time zone that is not UTC, with their values."""
     found = {}
-    for setting, silent in LOUD.items():
+    for setting in (*LOUD, ZONE):
         [(value,)] = connection.execute(f"SELECT {_OURS}current_setting('{setting}')").fetchall()
-        if value != silent:
+        if value not in UTC if setting == ZONE else value != LOUD[setting]:
             found[setting] = value
     return found
 
 
 @contextmanager
 def quiet(connection: Any) -> Iterator[None]:
-    """Switch off, while a query runs, what would print exact counts of rows; put it back afterwards."""
-    before = _loud(connection)
-    for setting in before:
-        silent = LOUD[setting]
-        connection.execute("PRAGMA disable_profiling" if silent is None else f"SET {setting} = {silent}")
-    try:
-        yield
-    finally:
-        for setting, value in before.items():
-            connection.execute(f"SET {setting} = {_literal(value)}")
+    """Have a connection alone while a query runs: what would print counts of rows is off, and instants are read in UTC.
+
+    Afterwards the settings are put back.
+    The zone is set, and not each column converted: so what a view, a list or a text makes of an instant is UTC's, too.
+    """
+    with alone(connection):
+        before = _changed(connection)
+        for setting in before:
+            connection.execute(_QUIETLY[setting])
+        try:
+            yield
+        finally:
+            for setting, value in before.items():
+                connection.execute(f"SET {setting} = {_literal(value)}")
 
 
 def _literal(value: Any) -> str:

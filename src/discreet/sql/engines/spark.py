@@ -24,6 +24,7 @@ from discreet.sql.statements import relations
 from discreet.sql.statements.dialect import Dialect
 from discreet.sql.statements.relations import Known
 from discreet.sql.statements.stages import Question
+from discreet.tables import Sources
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,6 +77,7 @@ def kind(source: Any) -> str:
     if isinstance(source, Path):
         return _file_kind(source)
     base = type(source)
+    del source  # a traceback may show what its frames hold
     if base.__module__.startswith("pyspark.sql.") and base.__name__ == "DataFrame":
         return "spark"
     room = base.__module__.split(".")[0]
@@ -115,12 +117,13 @@ class Spark:
         InvalidInput: a source is of no known kind, or DataFrames are of several sessions.
     """
 
-    sources: Mapping[str, Any]
+    sources: Sources = field(repr=False)
     name: ClassVar[str] = NAME
     dialect: ClassVar[Dialect] = SparkDialect()
 
     def __post_init__(self) -> None:
-        if len({id(source.sparkSession) for source in self.sources.values() if kind(source) == "spark"}) > 1:
+        lent = [name for name in self.sources if kind(self.sources[name]) == "spark"]
+        if len({id(self.sources[name].sparkSession) for name in lent}) > 1:
             raise InvalidInput(
                 "the tables are DataFrames of several Spark sessions.",
                 remedy="Make all of them with the same session.",
@@ -276,13 +279,19 @@ def ready(source: Any, names: Iterable[str], table: str) -> None:
         InvalidInput: its session has ended, it is a stream, a file cannot be read, or it lacks a column.
     """
     missing = missing_columns(source, names)
+    stream = _streams(source)
+    del source  # a traceback may show what its frames hold
     if missing:
         raise InvalidInput(
             f"the source of {table!r} has no column {', '.join(map(repr, missing))}.",
             remedy=f"Correct the source, or what is declared for {table!r}.",
         )
-    if kind(source) == "spark" and spark_session.ask(lambda: source.isStreaming):
+    if stream:
         raise InvalidInput(f"the source of {table!r} is a stream.", remedy="Pass a DataFrame of stored rows.")
+
+
+def _streams(source: Any) -> bool:
+    return kind(source) == "spark" and spark_session.ask(lambda: bool(source.isStreaming))
 
 
 def missing_columns(source: Any, names: Iterable[str]) -> list[str]:

@@ -14,7 +14,6 @@ from discreet.sql.answers.drawn import WHOLE
 from discreet.sql.parsing.build import aliased, case, column, conjunction, integer, missing, name_of, select
 from discreet.sql.statements.stages import Writer
 
-FOUND = "discreet_found"  # the table of selected groups
 SCALE = 2**20  # of weights: see mechanisms.weighted_selection.key_weight
 
 
@@ -177,13 +176,19 @@ def weights(writer: Writer, offered: str, still: str | None) -> Any:
     return select([*keys, aliased(total, "w")], "weighed", group=keys, stages=stages)
 
 
-def chosen(writer: Writer, rows: str) -> Any:
-    """Return the kept rows of the groups found, with the number of the group as their one key."""
+def chosen(writer: Writer, rows: str, found: str) -> Any:
+    """Return the kept rows of the groups found, with the number of the group as their one key.
+
+    Args:
+        writer: The question's writer.
+        rows: The table of kept rows.
+        found: The table of the groups found.
+    """
     question = writer.question
     names = [f"v{i}" for i in range(len(question.counted))] + [f"d{i}" for i in range(len(question.looked))]
     columns = [column(name, rows) for name in writer.people]
-    columns += [aliased(column("cell", FOUND), "k0"), *(column(name, rows) for name in names)]
-    return select(columns, rows, joins=[_on_keys(writer.keys, rows, FOUND)])
+    columns += [aliased(column("cell", found), "k0"), *(column(name, rows) for name in names)]
+    return select(columns, rows, joins=[_on_keys(writer.keys, rows, found)])
 
 
 def _on_keys(keys: list[str], left: str, right: str) -> Any:

@@ -43,6 +43,7 @@ from discreet.sql.statements.rows import (
 )
 
 NUMBERS = ("integer", "float")
+MOST = 2**63 - 1  # in 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,26 @@ class Rows:
             return self.plain(row)
         from sqlglot import exp
 
-        size = int(found.step or 1)
-        if size * max(abs(found.low or 0), abs(found.high or 0)) >= 2**63:
+        size, total = int(found.step or 1), found.stepped and found.low is None  # of a total nobody knows the bounds
+        if size * (1 if total else max(abs(found.low or 0), abs(found.high or 0))) > MOST:
             raise UnsupportedQuery(
                 f"{row} makes whole numbers beyond 64 bits.", remedy="Divide it by a number, or declare tighter bounds."
             )
-        value = self.steps(row)
-        if size > 1:
-            value = exp.Paren(this=exp.Mul(this=self._long(row), expression=integer(size)))
-        return self.dialect.attempt(value, "BIGINT") if found.low is None and found.stepped else value
+        if size == 1:
+            return self.dialect.attempt(self.steps(row), "BIGINT") if total else self.steps(row)
+        long = self._within_or_null(row, MOST // size) if total else self._long(row)
+        return exp.Paren(this=exp.Mul(this=long, expression=integer(size)))
+
+    def _within_or_null(self, row: Row, most: int) -> Any:
+        """Return a total in 64 bits that can be multiplied: within ±most, else NULL.
+
+        TRY_CAST of the product would not do: what overflows inside it fails the query. The operand is cut, so that
+        no row makes the product overflow, whatever an engine works out before it looks at the CASE.
+        """
+        from sqlglot import exp
+
+        value = self.dialect.attempt(self.steps(row), "BIGINT")
+        return case((exp.Between(this=value, low=integer(-most), high=integer(most)), value.copy()))
 
     def steps(self, row: Row) -> Any:
         """Return a number in whole steps of its facts, within their bounds."""
