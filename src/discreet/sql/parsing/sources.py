@@ -10,17 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discreet.errors import UnsupportedQuery
-from discreet.sql.parsing.expressions import row
+from discreet.sql.parsing import grouped
 from discreet.sql.parsing.grammar import unread
 from discreet.sql.parsing.predicates import bare, flat, predicate
-from discreet.sql.parsing.refuse import JOINS, extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.parsing.refuse import JOINS, extra_arguments, refuse, unsupported
 from discreet.sql.parsing.scope import Scope
 from discreet.sql.statements import relations
 from discreet.sql.statements.relations import (
     Catalog,
     Filter,
     Inner,
-    InnerFunction,
     Join,
     PerPerson,
     Project,
@@ -32,7 +31,6 @@ from discreet.sql.statements.rows import Ref, Row
 from discreet.units import PrivacyUnit
 
 SUBQUERY = {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_"}
-INNER: dict[str, InnerFunction] = {"Count": "COUNT", "Sum": "SUM", "Avg": "AVG", "Min": "MIN", "Max": "MAX"}
 MAX_SUBQUERIES = 32
 ON_PERSON = "Join on the person: a row of one person beside a row of another would belong to both."
 IN_VIEW = "in the view "
@@ -263,9 +261,9 @@ class Sources:
         where = tree.args.get("where")
         if where is not None:
             relation = Filter(relation, predicate(where.this, scope))
-        named = self._selected(tree, scope)
-        grouped = tree.args.get("group") is not None or any(isinstance(item, Inner) for _, item in named)
-        if grouped or tree.args.get("distinct") is not None:
+        named = grouped.selected(tree, scope)
+        per_person = tree.args.get("group") is not None or any(isinstance(item, Inner) for _, item in named)
+        if per_person or tree.args.get("distinct") is not None:
             found: Project | PerPerson = self._per_person(tree, relation, scope, named)
         else:
             found = Project(relation, tuple((name, item) for name, item in named if not isinstance(item, Inner)))
@@ -278,60 +276,10 @@ class Sources:
             return _select(found, named)
         return found
 
-    def _selected(self, tree: Any, scope: Scope) -> list[tuple[str, Row | Inner]]:
-        """Return the SELECT list of a subquery."""
-        from sqlglot import exp
-
-        named: list[tuple[str, Row | Inner]] = []
-        for item in tree.expressions:
-            if isinstance(item, exp.Star):
-                refusal = extra_arguments(item, set())
-                if refusal is not None:
-                    raise refusal
-                named += [(ref.name, ref) for ref in scope.columns]
-                continue
-            inner = bare(item.this) if isinstance(item, exp.Alias) else bare(item)
-            if not isinstance(inner, exp.AggFunc) and inner.find(exp.AggFunc) is not None:
-                raise unsupported(
-                    "an expression of aggregates in a subquery",
-                    "Give each aggregate a name with AS, and reckon with the names in the query around it.",
-                )
-            value = self.inner(inner, scope) if isinstance(inner, exp.AggFunc) else row(inner, scope)
-            name = item.alias if isinstance(item, exp.Alias) else value.name if isinstance(value, Ref) else ""
-            if not name:
-                raise UnsupportedQuery(f"{value} in a subquery needs a name.", remedy="Add AS and a name.")
-            named.append((name, value))
-        return named
-
-    def inner(self, node: Any, scope: Scope) -> Inner:
-        """Read an aggregate over the rows of one person."""
-        from sqlglot import exp
-
-        function = INNER.get(type(node).__name__)
-        if function is None:
-            raise unsupported(
-                f"{node.sql_name()} in a subquery", f"A person's rows are aggregated by {', '.join(INNER.values())}."
-            )
-        refusal = extra_arguments(node, {"this", "big_int"})
-        if refusal is not None:
-            raise refusal
-        inner = bare(node.this) if node.this is not None else None
-        if inner is None or isinstance(inner, exp.Star):
-            if function != "COUNT":
-                raise unsupported(f"{function}(*)", f"Name the column: {function}(column).")
-            return Inner("COUNT", None)
-        if isinstance(inner, exp.Distinct):
-            if function != "COUNT" or len(inner.expressions) != 1:
-                raise unsupported(f"{function}(DISTINCT …)", "Only COUNT(DISTINCT column) is understood.")
-            return Inner("COUNT DISTINCT", row(inner.expressions[0], scope))
-        found = Inner(function, row(inner, scope))
-        relations.inner(found, scope.columns)
-        return found
-
     def _per_person(
         self, tree: Any, relation: Relation, scope: Scope, named: list[tuple[str, Row | Inner]]
     ) -> PerPerson:
-        keys = self._keys(tree, scope, named)
+        keys = grouped.keys(tree, scope, named)
         if not relations.private(relation, self.catalog):
             raise unsupported("a subquery that aggregates a public table", "Declare the result as a public table.")
         for place in range(2 if self.unit.per else 1):
@@ -356,46 +304,12 @@ class Sources:
         chosen += [(f"key {i}", key) for i, key in enumerate(keys) if key not in dict(named).values()]
         return PerPerson(relation, tuple(chosen), tuple(aggregates))
 
-    def _keys(self, tree: Any, scope: Scope, named: list[tuple[str, Row | Inner]]) -> list[Row]:
-        group = tree.args.get("group")
-        if group is None:
-            return [item for _, item in named if not isinstance(item, Inner)]
-        refusal = extra_arguments(group, {"expressions"})
-        if refusal is not None:
-            raise refusal
-        keys: list[Row] = []
-        for item in group.expressions:
-            if type(item).__name__ == "Literal":
-                raise not_understood("GROUP BY a position", "Name the column to group by.")
-            called = [
-                one for name, one in named if type(item).__name__ == "Column" and name.lower() == item.name.lower()
-            ]
-            known = any(ref.name.lower() == item.name.lower() for ref in scope.columns)
-            key = called[0] if called and not known and not isinstance(called[0], Inner) else row(item, scope)
-            keys.append(key)
-        return list(dict.fromkeys(keys))
-
     def _having(self, having: Any, found: Project | PerPerson, scope: Scope) -> Filter:
         """Return the groups of a person for which a condition holds."""
-        from sqlglot import exp
-
         if not isinstance(found, PerPerson):
             raise unsupported("HAVING in a subquery without GROUP BY", "Write the condition into WHERE.")
-        aggregates = list(found.aggregates)
-        condition = having.this.copy()
-        for node in list(condition.find_all(exp.AggFunc)):
-            item = self.inner(node, scope)
-            name = next((name for name, one in aggregates if one == item), None)
-            if name is None:
-                name = f"having {len(aggregates)}"
-                aggregates.append((name, item))
-            column = exp.column(exp.to_identifier(name, quoted=True))
-            if node is condition:
-                raise refuse(node)
-            node.replace(column)
-        full = replace(found, aggregates=tuple(aggregates))
-        above = self.scope(full, {})
-        return Filter(full, predicate(condition, above))
+        full, condition = grouped.having(having.this.copy(), found, scope)
+        return Filter(full, predicate(condition, self.scope(full, {})))
 
     def _union(self, tree: Any) -> Union:
         refusal = extra_arguments(tree, {"this", "expression", "with_"})
