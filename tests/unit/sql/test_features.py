@@ -269,6 +269,13 @@ RELATIONS = [
      "SUM(LEAST(GREATEST(s, 0), 1000)) AS s FROM b JOIN stays ON b.id = stays.pid"), ""),
     (("SELECT COUNT(*) AS n, COUNT(DISTINCT s.ward) AS d FROM t AS a LEFT JOIN (SELECT pid, ward FROM stays WHERE nights > 20) "
      "AS s ON a.id = s.pid WHERE a.age > 10"), ""),
+    # what a WITH names is named inside of its own brackets, and nowhere else
+    (("SELECT COUNT(*) AS n FROM (WITH stays AS (SELECT id, visit FROM t WHERE ok) SELECT id FROM stays UNION ALL SELECT id "
+     "FROM stays) AS u JOIN stays ON u.id = stays.pid WHERE stays.nights > 20"), ""),
+    (("SELECT COUNT(*) AS n FROM ((WITH stays AS (SELECT id AS pid FROM t WHERE ok) SELECT pid FROM stays UNION ALL SELECT "
+     "pid FROM stays) UNION ALL SELECT pid FROM stays) AS u"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT id FROM t UNION ALL (WITH t AS (SELECT pid FROM stays WHERE nights > 20) SELECT pid "
+     "FROM t UNION ALL (SELECT pid FROM t UNION ALL SELECT pid FROM stays))) AS u"), ""),
     ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)",
      "SELECT COUNT(*) AS n, SUM(TRUNC(m)) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
 ]  # fmt: skip

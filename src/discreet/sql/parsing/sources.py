@@ -244,9 +244,20 @@ class Sources:
         self.depth += 1
         if self.depth > MAX_SUBQUERIES:
             raise UnsupportedQuery("the query has too many subqueries.", remedy="Write it simpler.")
-        tree = tree.this if isinstance(tree, exp.Subquery) else tree
-        if isinstance(tree, exp.Union):
-            return self._union(tree)
+        if isinstance(tree, exp.Subquery):  # in parentheses: a WITH before them is read by nobody
+            refusal = extra_arguments(tree, {"this", "alias"})
+            if refusal is not None:
+                raise refusal
+            tree = tree.this
+        before = dict(self.named)
+        found = self._union(tree) if isinstance(tree, exp.Union) else self._select(tree)
+        self.named = before  # what its WITH names, it names for itself
+        return found
+
+    def _select(self, tree: Any) -> Project | PerPerson:
+        """Return one SELECT of a subquery."""
+        from sqlglot import exp
+
         if not isinstance(tree, exp.Select):
             raise refuse(tree)
         if tree.args.get("order") is not None or tree.args.get("limit") is not None:
@@ -256,7 +267,6 @@ class Sources:
         refusal = extra_arguments(tree, SUBQUERY)
         if refusal is not None:
             raise refusal
-        before = dict(self.named)
         relation, scope = self.read(tree)
         where = tree.args.get("where")
         if where is not None:
@@ -267,13 +277,12 @@ class Sources:
             found: Project | PerPerson = self._per_person(tree, relation, scope, named)
         else:
             found = Project(relation, tuple((name, item) for name, item in named if not isinstance(item, Inner)))
-        self.named = before
         having = tree.args.get("having")
         if having is not None:
-            return _select(self._having(having, found, scope), named)
+            return _named(self._having(having, found, scope), named)
         relations.columns(found, self.catalog)
         if isinstance(found, PerPerson) and [*dict((*found.keys, *found.aggregates))] != [name for name, _ in named]:
-            return _select(found, named)
+            return _named(found, named)
         return found
 
     def _per_person(
@@ -321,11 +330,12 @@ class Sources:
         if not self.unit.enforced:
             raise unsupported("UNION ALL where one row is one unit", "Declare the person's column.")
         parts: list[Project | PerPerson | Union] = []
-        waiting = [tree]
+        waiting = [tree.expression, tree.this]
         while waiting:
             item = waiting.pop()
-            item = item.this if type(item).__name__ == "Subquery" else item
-            if type(item).__name__ == "Union" and not item.args.get("distinct"):
+            if type(item).__name__ == "Subquery" and extra_arguments(item, {"this", "alias"}) is None:
+                item = item.this
+            if type(item).__name__ == "Union" and extra_arguments(item, {"this", "expression"}) is None:
                 waiting += [item.expression, item.this]
             else:
                 parts.append(self.subquery(item))
@@ -338,7 +348,7 @@ class Sources:
         return found
 
 
-def _select(relation: Relation, named: list[tuple[str, Row | Inner]]) -> Project:
+def _named(relation: Relation, named: list[tuple[str, Row | Inner]]) -> Project:
     """Return what a SELECT list names of its groups, in its order: UNION ALL and * go by places."""
     return Project(relation, tuple((name, Ref(name)) for name, _ in named))
 
