@@ -33,6 +33,7 @@ DRUGS = Domain(visit="integer", name=["p", "q", None], amount=(-3, 12))
 WARDS = Domain(ward=["A", "B", "C"], beds=(0, 60), region=["n", "s"])
 VIEWS = {
     "adults": "SELECT id, ward, age FROM t WHERE age >= 18",
+    "wings": "SELECT DISTINCT id FROM t GROUP BY id, ward, floor",
     "spending": "SELECT pid, SUM(cost) AS total, COUNT(*) AS n FROM stays GROUP BY pid",
 }
 
@@ -269,6 +270,13 @@ RELATIONS = [
      "SUM(LEAST(GREATEST(s, 0), 1000)) AS s FROM b JOIN stays ON b.id = stays.pid"), ""),
     (("SELECT COUNT(*) AS n, COUNT(DISTINCT s.ward) AS d FROM t AS a LEFT JOIN (SELECT pid, ward FROM stays WHERE nights > 20) "
      "AS s ON a.id = s.pid WHERE a.age > 10"), ""),
+    # DISTINCT is of the groups, once they are made
+    ("SELECT COUNT(*) AS n FROM (SELECT DISTINCT id FROM t GROUP BY id, ward)", ""),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT DISTINCT MAX(floor) AS m, id FROM t GROUP BY id, ward)", ""),
+    (("SELECT COUNT(*) AS n, SUM(LEAST(GREATEST(c, 0), 99)) AS s FROM (SELECT DISTINCT id, COUNT(*) AS c FROM t GROUP BY id, "
+     "ward HAVING COUNT(*) > 1)"), ""),
+    ("SELECT COUNT(*) AS n FROM wings", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT DISTINCT id, ward FROM t WHERE age > 50) AS a JOIN wings ON a.id = wings.id", ""),
     # what a WITH names is named inside of its own brackets, and nowhere else
     (("SELECT COUNT(*) AS n FROM (WITH stays AS (SELECT id, visit FROM t WHERE ok) SELECT id FROM stays UNION ALL SELECT id "
      "FROM stays) AS u JOIN stays ON u.id = stays.pid WHERE stays.nights > 20"), ""),

@@ -164,6 +164,7 @@ REFUSED = {
     "SELECT COUNT(*) FROM (SELECT COUNT(*) AS n FROM t)": "over several people",
     "SELECT COUNT(*) FROM (SELECT DISTINCT ward FROM t)": "over several people",
     "SELECT COUNT(*) FROM (SELECT id + 1 AS id, COUNT(*) AS n FROM t GROUP BY id + 1)": "id needs public bounds|over several people",
+    "SELECT COUNT(*) FROM (SELECT DISTINCT ward FROM t GROUP BY id, ward)": "(?s)aggregates over several people.*DISTINCT has to name",
     "SELECT COUNT(*) FROM (SELECT id, ward, COUNT(*) AS n FROM t GROUP BY id)": "ward stands in a grouped subquery by itself",
     "SELECT COUNT(*) FROM (SELECT id, MEDIAN(age) AS n FROM t GROUP BY id)": "(?s)MEDIAN in a subquery.*COUNT, .*SUM, AVG",
     "SELECT COUNT(*) FROM (SELECT id, COUNT(*) FROM t GROUP BY id)": r"COUNT\(\*\) in a subquery needs a name",

@@ -5,7 +5,7 @@ What would mix the rows of several people below the aggregates is refused here, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -279,10 +279,14 @@ class Sources:
             found = Project(relation, tuple((name, item) for name, item in named if not isinstance(item, Inner)))
         having = tree.args.get("having")
         if having is not None:
-            return _named(self._having(having, found, scope), named)
+            found = _named(self._having(having, found, scope), named)
         relations.columns(found, self.catalog)
         if isinstance(found, PerPerson) and [*dict((*found.keys, *found.aggregates))] != [name for name, _ in named]:
-            return _named(found, named)
+            found = _named(found, named)
+        if per_person and tree.args.get("distinct") is not None:  # of the groups, once they are made
+            columns = list(relations.columns(found, self.catalog))
+            self._check_own(found, columns)
+            return PerPerson(found, tuple((ref.name, ref) for ref in columns), ())
         return found
 
     def _per_person(
@@ -291,15 +295,7 @@ class Sources:
         keys = grouped.keys(tree, scope, named)
         if not relations.private(relation, self.catalog):
             raise unsupported("a subquery that aggregates a public table", "Declare the result as a public table.")
-        for place in range(2 if self.unit.per else 1):
-            if not self.unit.enforced or not relations.owners(relation, self.catalog, place) & set(keys):
-                wanted = f"the person, {self.unit.column or 'if the dataset has such a column'}"
-                if self.unit.per is not None:
-                    wanted = f"the person and the period, {self.unit.column} and {self.unit.per}"
-                raise unsupported(
-                    "a subquery that aggregates over several people",
-                    f"Group it by {wanted}: an inner aggregate is exact, so it must be one person's.",
-                )
+        self._check_own(relation, keys)
         chosen, aggregates = [], []
         for name, item in named:
             if isinstance(item, Inner):
@@ -312,6 +308,19 @@ class Sources:
                 )
         chosen += [(f"key {i}", key) for i, key in enumerate(keys) if key not in dict(named).values()]
         return PerPerson(relation, tuple(chosen), tuple(aggregates))
+
+    def _check_own(self, relation: Relation, keys: Sequence[Row]) -> None:
+        """Refuse groups that hold rows of several people."""
+        for place in range(2 if self.unit.per else 1):
+            if not self.unit.enforced or not relations.owners(relation, self.catalog, place) & set(keys):
+                wanted = f"the person, {self.unit.column or 'if the dataset has such a column'}"
+                if self.unit.per is not None:
+                    wanted = f"the person and the period, {self.unit.column} and {self.unit.per}"
+                raise unsupported(
+                    "a subquery that aggregates over several people",
+                    f"Group it by {wanted}: an inner aggregate is exact, so it must be one person's. SELECT DISTINCT "
+                    "has to name it, too.",
+                )
 
     def _having(self, having: Any, found: Project | PerPerson, scope: Scope) -> Filter:
         """Return the groups of a person for which a condition holds."""
