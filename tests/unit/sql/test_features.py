@@ -277,6 +277,19 @@ RELATIONS = [
      "ward HAVING COUNT(*) > 1)"), ""),
     ("SELECT COUNT(*) AS n FROM wings", ""),
     ("SELECT COUNT(*) AS n FROM (SELECT DISTINCT id, ward FROM t WHERE age > 50) AS a JOIN wings ON a.id = wings.id", ""),
+    # in HAVING a name is that of what is grouped by before it is one of the SELECT list
+    ("SELECT COUNT(*) AS n FROM (SELECT id, floor AS age, age AS floor FROM t GROUP BY id, floor, age HAVING age > 40)", ""),
+    (("SELECT COUNT(*) AS n, SUM(age) AS s FROM (SELECT id, MIN(floor) AS age FROM t GROUP BY id, age HAVING age > 40 AND "
+     "MIN(floor) < 4)"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT id, ward AS note, MAX(age) AS m FROM t GROUP BY id, ward, note HAVING note = 'bee' "
+     "OR ward = 'A')"), ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, MAX(age) AS age FROM t GROUP BY id, ward HAVING age > 90 AND SUM(age) > 200)", ""),
+    ("SELECT floor AS ward, ward AS floor, COUNT(*) AS n FROM t WHERE ward IS NOT NULL GROUP BY ward, floor HAVING ward = 'A'", ""),
+    (("SELECT floor AS ok, ok AS floor, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY floor, ok HAVING floor IN (2, 3) AND "
+     "ok = TRUE AND floor + 1 > 3"), ("SELECT floor AS ok, ok AS floor, COUNT(*) AS n FROM t WHERE ok GROUP BY t.floor, t.ok "
+     "HAVING t.floor = 3")),
+    ("SELECT floor AS k, 2 * floor AS floor, COUNT(*) AS n FROM t GROUP BY floor, 2 * floor HAVING floor > 3", ""),
+    ("SELECT ok AS floor, floor AS ok, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY ok, floor ORDER BY floor + 1, floor", ""),
     # what a WITH names is named inside of its own brackets, and nowhere else
     (("SELECT COUNT(*) AS n FROM (WITH stays AS (SELECT id, visit FROM t WHERE ok) SELECT id FROM stays UNION ALL SELECT id "
      "FROM stays) AS u JOIN stays ON u.id = stays.pid WHERE stays.nights > 20"), ""),

@@ -128,6 +128,7 @@ REFUSED = {
     "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward ORDER BY -ward": "arithmetic on the key ward",
     "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward HAVING ward > n": "n has no private answer in this place",
     "SELECT age IS NULL AS x, COUNT(*) FROM t": "age IS NULL has no private answer in this place",
+    "SELECT ward AS w, COUNT(*) AS floor FROM t GROUP BY ward, floor HAVING floor > 2": "(?s)floor in HAVING.*floor is grouped by",
     "SELECT COUNT(*) AS n FROM t HAVING n IN (SELECT 1)": "in this place|a subquery",
     "SELECT COUNT(*) FROM t WHERE age BETWEEN floor AND 5": "floor has no private answer in this place",
     "SELECT COUNT(*) FROM t WHERE age & 1 = 1": "a bit operation",

@@ -89,9 +89,17 @@ def keys(tree: Any, scope: Scope, named: list[tuple[str, Row | Inner]]) -> list[
 
 
 def having(condition: Any, found: PerPerson, scope: Scope) -> tuple[PerPerson, Any]:
-    """Return a subquery with the aggregates of its HAVING, and the condition over its columns: the tree is changed."""
+    """Return a subquery with the aggregates of its HAVING, and the condition over its columns: the tree is changed.
+
+    A name of a column that is grouped by means that column, as in DuckDB, even if something else is called so.
+    """
     from sqlglot import exp
 
+    named = {item.name.lower(): name for name, item in reversed(found.keys) if isinstance(item, Ref)}
+    columns = [node for node in condition.find_all(exp.Column) if node.find_ancestor(exp.AggFunc) is None]
+    for node in columns:
+        if not node.table and isinstance(node.this, exp.Identifier) and node.name.lower() in named:
+            node.set("this", exp.to_identifier(named[node.name.lower()], quoted=True))
     aggregates = list(found.aggregates)
     for node in list(condition.find_all(exp.AggFunc)):
         item = inner(node, scope)
