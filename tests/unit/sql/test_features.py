@@ -157,9 +157,14 @@ def test_values(raw, value):
     alike(without_noise(sql), raw.sql(sql).to_arrow_table().to_pylist())
 
 
-@pytest.mark.parametrize(
-    "value", ["LEAST(GREATEST(debt, -10), 20)", "GREATEST(LEAST(debt, 20), -10)", "LEAST(GREATEST(debt * 2, 50), 60)"]
-)
+CLAMPS = [  # bounds are what is written, between the steps of the value, too
+    "LEAST(GREATEST(debt, -10), 20)", "GREATEST(LEAST(debt, 20), -10)", "LEAST(GREATEST(debt * 2, 50), 60)",
+    "LEAST(GREATEST(debt, -9.5), 2.5)", "LEAST(GREATEST(debt / 3, -7.5), 1.1)", "LEAST(GREATEST(debt + floor / 8, -1.01), 1.1)",
+    "LEAST(debt, 2.5) + LEAST(GREATEST(debt, 0), 20)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", CLAMPS)
 def test_a_clamp_keeps_null(raw, value):
     """In SQL they skip NULL, which would turn it into a bound: here it stays NULL."""
     sql = "SELECT COUNT(*) AS n, SUM({0}) AS s, COUNT({0}) AS c, COUNT_IF({0} = 20) AS i FROM t"
@@ -290,6 +295,11 @@ RELATIONS = [
      "HAVING t.floor = 3")),
     ("SELECT floor AS k, 2 * floor AS floor, COUNT(*) AS n FROM t GROUP BY floor, 2 * floor HAVING floor > 3", ""),
     ("SELECT ok AS floor, floor AS ok, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY ok, floor ORDER BY floor + 1, floor", ""),
+    # bounds between the steps of a total
+    (("SELECT COUNT(*) AS n, SUM(LEAST(GREATEST(x, -0.25), 20.25)) AS s FROM (SELECT id, SUM(debt) AS x FROM t "
+     "WHERE debt > -99 GROUP BY id)"), ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, SUM(LEAST(age, 2.5)) AS x FROM t GROUP BY id) WHERE LEAST(GREATEST(x, 0), 10.5) = 10.5",
+     "SELECT COUNT(*) AS n FROM (SELECT id, SUM(CASE WHEN age >= 0 THEN LEAST(age, 2.5) END) AS x FROM t GROUP BY id) WHERE x >= 10.5"),
     # what a WITH names is named inside of its own brackets, and nowhere else
     (("SELECT COUNT(*) AS n FROM (WITH stays AS (SELECT id, visit FROM t WHERE ok) SELECT id FROM stays UNION ALL SELECT id "
      "FROM stays) AS u JOIN stays ON u.id = stays.pid WHERE stays.nights > 20"), ""),
@@ -300,6 +310,15 @@ RELATIONS = [
     ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)",
      "SELECT COUNT(*) AS n, SUM(TRUNC(m)) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
 ]  # fmt: skip
+
+
+def test_bounds_between_steps_cost_no_accuracy():
+    """The noise is as wide as the bounds, whatever the step."""
+    errors = [
+        asked(f"SELECT SUM(LEAST(GREATEST(age, 0), {high})) AS s FROM t").forecasts[0].standard_error
+        for high in ("2.5", "5")
+    ]
+    assert errors[0] == pytest.approx(errors[1] / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize(("sql", "reference"), RELATIONS, ids=lambda text: text[:50])

@@ -168,6 +168,8 @@ REFUSED = {
     "SELECT COUNT(*) FROM (SELECT DISTINCT ward FROM t GROUP BY id, ward)": "(?s)aggregates over several people.*DISTINCT has to name",
     "SELECT COUNT(*) FROM (SELECT id, ward, COUNT(*) AS n FROM t GROUP BY id)": "ward stands in a grouped subquery by itself",
     "SELECT COUNT(*) FROM (SELECT id, MEDIAN(age) AS n FROM t GROUP BY id)": "(?s)MEDIAN in a subquery.*COUNT, .*SUM, AVG",
+    "SELECT SUM(LEAST(GREATEST(age, 0), 0.12345678901234)) FROM t": r"beyond 2\*\*40 in steps of",
+    "SELECT SUM(LEAST(GREATEST(s, 0), 0.12345678901234)) FROM (SELECT id, SUM(age) AS s FROM t GROUP BY id)": "steps that are too small",
     "SELECT COUNT(*) FROM (SELECT id, COUNT(*) FROM t GROUP BY id)": r"COUNT\(\*\) in a subquery needs a name",
     "SELECT COUNT(*) FROM (SELECT id, age + 1 FROM t)": "in a subquery needs a name",
     "SELECT COUNT(*) FROM (SELECT id, age AS x, ward AS X FROM t)": "two columns of one name",
