@@ -7,6 +7,7 @@ words unless others are given.
 from __future__ import annotations
 
 import datetime
+from fractions import Fraction
 
 import duckdb
 import numpy as np
@@ -307,8 +308,20 @@ RELATIONS = [
      "pid FROM stays) UNION ALL SELECT pid FROM stays) AS u"), ""),
     (("SELECT COUNT(*) AS n FROM (SELECT id FROM t UNION ALL (WITH t AS (SELECT pid FROM stays WHERE nights > 20) SELECT pid "
      "FROM t UNION ALL (SELECT pid FROM t UNION ALL SELECT pid FROM stays))) AS u"), ""),
+    # an average of a person's values is to the nearest of steps that are finer than theirs
     ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)",
-     "SELECT COUNT(*) AS n, SUM(TRUNC(m)) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
+     "SELECT COUNT(*) AS n, SUM(FLOOR(m * 5040 + 0.5) / 5040) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, ward, AVG(debt * 10 - 3) AS m FROM t GROUP BY id, ward)",
+     ("SELECT COUNT(*) AS n, SUM(FLOOR(m * 4200 + 0.5) / 4200 - 3) AS s FROM (SELECT id, ward, AVG(debt) * 10 AS m FROM t "
+     "GROUP BY id, ward)")),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) AS m FROM t GROUP BY id)",
+     ("SELECT COUNT(*) AS n, SUM(FLOOR(m * 360360 + 0.5) / 360360) AS s FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) "
+     "AS m FROM t GROUP BY id)")),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) AS m FROM t GROUP BY id) WHERE m >= 0.5", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, floor, AVG(age) AS m FROM t GROUP BY id, floor) WHERE m > 49.5 OR m = 20.25", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, ward FROM t GROUP BY id, ward HAVING AVG(weight) > 0.21 AND AVG(debt) < 3.4)", ""),
+    (("SELECT COUNT(*) AS n FROM t JOIN (SELECT id, AVG(debt) AS m FROM t GROUP BY id) AS own ON own.id = t.id "
+     "WHERE debt > m"), ""),
 ]  # fmt: skip
 
 
@@ -319,6 +332,38 @@ def test_bounds_between_steps_cost_no_accuracy():
         for high in ("2.5", "5")
     ]
     assert errors[0] == pytest.approx(errors[1] / 2, rel=1e-9)
+
+
+def test_finer_steps_of_averages_cost_no_accuracy():
+    """Of a total of averages the noise is that of a total of values, one for each person."""
+    errors = [
+        asked(f"SELECT SUM(m) AS s FROM (SELECT id, {function}(debt) AS m FROM t GROUP BY id)")
+        .forecasts[0]
+        .standard_error
+        for function in ("AVG", "MAX")
+    ]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "parts"),
+    [(0, 1, 360_360), (-50, 50, 5_040), (0, 600, 840), (0, 10**9, 60), (-(2**39), 2**39, 1), (2**38 - 9, 2**38, 4)],
+)
+def test_averages_stay_within_their_bounds(low, high, parts):
+    """Facts and engine agree on the step, at both ends of what a column may hold, and between them."""
+    values = [[low], [high], [low, low, high], [high] * 20 + [low], [low] * 50]
+    rows = pa.table(
+        {"id": [i for i, own in enumerate(values) for _ in own], "x": [value for own in values for value in own]}
+    )
+    domain = Domain(id=list(range(5)), x=(low, high))
+    sql = "SELECT id, SUM(m) AS s FROM (SELECT id, AVG(x) AS m FROM t GROUP BY id) GROUP BY id"
+    bound = plan(sql, unit=UNIT, domain=domain, source=rows)
+    (part,) = bound.question.primitives
+    for own, total in zip(values, computed(bound, rows).sums[part], strict=True):
+        exact = Fraction(sum(own), len(own))
+        assert part.low <= total <= part.high
+        assert abs(int(total) * part.step - exact) <= part.step / 2
+    assert part.step == Fraction(1, parts)
 
 
 @pytest.mark.parametrize(("sql", "reference"), RELATIONS, ids=lambda text: text[:50])
