@@ -362,3 +362,35 @@ def test_so_many_conditions_that_an_engine_would_run_out_of_memory_are_refused()
     assert plan(f"SELECT COUNT(*) AS n FROM t WHERE {few}")
     with pytest.raises(UnsupportedQuery, match="more than 200 conditions joined by AND"):
         plan(f"SELECT COUNT(*) AS n FROM t WHERE {many}")
+
+
+# ------------------------------------------------------------------------------ few words that make much
+
+
+def doubling(start, levels):
+    """Return CTEs each of which joins the one before to itself."""
+    names = [start, *(f"c{i}" for i in range(levels))]
+    join = "SELECT p.{k} FROM {a} AS p JOIN {a} AS q ON p.{k} = q.{k}"
+    k = "ward" if start == "wards" else "id"
+    return {name: join.format(a=before, k=k) for before, name in zip(names, names[1:], strict=False)}
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "reads"),
+    [
+        ("t", "", "private tables 32 times"),
+        ("wards", " AS c JOIN t ON t.ward = c.ward", "tables 128 times"),
+    ],
+)
+def test_tables_that_double_are_counted_before_they_are_put_together(start, after, reads):
+    """Thirteen levels took 2 s, and each more twice as long; 31 were read before anything was counted."""
+    doubled = doubling(start, 31)
+    listed = "WITH " + ", ".join(f"{name} AS ({text})" for name, text in doubled.items())
+    with pytest.raises(UnsupportedQuery, match=f"reads {reads} or more"):
+        asked(f"{listed} SELECT COUNT(*) AS n FROM c30{after}")
+    with pytest.raises(UnsupportedQuery, match=f"reads {reads} or more"):
+        plan(f"SELECT COUNT(*) AS n FROM c6{after}", tables=TABLES, views=doubling(start, 7))
+    with pytest.raises(UnsupportedQuery, match="reads private tables 17 times or more"):
+        asked(f"SELECT COUNT(*) AS n FROM ({' UNION ALL '.join(['SELECT id FROM t'] * 20)}) AS u")
+    four = "WITH " + ", ".join(f"{name} AS ({text})" for name, text in [*doubled.items()][:4])
+    assert asked(f"{four} SELECT COUNT(*) AS n FROM c3{after}")

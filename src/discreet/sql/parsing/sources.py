@@ -32,6 +32,8 @@ from discreet.units import PrivacyUnit
 
 SUBQUERY = {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_"}
 MAX_SUBQUERIES = 32
+MAX_READS = 16  # of private tables: each may double a person's rows before they are bounded
+MAX_TABLES = 64  # of all: a CTE that joins itself doubles them, and so does the next one
 ON_PERSON = "Join on the person: a row of one person beside a row of another would belong to both."
 IN_VIEW = "in the view "
 
@@ -163,6 +165,7 @@ class Sources:
             raise unsupported(
                 "a join where one row is one unit", "Declare the person's column, or join the table beforehand."
             )
+        self._check_reads(left, right)
         if side == "RIGHT":
             left, right = right, left
         pairs = self._pairs(join, left, right, labels)
@@ -329,6 +332,17 @@ class Sources:
         full, condition = grouped.having(having.this.copy(), found, scope)
         return Filter(full, predicate(condition, self.scope(full, {})))
 
+    def _check_reads(self, *parts: Relation) -> None:
+        """Refuse what reads too many tables, before it is put together: the next one may read it twice."""
+        read = [not self.catalog[scan.table].public for part in parts for scan in relations.scans(part)]
+        for kind, reads, most in (("private tables", sum(read), MAX_READS), ("tables", len(read), MAX_TABLES)):
+            if reads > most:
+                raise UnsupportedQuery(
+                    f"the query reads {kind} {reads} times or more, views and subqueries included; at most {most} are "
+                    "taken.",
+                    remedy="Ask several questions, or let the owner join them beforehand.",
+                )
+
     def _union(self, tree: Any) -> Union:
         refusal = extra_arguments(tree, {"this", "expression", "with_"})
         if tree.args.get("distinct") or type(tree).__name__ != "Union":
@@ -348,6 +362,7 @@ class Sources:
                 waiting += [item.expression, item.this]
             else:
                 parts.append(self.subquery(item))
+                self._check_reads(*parts)
         if len({relations.private(part, self.catalog) for part in parts}) > 1:
             raise unsupported("UNION ALL of private and public rows", "Ask about the private rows alone.")
         if len({len(relations.columns(part, self.catalog)) for part in parts}) > 1:
