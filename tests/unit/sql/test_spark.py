@@ -95,7 +95,15 @@ def test_large_numbers_and_many_rows_are_summed_exactly(spark):
 
 def test_averages_of_people_are_rounded_alike(spark):
     """At the ends of what a column may hold, and between them."""
-    values = [[2**40], [-(2**40)], [2**40, 2**40, -5], [1, 2, 2], [-1, -2, -2, -2], [2**40 - 3] * 999 + [-(2**40)], [None]]
+    values = [
+        [2**40],
+        [-(2**40)],
+        [2**40, 2**40, -5],
+        [1, 2, 2],
+        [-1, -2, -2, -2],
+        [2**40 - 3] * 999 + [-(2**40)],
+        [None],
+    ]
     rows = pa.table({"id": [i for i, own in enumerate(values) for _ in own], "x": [x for own in values for x in own]})
     for bound in (2**40, 10**6, 3):
         domain = Domain(id=list(range(len(values))), x=(-bound, bound))

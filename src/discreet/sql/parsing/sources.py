@@ -11,6 +11,7 @@ from typing import Any
 
 from discreet.errors import UnsupportedQuery
 from discreet.sql.parsing import grouped
+from discreet.sql.parsing.copies import Copies
 from discreet.sql.parsing.grammar import unread
 from discreet.sql.parsing.predicates import bare, flat, predicate
 from discreet.sql.parsing.refuse import JOINS, extra_arguments, refuse, unsupported
@@ -47,6 +48,7 @@ class Sources:
         unit: Who is protected.
         views: Views that the owner defines, by name: each returns its tree of sqlglot.
         named: CTEs that were read so far.
+        copies: What the query says again, its views included.
     """
 
     catalog: Catalog
@@ -54,6 +56,7 @@ class Sources:
     views: Mapping[str, Callable[[], Any]]
     named: dict[str, Project | PerPerson | Union] = field(default_factory=dict)
     depth: int = 0
+    copies: Copies = field(default_factory=Copies)
 
     def read(self, tree: Any) -> tuple[Relation, Scope]:
         """Return the relation of a SELECT's FROM, and what names mean above it."""
@@ -80,6 +83,7 @@ class Sources:
             labels=labels,
             people=relations.owners(relation, self.catalog),
             source=", ".join(dict.fromkeys(scan.table for scan in relations.scans(relation))),
+            copies=self.copies,
         )
 
     # --------------------------------------------------------------------------------- FROM, WITH
@@ -138,7 +142,7 @@ class Sources:
         )
 
     def _view(self, name: str) -> Project | PerPerson | Union:
-        inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1)
+        inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1, copies=self.copies)
         try:
             tree = self.views[name]()
             found = inner.subquery(tree)
