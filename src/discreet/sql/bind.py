@@ -36,7 +36,7 @@ from discreet.sql.statements.stages import Question, Writer
 if TYPE_CHECKING:
     from discreet.mechanisms.rng import Rng
 
-VERSION = 1
+VERSION = 2  # of what a text means: an answer of another meaning is another answer
 MOST_EPSILON = 1_000_000
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from discreet.dataset import Dataset
     from discreet.sql.answers.answering import Session
 
+VERSION = 2  # of what a text means: what was kept of another meaning is not read
+
 
 @dataclass(frozen=True, slots=True)
 class Materialised:
@@ -187,6 +189,7 @@ def materialise(dataset: Dataset, sql: str, *, folder: str | Path) -> Materialis
 def _name(dataset: Dataset, select: Select, question: Question) -> str:
     """Return the name of the file: everything that shapes what it holds."""
     facts = {
+        "v": VERSION,
         "declaration": dataset.declaration,
         "relation": str(select.relation),
         "where": str(select.where),

@@ -12,6 +12,7 @@ from discreet import Domain, PrivacyUnit, accounting
 from discreet.accounting import Measure
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
+from discreet.sql import bind
 from discreet.sql.bound import Bounds, Primitive
 from discreet.sql.statements.rows import Ref
 from tests.sql_cases import UNIT, open_dataset, plan
@@ -215,3 +216,14 @@ def test_another_spelling_is_the_same_question(other):
 )
 def test_what_shapes_the_answer_shapes_the_identity(given):
     assert plan("SELECT COUNT(*) FROM t", **given).identity != plan("SELECT COUNT(*) FROM t").identity
+
+
+def test_an_older_meaning_of_the_same_text_is_another_question(monkeypatch):
+    """An answer on the shelf is what was asked: after averages and bounds mean something else it answers nothing new."""
+    text = "SELECT COUNT(*) AS n FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id) WHERE m > 4.5"
+    found = plan(text).identity
+    assert found["v"] >= 2
+    monkeypatch.setattr(bind, "VERSION", found["v"] - 1)
+    older = plan(text).identity
+    assert older != found
+    assert {**older, "v": found["v"]} == found

@@ -7,6 +7,7 @@ words unless others are given.
 from __future__ import annotations
 
 import datetime
+from fractions import Fraction
 
 import duckdb
 import numpy as np
@@ -33,6 +34,7 @@ DRUGS = Domain(visit="integer", name=["p", "q", None], amount=(-3, 12))
 WARDS = Domain(ward=["A", "B", "C"], beds=(0, 60), region=["n", "s"])
 VIEWS = {
     "adults": "SELECT id, ward, age FROM t WHERE age >= 18",
+    "wings": "SELECT DISTINCT id FROM t GROUP BY id, ward, floor",
     "spending": "SELECT pid, SUM(cost) AS total, COUNT(*) AS n FROM stays GROUP BY pid",
 }
 
@@ -156,9 +158,14 @@ def test_values(raw, value):
     alike(without_noise(sql), raw.sql(sql).to_arrow_table().to_pylist())
 
 
-@pytest.mark.parametrize(
-    "value", ["LEAST(GREATEST(debt, -10), 20)", "GREATEST(LEAST(debt, 20), -10)", "LEAST(GREATEST(debt * 2, 50), 60)"]
-)
+CLAMPS = [  # bounds are what is written, between the steps of the value, too
+    "LEAST(GREATEST(debt, -10), 20)", "GREATEST(LEAST(debt, 20), -10)", "LEAST(GREATEST(debt * 2, 50), 60)",
+    "LEAST(GREATEST(debt, -9.5), 2.5)", "LEAST(GREATEST(debt / 3, -7.5), 1.1)", "LEAST(GREATEST(debt + floor / 8, -1.01), 1.1)",
+    "LEAST(debt, 2.5) + LEAST(GREATEST(debt, 0), 20)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", CLAMPS)
 def test_a_clamp_keeps_null(raw, value):
     """In SQL they skip NULL, which would turn it into a bound: here it stays NULL."""
     sql = "SELECT COUNT(*) AS n, SUM({0}) AS s, COUNT({0}) AS c, COUNT_IF({0} = 20) AS i FROM t"
@@ -269,9 +276,94 @@ RELATIONS = [
      "SUM(LEAST(GREATEST(s, 0), 1000)) AS s FROM b JOIN stays ON b.id = stays.pid"), ""),
     (("SELECT COUNT(*) AS n, COUNT(DISTINCT s.ward) AS d FROM t AS a LEFT JOIN (SELECT pid, ward FROM stays WHERE nights > 20) "
      "AS s ON a.id = s.pid WHERE a.age > 10"), ""),
+    # DISTINCT is of the groups, once they are made
+    ("SELECT COUNT(*) AS n FROM (SELECT DISTINCT id FROM t GROUP BY id, ward)", ""),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT DISTINCT MAX(floor) AS m, id FROM t GROUP BY id, ward)", ""),
+    (("SELECT COUNT(*) AS n, SUM(LEAST(GREATEST(c, 0), 99)) AS s FROM (SELECT DISTINCT id, COUNT(*) AS c FROM t GROUP BY id, "
+     "ward HAVING COUNT(*) > 1)"), ""),
+    ("SELECT COUNT(*) AS n FROM wings", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT DISTINCT id, ward FROM t WHERE age > 50) AS a JOIN wings ON a.id = wings.id", ""),
+    # in HAVING a name is that of what is grouped by before it is one of the SELECT list
+    ("SELECT COUNT(*) AS n FROM (SELECT id, floor AS age, age AS floor FROM t GROUP BY id, floor, age HAVING age > 40)", ""),
+    (("SELECT COUNT(*) AS n, SUM(age) AS s FROM (SELECT id, MIN(floor) AS age FROM t GROUP BY id, age HAVING age > 40 AND "
+     "MIN(floor) < 4)"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT id, ward AS note, MAX(age) AS m FROM t GROUP BY id, ward, note HAVING note = 'bee' "
+     "OR ward = 'A')"), ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, MAX(age) AS age FROM t GROUP BY id, ward HAVING age > 90 AND SUM(age) > 200)", ""),
+    ("SELECT floor AS ward, ward AS floor, COUNT(*) AS n FROM t WHERE ward IS NOT NULL GROUP BY ward, floor HAVING ward = 'A'", ""),
+    (("SELECT floor AS ok, ok AS floor, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY floor, ok HAVING floor IN (2, 3) AND "
+     "ok = TRUE AND floor + 1 > 3"), ("SELECT floor AS ok, ok AS floor, COUNT(*) AS n FROM t WHERE ok GROUP BY t.floor, t.ok "
+     "HAVING t.floor = 3")),
+    ("SELECT floor AS k, 2 * floor AS floor, COUNT(*) AS n FROM t GROUP BY floor, 2 * floor HAVING floor > 3", ""),
+    ("SELECT ok AS floor, floor AS ok, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY ok, floor ORDER BY floor + 1, floor", ""),
+    # bounds between the steps of a total
+    (("SELECT COUNT(*) AS n, SUM(LEAST(GREATEST(x, -0.25), 20.25)) AS s FROM (SELECT id, SUM(debt) AS x FROM t "
+     "WHERE debt > -99 GROUP BY id)"), ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, SUM(LEAST(age, 2.5)) AS x FROM t GROUP BY id) WHERE LEAST(GREATEST(x, 0), 10.5) = 10.5",
+     "SELECT COUNT(*) AS n FROM (SELECT id, SUM(CASE WHEN age >= 0 THEN LEAST(age, 2.5) END) AS x FROM t GROUP BY id) WHERE x >= 10.5"),
+    # what a WITH names is named inside of its own brackets, and nowhere else
+    (("SELECT COUNT(*) AS n FROM (WITH stays AS (SELECT id, visit FROM t WHERE ok) SELECT id FROM stays UNION ALL SELECT id "
+     "FROM stays) AS u JOIN stays ON u.id = stays.pid WHERE stays.nights > 20"), ""),
+    (("SELECT COUNT(*) AS n FROM ((WITH stays AS (SELECT id AS pid FROM t WHERE ok) SELECT pid FROM stays UNION ALL SELECT "
+     "pid FROM stays) UNION ALL SELECT pid FROM stays) AS u"), ""),
+    (("SELECT COUNT(*) AS n FROM (SELECT id FROM t UNION ALL (WITH t AS (SELECT pid FROM stays WHERE nights > 20) SELECT pid "
+     "FROM t UNION ALL (SELECT pid FROM t UNION ALL SELECT pid FROM stays))) AS u"), ""),
+    # an average of a person's values is to the nearest of steps that are finer than theirs
     ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)",
-     "SELECT COUNT(*) AS n, SUM(TRUNC(m)) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
+     "SELECT COUNT(*) AS n, SUM(FLOOR(m * 5040 + 0.5) / 5040) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, ward, AVG(debt * 10 - 3) AS m FROM t GROUP BY id, ward)",
+     ("SELECT COUNT(*) AS n, SUM(FLOOR(m * 4200 + 0.5) / 4200 - 3) AS s FROM (SELECT id, ward, AVG(debt) * 10 AS m FROM t "
+     "GROUP BY id, ward)")),
+    ("SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) AS m FROM t GROUP BY id)",
+     ("SELECT COUNT(*) AS n, SUM(FLOOR(m * 360360 + 0.5) / 360360) AS s FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) "
+     "AS m FROM t GROUP BY id)")),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, AVG(CASE WHEN ok THEN 1 ELSE 0 END) AS m FROM t GROUP BY id) WHERE m >= 0.5", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, floor, AVG(age) AS m FROM t GROUP BY id, floor) WHERE m > 49.5 OR m = 20.25", ""),
+    ("SELECT COUNT(*) AS n FROM (SELECT id, ward FROM t GROUP BY id, ward HAVING AVG(weight) > 0.21 AND AVG(debt) < 3.4)", ""),
+    (("SELECT COUNT(*) AS n FROM t JOIN (SELECT id, AVG(debt) AS m FROM t GROUP BY id) AS own ON own.id = t.id "
+     "WHERE debt > m"), ""),
 ]  # fmt: skip
+
+
+def test_bounds_between_steps_cost_no_accuracy():
+    """The noise is as wide as the bounds, whatever the step."""
+    errors = [
+        asked(f"SELECT SUM(LEAST(GREATEST(age, 0), {high})) AS s FROM t").forecasts[0].standard_error
+        for high in ("2.5", "5")
+    ]
+    assert errors[0] == pytest.approx(errors[1] / 2, rel=1e-9)
+
+
+def test_finer_steps_of_averages_cost_no_accuracy():
+    """Of a total of averages the noise is that of a total of values, one for each person."""
+    errors = [
+        asked(f"SELECT SUM(m) AS s FROM (SELECT id, {function}(debt) AS m FROM t GROUP BY id)")
+        .forecasts[0]
+        .standard_error
+        for function in ("AVG", "MAX")
+    ]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "parts"),
+    [(0, 1, 360_360), (-50, 50, 5_040), (0, 600, 840), (0, 10**9, 60), (-(2**39), 2**39, 1), (2**38 - 9, 2**38, 4)],
+)
+def test_averages_stay_within_their_bounds(low, high, parts):
+    """Facts and engine agree on the step, at both ends of what a column may hold, and between them."""
+    values = [[low], [high], [low, low, high], [high] * 20 + [low], [low] * 50]
+    rows = pa.table(
+        {"id": [i for i, own in enumerate(values) for _ in own], "x": [value for own in values for value in own]}
+    )
+    domain = Domain(id=list(range(5)), x=(low, high))
+    sql = "SELECT id, SUM(m) AS s FROM (SELECT id, AVG(x) AS m FROM t GROUP BY id) GROUP BY id"
+    bound = plan(sql, unit=UNIT, domain=domain, source=rows)
+    (part,) = bound.question.primitives
+    for own, total in zip(values, computed(bound, rows).sums[part], strict=True):
+        exact = Fraction(sum(own), len(own))
+        assert part.low <= total <= part.high
+        assert abs(int(total) * part.step - exact) <= part.step / 2
+    assert part.step == Fraction(1, parts)
 
 
 @pytest.mark.parametrize(("sql", "reference"), RELATIONS, ids=lambda text: text[:50])

@@ -15,6 +15,7 @@ from discreet import Domain, PrivacyUnit
 from discreet.errors import BudgetExceeded, InvalidInput, UnsupportedQuery
 from discreet.events import Relation
 from discreet.mechanisms import Rng
+from discreet.sql import kept as keeping
 from discreet.sql.answers import answering
 from tests.sql_cases import ROWS, UNIT, declared, exact, open_dataset, plan
 
@@ -205,3 +206,12 @@ def test_another_state_of_anything_is_another_file(tmp_path):
         name(domain=Domain(id="integer", ward=["A"], floor=[1, 2, 3], age=(0, 100), weight=(-1.5, 2.0))),
     ]
     assert len({same, *others}) == len(others) + 1
+
+
+def test_what_was_kept_of_an_older_meaning_is_not_read(tmp_path, monkeypatch):
+    text = "SELECT COUNT(*) AS n, SUM(m) AS s FROM (SELECT id, AVG(age) AS m FROM t GROUP BY id)"
+    now = sql.materialise(declared(), text, folder=tmp_path).path
+    assert now == sql.materialise(declared(), text, folder=tmp_path).path
+    assert keeping.VERSION >= 2
+    monkeypatch.setattr(keeping, "VERSION", keeping.VERSION - 1)
+    assert sql.materialise(declared(), text, folder=tmp_path).path != now

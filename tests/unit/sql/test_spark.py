@@ -67,6 +67,7 @@ QUERIES = [
     "SELECT smoker, SUM(CASE WHEN smoker THEN age ELSE 2 * age - 7 END) AS s FROM t WHERE note LIKE 'i%''s' OR note IN ('a', 'b') OR born IS NULL GROUP BY smoker",
     "SELECT EXTRACT(dow FROM born) AS d, COUNT(*) AS n FROM t GROUP BY EXTRACT(dow FROM born)",
     "SELECT AVG(LEAST(GREATEST(x, 0), 150)) AS m FROM (SELECT id, ward, SUM(age) AS x FROM t GROUP BY id, ward) AS p",
+    "SELECT SUM(m) AS s, SUM(LEAST(GREATEST(x, -0.5), 60.25)) AS x FROM (SELECT id, AVG(age) AS m, AVG(weight - 1) AS w, SUM(age) AS x FROM t GROUP BY id) WHERE m > 7.5 OR w < 0.1",
     "SELECT w.wing, SUM(t.age) AS s FROM t JOIN wards AS w ON t.ward = w.ward GROUP BY w.wing",
 ]  # fmt: skip
 WARDS = pa.table({"ward": ["A", "B", None], "wing": ["north", "south", "south"]})
@@ -95,6 +96,25 @@ def test_large_numbers_and_many_rows_are_summed_exactly(spark):
         bound = plan(text, unit=PrivacyUnit(column="id", max_rows=most), domain=domain)
         source = spark.createDataFrame(rows).repartition(5)
         assert shown(on_spark(bound, {"t": source})) == shown(computed(bound, rows))
+
+
+def test_averages_of_people_are_rounded_alike(spark):
+    """At the ends of what a column may hold, and between them."""
+    values = [
+        [2**40],
+        [-(2**40)],
+        [2**40, 2**40, -5],
+        [1, 2, 2],
+        [-1, -2, -2, -2],
+        [2**40 - 3] * 999 + [-(2**40)],
+        [None],
+    ]
+    rows = pa.table({"id": [i for i, own in enumerate(values) for _ in own], "x": [x for own in values for x in own]})
+    for bound in (2**40, 10**6, 3):
+        domain = Domain(id=list(range(len(values))), x=(-bound, bound))
+        text = "SELECT id, SUM(m) AS s, COUNT(m) AS n FROM (SELECT id, AVG(x) AS m FROM t GROUP BY id) GROUP BY id"
+        asked = plan(text, unit=PrivacyUnit(column="id"), domain=domain)
+        assert shown(on_spark(asked, {"t": spark.createDataFrame(rows)})) == shown(computed(asked, rows))
 
 
 def test_of_a_person_s_groups_the_first_k_by_a_public_hash_count(spark):

@@ -28,7 +28,7 @@ from discreet.sql.parsing.parse import parse
 from discreet.sql.statements import relations
 from discreet.sql.statements.rows import Ref, Unit
 
-VERSION = 1
+VERSION = 2  # of what a text means: a series of another meaning is another series
 MOST_NUMBERS = 2**24  # exact numbers that a series keeps
 
 

@@ -201,7 +201,7 @@ def _check_squares(found: Aggregate, item: Row, scope: Scope) -> None:
     if (high - low) ** 2 > 2**40:
         raise UnsupportedQuery(
             f"{found.function} needs squares, and {item} has too many steps between its bounds.",
-            remedy="Declare a coarser resolution or tighter bounds of its columns.",
+            remedy="Declare a coarser resolution or tighter bounds of its columns, or take FLOOR of it.",
         )
 
 

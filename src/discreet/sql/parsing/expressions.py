@@ -49,9 +49,11 @@ def row(node: Any, scope: Scope, depth: int = 0) -> Row:
     if predicates.is_literal(node):
         return constant(node)
     read = READERS.get(kind)
-    if read is not None:
-        return read(node, scope, depth + 1)
-    raise refuse(node)
+    if read is None:
+        raise refuse(node)
+    found = read(node, scope, depth + 1)
+    scope.copies.check(found, whole=not depth)
+    return found
 
 
 def constant(node: Any) -> Const:
@@ -217,11 +219,11 @@ def _case(node: Any, scope: Scope, depth: int) -> Row:
     if refusal is not None:
         raise refusal
     branches = []
+    value = None if node.this is None else row(node.this, scope, depth)
     for branch in node.args["ifs"]:
-        if node.this is None:
+        if value is None:
             when = predicates.predicate(branch.this, scope, depth)
         else:
-            value = row(node.this, scope, depth)
             when = Compare("=", value, scope.literal(bare(branch.this), facts(value, scope.columns).type, str(value)))
         branches.append((when, row(branch.args["true"], scope, depth)))
     default = node.args.get("default")

@@ -18,6 +18,12 @@ MAX_NESTING = 100
 
 def predicate(node: Any, scope: Scope, depth: int = 0) -> Predicate:
     """Read a condition on private rows."""
+    found = _predicate(node, scope, depth)
+    scope.copies.check(found, whole=not depth)
+    return found
+
+
+def _predicate(node: Any, scope: Scope, depth: int) -> Predicate:
     from sqlglot import exp
 
     if depth > MAX_NESTING:

@@ -97,7 +97,11 @@ def _expression(node: Any, leaf: Any, depth: int = 0) -> Expression:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads HAVING and ORDER BY: only what the SELECT list releases may appear there."""
+    """Reads HAVING and ORDER BY: only what the SELECT list releases may appear there.
+
+    A name may be that of a column that is grouped by, and of something else in the SELECT list. As in DuckDB, ORDER
+    BY means the latter where the name stands alone; in HAVING, and within an expression, it is the column.
+    """
 
     scope: Scope
     keys: tuple[Row, ...]
@@ -108,15 +112,30 @@ class Reader:
 
         if isinstance(node, exp.Column) and not node.table and (found := self._released(str(node.name))) is not None:
             return found
+        return self._computed(node)
+
+    def _grouped_first(self, node: Any) -> Expression:
+        from sqlglot import exp
+
+        if isinstance(node, exp.Column) and not node.table:
+            name = str(node.name).lower()
+            if any(isinstance(key, Ref) and key.name.lower() == name for key in self.keys):
+                return self._computed(node)
+        return self._leaf(node)
+
+    def _computed(self, node: Any) -> Expression:
+        """Read a key or an aggregate of the SELECT list, by what it is of."""
+        from sqlglot import exp
+
         place = _place(node, self.scope, self.keys)
         for item in self.outputs:
             if place is not None and item.key == place:
                 return Released(item.name)
         if isinstance(node, exp.Column):
-            raise unsupported(
-                f"{self.scope.column(node)} in HAVING or ORDER BY",
-                "Only columns of the SELECT list may stand there: they are released.",
-            )
+            remedy = "Only columns of the SELECT list may stand there: they are released."
+            if place is not None and not node.table and self._released(str(node.name)) is not None:
+                remedy = f"{node.name} is grouped by, and that is what it means there: name the other one otherwise."
+            raise unsupported(f"{self.scope.column(node)} in HAVING or ORDER BY", remedy)
         wanted = aggregate(node, self.scope)
         released = {part for item in self.outputs if item.expression for part in nodes.aggregates(item.expression)}
         if wanted not in released:
@@ -138,7 +157,7 @@ class Reader:
 
     def _numbers(self, node: Any) -> Expression:
         """Read arithmetic on released numbers; of the keys only whole numbers can be reckoned with."""
-        found = _expression(node, self._leaf)
+        found = _expression(node, self._grouped_first)
         self._check_numbers(found)
         return found
 
@@ -186,7 +205,7 @@ class Reader:
         from sqlglot import exp
 
         if isinstance(node, exp.Column):
-            leaf = self._leaf(node)
+            leaf = self._grouped_first(node)
             for item in self.outputs:
                 if isinstance(leaf, Released) and item.name == leaf.name and item.key is not None:
                     return item
@@ -209,7 +228,7 @@ class Reader:
                 raise unsupported("ORDER BY ALL", "Name the columns to order by.")
             if isinstance(inner, exp.Literal):
                 raise not_understood("ORDER BY a position", "Name the column to order by.")
-            expression = _expression(inner, self._leaf)
+            expression = _expression(inner, self._leaf if isinstance(inner, exp.Column) else self._grouped_first)
             if not isinstance(expression, Released):
                 self._check_numbers(expression)
             terms.append(nodes.Sort(expression, bool(item.args.get("desc")), bool(item.args.get("nulls_first"))))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from discreet.errors import InvalidInput, UnsupportedQuery
+from discreet.sql.parsing.copies import Copies
 from discreet.sql.parsing.refuse import extra_arguments, refuse
 from discreet.sql.statements.facts import Facts
 from discreet.sql.statements.rows import Const, Ref
@@ -25,12 +26,14 @@ class Scope:
         labels: The tables of its FROM, by the names (in lower case) that they go by.
         people: The columns that are a person's.
         source: What its FROM is, in words.
+        copies: What the query says again.
     """
 
     columns: Mapping[Ref, Facts]
     labels: Mapping[str, str]
     people: frozenset[Ref] = frozenset()
     source: str = ""
+    copies: Copies = field(default_factory=Copies)
 
     def column(self, node: Any) -> Ref:
         """Return the column that a name means; unquoted or not, case does not matter, as in DuckDB."""

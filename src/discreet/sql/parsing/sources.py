@@ -5,22 +5,22 @@ What would mix the rows of several people below the aggregates is refused here, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discreet.errors import UnsupportedQuery
-from discreet.sql.parsing.expressions import row
+from discreet.sql.parsing import grouped
+from discreet.sql.parsing.copies import Copies
 from discreet.sql.parsing.grammar import unread
 from discreet.sql.parsing.predicates import bare, flat, predicate
-from discreet.sql.parsing.refuse import JOINS, extra_arguments, not_understood, refuse, unsupported
+from discreet.sql.parsing.refuse import JOINS, extra_arguments, refuse, unsupported
 from discreet.sql.parsing.scope import Scope
 from discreet.sql.statements import relations
 from discreet.sql.statements.relations import (
     Catalog,
     Filter,
     Inner,
-    InnerFunction,
     Join,
     PerPerson,
     Project,
@@ -32,8 +32,9 @@ from discreet.sql.statements.rows import Ref, Row
 from discreet.units import PrivacyUnit
 
 SUBQUERY = {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_"}
-INNER: dict[str, InnerFunction] = {"Count": "COUNT", "Sum": "SUM", "Avg": "AVG", "Min": "MIN", "Max": "MAX"}
 MAX_SUBQUERIES = 32
+MAX_READS = 16  # of private tables: each may double a person's rows before they are bounded
+MAX_TABLES = 64  # of all: a CTE that joins itself doubles them, and so does the next one
 ON_PERSON = "Join on the person: a row of one person beside a row of another would belong to both."
 IN_VIEW = "in the view "
 
@@ -47,6 +48,7 @@ class Sources:
         unit: Who is protected.
         views: Views that the owner defines, by name: each returns its tree of sqlglot.
         named: CTEs that were read so far.
+        copies: What the query says again, its views included.
     """
 
     catalog: Catalog
@@ -54,6 +56,7 @@ class Sources:
     views: Mapping[str, Callable[[], Any]]
     named: dict[str, Project | PerPerson | Union] = field(default_factory=dict)
     depth: int = 0
+    copies: Copies = field(default_factory=Copies)
 
     def read(self, tree: Any) -> tuple[Relation, Scope]:
         """Return the relation of a SELECT's FROM, and what names mean above it."""
@@ -80,6 +83,7 @@ class Sources:
             labels=labels,
             people=relations.owners(relation, self.catalog),
             source=", ".join(dict.fromkeys(scan.table for scan in relations.scans(relation))),
+            copies=self.copies,
         )
 
     # --------------------------------------------------------------------------------- FROM, WITH
@@ -138,7 +142,7 @@ class Sources:
         )
 
     def _view(self, name: str) -> Project | PerPerson | Union:
-        inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1)
+        inner = Sources(self.catalog, self.unit, self.views, depth=self.depth + 1, copies=self.copies)
         try:
             tree = self.views[name]()
             found = inner.subquery(tree)
@@ -165,6 +169,7 @@ class Sources:
             raise unsupported(
                 "a join where one row is one unit", "Declare the person's column, or join the table beforehand."
             )
+        self._check_reads(left, right)
         if side == "RIGHT":
             left, right = right, left
         pairs = self._pairs(join, left, right, labels)
@@ -246,9 +251,20 @@ class Sources:
         self.depth += 1
         if self.depth > MAX_SUBQUERIES:
             raise UnsupportedQuery("the query has too many subqueries.", remedy="Write it simpler.")
-        tree = tree.this if isinstance(tree, exp.Subquery) else tree
-        if isinstance(tree, exp.Union):
-            return self._union(tree)
+        if isinstance(tree, exp.Subquery):  # in parentheses: a WITH before them is read by nobody
+            refusal = extra_arguments(tree, {"this", "alias"})
+            if refusal is not None:
+                raise refusal
+            tree = tree.this
+        before = dict(self.named)
+        found = self._union(tree) if isinstance(tree, exp.Union) else self._select(tree)
+        self.named = before  # what its WITH names, it names for itself
+        return found
+
+    def _select(self, tree: Any) -> Project | PerPerson:
+        """Return one SELECT of a subquery."""
+        from sqlglot import exp
+
         if not isinstance(tree, exp.Select):
             raise refuse(tree)
         if tree.args.get("order") is not None or tree.args.get("limit") is not None:
@@ -258,91 +274,35 @@ class Sources:
         refusal = extra_arguments(tree, SUBQUERY)
         if refusal is not None:
             raise refusal
-        before = dict(self.named)
         relation, scope = self.read(tree)
         where = tree.args.get("where")
         if where is not None:
             relation = Filter(relation, predicate(where.this, scope))
-        named = self._selected(tree, scope)
-        grouped = tree.args.get("group") is not None or any(isinstance(item, Inner) for _, item in named)
-        if grouped or tree.args.get("distinct") is not None:
+        named = grouped.selected(tree, scope)
+        per_person = tree.args.get("group") is not None or any(isinstance(item, Inner) for _, item in named)
+        if per_person or tree.args.get("distinct") is not None:
             found: Project | PerPerson = self._per_person(tree, relation, scope, named)
         else:
             found = Project(relation, tuple((name, item) for name, item in named if not isinstance(item, Inner)))
-        self.named = before
         having = tree.args.get("having")
         if having is not None:
-            return _select(self._having(having, found, scope), named)
+            found = _named(self._having(having, found, scope), named)
         relations.columns(found, self.catalog)
         if isinstance(found, PerPerson) and [*dict((*found.keys, *found.aggregates))] != [name for name, _ in named]:
-            return _select(found, named)
-        return found
-
-    def _selected(self, tree: Any, scope: Scope) -> list[tuple[str, Row | Inner]]:
-        """Return the SELECT list of a subquery."""
-        from sqlglot import exp
-
-        named: list[tuple[str, Row | Inner]] = []
-        for item in tree.expressions:
-            if isinstance(item, exp.Star):
-                refusal = extra_arguments(item, set())
-                if refusal is not None:
-                    raise refusal
-                named += [(ref.name, ref) for ref in scope.columns]
-                continue
-            inner = bare(item.this) if isinstance(item, exp.Alias) else bare(item)
-            if not isinstance(inner, exp.AggFunc) and inner.find(exp.AggFunc) is not None:
-                raise unsupported(
-                    "an expression of aggregates in a subquery",
-                    "Give each aggregate a name with AS, and reckon with the names in the query around it.",
-                )
-            value = self.inner(inner, scope) if isinstance(inner, exp.AggFunc) else row(inner, scope)
-            name = item.alias if isinstance(item, exp.Alias) else value.name if isinstance(value, Ref) else ""
-            if not name:
-                raise UnsupportedQuery(f"{value} in a subquery needs a name.", remedy="Add AS and a name.")
-            named.append((name, value))
-        return named
-
-    def inner(self, node: Any, scope: Scope) -> Inner:
-        """Read an aggregate over the rows of one person."""
-        from sqlglot import exp
-
-        function = INNER.get(type(node).__name__)
-        if function is None:
-            raise unsupported(
-                f"{node.sql_name()} in a subquery", f"A person's rows are aggregated by {', '.join(INNER.values())}."
-            )
-        refusal = extra_arguments(node, {"this", "big_int"})
-        if refusal is not None:
-            raise refusal
-        inner = bare(node.this) if node.this is not None else None
-        if inner is None or isinstance(inner, exp.Star):
-            if function != "COUNT":
-                raise unsupported(f"{function}(*)", f"Name the column: {function}(column).")
-            return Inner("COUNT", None)
-        if isinstance(inner, exp.Distinct):
-            if function != "COUNT" or len(inner.expressions) != 1:
-                raise unsupported(f"{function}(DISTINCT …)", "Only COUNT(DISTINCT column) is understood.")
-            return Inner("COUNT DISTINCT", row(inner.expressions[0], scope))
-        found = Inner(function, row(inner, scope))
-        relations.inner(found, scope.columns)
+            found = _named(found, named)
+        if per_person and tree.args.get("distinct") is not None:  # of the groups, once they are made
+            columns = list(relations.columns(found, self.catalog))
+            self._check_own(found, columns)
+            return PerPerson(found, tuple((ref.name, ref) for ref in columns), ())
         return found
 
     def _per_person(
         self, tree: Any, relation: Relation, scope: Scope, named: list[tuple[str, Row | Inner]]
     ) -> PerPerson:
-        keys = self._keys(tree, scope, named)
+        keys = grouped.keys(tree, scope, named)
         if not relations.private(relation, self.catalog):
             raise unsupported("a subquery that aggregates a public table", "Declare the result as a public table.")
-        for place in range(2 if self.unit.per else 1):
-            if not self.unit.enforced or not relations.owners(relation, self.catalog, place) & set(keys):
-                wanted = f"the person, {self.unit.column or 'if the dataset has such a column'}"
-                if self.unit.per is not None:
-                    wanted = f"the person and the period, {self.unit.column} and {self.unit.per}"
-                raise unsupported(
-                    "a subquery that aggregates over several people",
-                    f"Group it by {wanted}: an inner aggregate is exact, so it must be one person's.",
-                )
+        self._check_own(relation, keys)
         chosen, aggregates = [], []
         for name, item in named:
             if isinstance(item, Inner):
@@ -356,46 +316,36 @@ class Sources:
         chosen += [(f"key {i}", key) for i, key in enumerate(keys) if key not in dict(named).values()]
         return PerPerson(relation, tuple(chosen), tuple(aggregates))
 
-    def _keys(self, tree: Any, scope: Scope, named: list[tuple[str, Row | Inner]]) -> list[Row]:
-        group = tree.args.get("group")
-        if group is None:
-            return [item for _, item in named if not isinstance(item, Inner)]
-        refusal = extra_arguments(group, {"expressions"})
-        if refusal is not None:
-            raise refusal
-        keys: list[Row] = []
-        for item in group.expressions:
-            if type(item).__name__ == "Literal":
-                raise not_understood("GROUP BY a position", "Name the column to group by.")
-            called = [
-                one for name, one in named if type(item).__name__ == "Column" and name.lower() == item.name.lower()
-            ]
-            known = any(ref.name.lower() == item.name.lower() for ref in scope.columns)
-            key = called[0] if called and not known and not isinstance(called[0], Inner) else row(item, scope)
-            keys.append(key)
-        return list(dict.fromkeys(keys))
+    def _check_own(self, relation: Relation, keys: Sequence[Row]) -> None:
+        """Refuse groups that hold rows of several people."""
+        for place in range(2 if self.unit.per else 1):
+            if not self.unit.enforced or not relations.owners(relation, self.catalog, place) & set(keys):
+                wanted = f"the person, {self.unit.column or 'if the dataset has such a column'}"
+                if self.unit.per is not None:
+                    wanted = f"the person and the period, {self.unit.column} and {self.unit.per}"
+                raise unsupported(
+                    "a subquery that aggregates over several people",
+                    f"Group it by {wanted}: an inner aggregate is exact, so it must be one person's. SELECT DISTINCT "
+                    "has to name it, too.",
+                )
 
     def _having(self, having: Any, found: Project | PerPerson, scope: Scope) -> Filter:
         """Return the groups of a person for which a condition holds."""
-        from sqlglot import exp
-
         if not isinstance(found, PerPerson):
             raise unsupported("HAVING in a subquery without GROUP BY", "Write the condition into WHERE.")
-        aggregates = list(found.aggregates)
-        condition = having.this.copy()
-        for node in list(condition.find_all(exp.AggFunc)):
-            item = self.inner(node, scope)
-            name = next((name for name, one in aggregates if one == item), None)
-            if name is None:
-                name = f"having {len(aggregates)}"
-                aggregates.append((name, item))
-            column = exp.column(exp.to_identifier(name, quoted=True))
-            if node is condition:
-                raise refuse(node)
-            node.replace(column)
-        full = replace(found, aggregates=tuple(aggregates))
-        above = self.scope(full, {})
-        return Filter(full, predicate(condition, above))
+        full, condition = grouped.having(having.this.copy(), found, scope)
+        return Filter(full, predicate(condition, self.scope(full, {})))
+
+    def _check_reads(self, *parts: Relation) -> None:
+        """Refuse what reads too many tables, before it is put together: the next one may read it twice."""
+        read = [not self.catalog[scan.table].public for part in parts for scan in relations.scans(part)]
+        for kind, reads, most in (("private tables", sum(read), MAX_READS), ("tables", len(read), MAX_TABLES)):
+            if reads > most:
+                raise UnsupportedQuery(
+                    f"the query reads {kind} {reads} times or more, views and subqueries included; at most {most} are "
+                    "taken.",
+                    remedy="Ask several questions, or let the owner join them beforehand.",
+                )
 
     def _union(self, tree: Any) -> Union:
         refusal = extra_arguments(tree, {"this", "expression", "with_"})
@@ -407,14 +357,16 @@ class Sources:
         if not self.unit.enforced:
             raise unsupported("UNION ALL where one row is one unit", "Declare the person's column.")
         parts: list[Project | PerPerson | Union] = []
-        waiting = [tree]
+        waiting = [tree.expression, tree.this]
         while waiting:
             item = waiting.pop()
-            item = item.this if type(item).__name__ == "Subquery" else item
-            if type(item).__name__ == "Union" and not item.args.get("distinct"):
+            if type(item).__name__ == "Subquery" and extra_arguments(item, {"this", "alias"}) is None:
+                item = item.this
+            if type(item).__name__ == "Union" and extra_arguments(item, {"this", "expression"}) is None:
                 waiting += [item.expression, item.this]
             else:
                 parts.append(self.subquery(item))
+                self._check_reads(*parts)
         if len({relations.private(part, self.catalog) for part in parts}) > 1:
             raise unsupported("UNION ALL of private and public rows", "Ask about the private rows alone.")
         if len({len(relations.columns(part, self.catalog)) for part in parts}) > 1:
@@ -424,7 +376,7 @@ class Sources:
         return found
 
 
-def _select(relation: Relation, named: list[tuple[str, Row | Inner]]) -> Project:
+def _named(relation: Relation, named: list[tuple[str, Row | Inner]]) -> Project:
     """Return what a SELECT list names of its groups, in its order: UNION ALL and * go by places."""
     return Project(relation, tuple((name, Ref(name)) for name, _ in named))
 

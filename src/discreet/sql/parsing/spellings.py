@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from discreet.sql.parsing.copies import Copies
 from discreet.sql.parsing.predicates import bare
 from discreet.sql.parsing.refuse import extra_arguments
 
@@ -17,17 +18,24 @@ INNER = ("Count", "Sum", "Avg", "Min", "Max")
 
 
 def spelled(tree: Any) -> Any:
-    """Return a SELECT or a UNION in the spellings that the readers know; the tree itself is changed."""
+    """Return a SELECT or a UNION in the spellings that the readers know; the tree itself is changed.
+
+    Raises:
+        UnsupportedQuery: it would become too long.
+    """
+    copies = Copies()
     for node in reversed(list(tree.walk())):  # what is inside comes first
         arguments, rule = RULES.get(type(node).__name__, ("", None))
         if rule is None or extra_arguments(node, set(arguments.split())) is not None:
             continue  # never look past what a rule does not know: the readers refuse it
+        if (times := AGAIN.get(type(node).__name__)) is not None:
+            copies.add(times * _nodes(node.this))
         found = rule(node)
         if found is not None:
             node.replace(found)
     _distinct_rows(tree)
     for select in tree.find_all(_class("Select")):
-        _positions(select)
+        _positions(select, copies)
         if select is not tree:
             _chosen(select)
             _conditional(select)
@@ -38,6 +46,10 @@ def _class(name: str) -> Any:
     from sqlglot import exp
 
     return getattr(exp, name)
+
+
+def _nodes(tree: Any) -> int:
+    return sum(1 for _ in tree.walk())
 
 
 def _literal(node: Any, kind: str) -> str | None:
@@ -219,7 +231,7 @@ def _distinct_rows(tree: Any) -> None:
         tree.set("distinct", None)
 
 
-def _positions(select: Any) -> None:
+def _positions(select: Any, copies: Copies) -> None:
     """GROUP BY 1 and ORDER BY 1 mean an item of the SELECT list."""
     from sqlglot import exp
 
@@ -228,12 +240,14 @@ def _positions(select: Any) -> None:
         chosen = _item(select, item)
         inner = chosen.this if isinstance(chosen, exp.Alias) else chosen
         if inner is not None and inner.find(exp.AggFunc) is None and not isinstance(inner, exp.Star):
+            copies.add(_nodes(inner))
             item.replace(inner.copy())
     for item in list(order.expressions) if order is not None else ():
         chosen = _item(select, item.this)
         if isinstance(chosen, exp.Alias):
             item.this.replace(exp.Column(this=chosen.args["alias"].copy()))
         elif chosen is not None and not isinstance(chosen, exp.Star):
+            copies.add(_nodes(chosen))
             item.this.replace(chosen.copy())
 
 
@@ -310,6 +324,7 @@ def _condition(node: Any) -> None:
         node.parent.set("where", None)
 
 
+AGAIN = {"Sign": 2, "Nullif": 1, "Pow": 1, "NullSafeEQ": 1, "NullSafeNEQ": 1}  # how often a rule repeats its argument
 RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "Anonymous": ("this expressions", _named),
     "Count": ("this big_int", _count),

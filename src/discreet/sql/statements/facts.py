@@ -33,6 +33,7 @@ from discreet.sql.statements.rows import (
 )
 
 LEAST_STEP, LARGEST_STEP = Fraction(1, 10**100), Fraction(10**100)  # of a reckoned value; squares stay floats
+MOST_TO_SQUARE = 2**20  # steps between the bounds of a value whose squares are within MAX_STEPS
 MAX_RANGE = 100_000  # the longest list of groups that is worked out from a range
 EPOCH = datetime.date(1970, 1, 1)
 CYCLES: dict[str, tuple[int, int]] = {"quarter": (1, 4), "month": (1, 12), "day": (1, 31), "dow": (0, 6)}
@@ -280,10 +281,36 @@ def _clamp(row: Clamp, value: Facts) -> Facts:
         column = Column(value.type, low=_plain(low), high=_plain(high))
         assert column.resolution is not None
         step = column.resolution
+    kind = value.type
+    if value.step is not None:
+        step = _clamping(row, value, value.step)
+        kind = "float" if step.denominator > 1 else kind
+        value = _finer(row, value, int(value.step / step))
     bottom, top = _steps(low, step), _steps(high, step)
     if value.low is not None and value.high is not None:
         bottom, top = min(max(value.low, bottom), top), max(min(value.high, top), bottom)
-    return _checked(row, value.type, bottom, top, step)
+    return _checked(row, kind, bottom, top, step)
+
+
+def _clamping(row: Clamp, value: Facts, step: Fraction) -> Fraction:
+    """Return the step in which a value is clamped: one of which its bounds are multiples, as they are written.
+
+    A float is rounded to its own step, and so are its bounds where the other one would be too fine to take squares.
+    """
+    low, high = exact(row.low), exact(row.high)
+    finer = common((step, *(abs(end) for end in (low, high) if end)))
+    if value.low is not None and value.high is not None:
+        low, high = max(low, value.low * step), min(high, value.high * step)
+    return step if value.type == "float" and high - low > MOST_TO_SQUARE * finer else finer
+
+
+def _finer(row: Row, value: Facts, times: int) -> Facts:
+    """Return the facts of a value in steps that are so many times finer, within what an engine's integers hold."""
+    if value.low is None or value.high is None:
+        if times >= 2**31:  # a person's total: 2**88 of its own steps
+            raise _out_of_range(row, Fraction(1, times))
+        return value
+    return _checked(row, value.type, value.low * times, value.high * times, (value.step or 1) / Fraction(times))
 
 
 def _plain(value: Fraction) -> float:

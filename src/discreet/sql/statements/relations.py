@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from discreet.domains import Domain
+from discreet.domains import MAX_STEPS, Domain, Type
 from discreet.errors import UnsupportedQuery
 from discreet.ledger import Period
-from discreet.sql.statements.facts import Facts, facts, number, written
+from discreet.sql.statements.facts import MOST_TO_SQUARE, Facts, facts, number, written
 from discreet.sql.statements.rows import Predicate, Ref, Row, quoted, refs
 
 InnerFunction: TypeAlias = Literal["COUNT", "COUNT DISTINCT", "SUM", "AVG", "MIN", "MAX"]
@@ -106,7 +106,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """An aggregate over the rows of one person, exact and not released."""
+    """An aggregate over the rows of one person, without noise and not released."""
 
     function: InnerFunction
     argument: Row | None
@@ -213,7 +213,27 @@ def inner(item: Inner, below: Mapping[Ref, Facts]) -> Facts:
     found = number(item.argument, below)
     if item.function == "SUM":
         return Facts(found.type, step=found.step, stepped=True)
+    if item.function == "AVG":
+        low, high, step = found.range
+        times = finer(found)
+        kind: Type = "float" if (step / times).denominator > 1 else found.type
+        return Facts(kind, low * times, high * times, step / times, stepped=True)
     return replace(found, stepped=True, keys=None)
+
+
+def finer(found: Facts) -> int:
+    """Return how many steps of a person's average make one step of its values.
+
+    The average of n values is exact if n divides them, so they are multiples of many small numbers: of all up to 15,
+    10, 8, 6, 4. They are as many as leave an average that can be squared, and its difference from a value; of whole
+    numbers, which no declared step rounds, at least 60 wherever they fit.
+    """
+    low, high, _ = found.range
+    for times in (360_360, 5_040, 840, 60, 12, 4):
+        squared = (high - low) * times <= MOST_TO_SQUARE // 2 or (found.type == "integer" and times <= 60)
+        if squared and max(abs(low), abs(high)) * times <= MAX_STEPS:
+            return times
+    return 1
 
 
 def _united(relation: Union, catalog: Catalog) -> dict[Ref, Facts]:

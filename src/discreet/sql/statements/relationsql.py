@@ -25,6 +25,7 @@ from discreet.sql.statements.relations import (
     Scan,
     Union,
     columns,
+    finer,
     private,
 )
 from discreet.sql.statements.rows import Ref, refs
@@ -193,7 +194,23 @@ class Relations:
         total = exp.Sum(this=self.dialect.cast(value, "WIDE"))
         if item.function == "SUM":
             return total
-        count = exp.Count(this=value.copy(), big_int=True)
-        some = exp.GT(this=count, expression=integer(0))
-        mean = self.dialect.divided(total, self.dialect.cast(count.copy(), "WIDE"))
-        return self.dialect.cast(case((some, mean)), "BIGINT")
+        return self._mean(rows.facts(item.argument), total, exp.Count(this=value.copy(), big_int=True))
+
+    def _mean(self, found: Facts, total: Any, count: Any) -> Any:
+        """Return the average of a person's values, in steps that are finer than theirs, and to the nearest of them.
+
+        Taken above the lower bound, for a division cuts off towards zero. The numbers stay below 2**42 for each row.
+        """
+        from sqlglot import exp
+
+        times = finer(found)
+        low = times * found.range[0]
+        several = self.dialect.cast(count, "WIDE")
+        above = exp.Sub(
+            this=exp.Mul(this=total, expression=integer(2 * times)),
+            expression=exp.Mul(this=several, expression=exp.Paren(this=integer(2 * low - 1))),
+        )
+        twice = exp.Paren(this=exp.Mul(this=several.copy(), expression=integer(2)))
+        nearest = exp.Add(this=self.dialect.divided(exp.Paren(this=above), twice), expression=integer(low))
+        some = exp.GT(this=count.copy(), expression=integer(0))
+        return self.dialect.cast(case((some, exp.Paren(this=nearest))), "BIGINT")

@@ -228,6 +228,36 @@ def below(node: Row | Predicate) -> tuple[Row | Predicate, ...]:
     return node.terms if isinstance(node, Logic) else ()
 
 
+def size(node: Row | Predicate, most: int) -> int:
+    """Return about how many nodes of engine SQL a value or a condition becomes; beyond `most` counting stops.
+
+    A node may stand in several places, and an engine's spelling says some values several times.
+    """
+    inner = 0
+    for item in below(node):
+        inner += size(item, most)
+        if inner > most:
+            break
+    if isinstance(node, Clamp | DatePart):  # CASE: missing, at most, at least, itself
+        return 1 + 4 * inner
+    if isinstance(node, In):  # = or = or …
+        return 1 + inner * len(node.values) if inner > 1 else 1 + len(node.values)
+    return 1 + (2 * inner if isinstance(node, Floor) else inner)  # a division says in Spark what it divides twice
+
+
+def written(node: Row | Predicate) -> int:
+    """Return how many nodes a value or a condition is made of, each counted where it stands first."""
+    seen: set[int] = set()
+    waiting, literals = [node], 0
+    while waiting:
+        item = waiting.pop()
+        if id(item) not in seen:
+            seen.add(id(item))
+            literals += len(item.values) if isinstance(item, In) else 0
+            waiting += below(item)
+    return len(seen) + literals
+
+
 def refs(node: Row | Predicate) -> Iterator[Ref]:
     """Yield the columns that a node reads."""
     if isinstance(node, Ref):

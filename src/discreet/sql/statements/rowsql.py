@@ -232,7 +232,7 @@ class Rows:
         if below.step is None:  # a column, or a year, that is on no grid yet
             value = self.steps(row.value) if isinstance(row.value, DatePart) else self.plain(row.value)
             return self._read(value, Facts(within.type, low, high, step))
-        value = self.steps(row.value)
+        value = self._in_steps(row.value, step)
         return self._within(value, value.copy(), integer(low), integer(high), max(abs(low), abs(high)))
 
     def _date_part(self, row: DatePart) -> Any:
