@@ -158,7 +158,8 @@ class Watch(TorchFunctionMode):
                 continue
             self.known[id(tensor)] = tensor
             if roots and tensor.requires_grad:
-                plain = len(used) == 1 and used[0].plain and self._keeps_length(name, args, tensor)
+                plain = len(used) == 1 and used[0].plain and used[0].tensor.dtype == torch.float32
+                plain = plain and self._keeps_length(name, args, tensor)
                 self.leaves[id(tensor)] = Leaf(tensor, roots, plain)
         return result
 
