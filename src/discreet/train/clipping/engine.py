@@ -118,8 +118,10 @@ def clipped_sum(
     step = microbatch or max(1, count)
     if step < 1:
         raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
-    lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
-    work.settle()
+    try:
+        lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
+    finally:
+        work.settle(set(fresh))  # after an error too: what nobody wrote to holds whatever was in memory
     found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
     if places is None:
         return Clipped(sums, found)
@@ -154,11 +156,11 @@ class _Work:
     sums: dict[str, Tensor]
     fresh: set[str]
 
-    def settle(self) -> None:
-        """Set the sums that hold nothing yet to zero."""
-        for name in self.fresh:
+    def settle(self, names: set[str]) -> None:
+        """Set those of these sums that hold nothing yet to zero."""
+        for name in names & self.fresh:
             self.sums[name].zero_()
-        self.fresh.clear()
+        self.fresh -= names
 
     @property
     def count(self) -> int:
@@ -186,7 +188,7 @@ class _Work:
         return self._loop(batch, examples)
 
     def _loop(self, batch: Any, examples: int) -> Tensor:
-        self.settle()
+        self.settle(set(self.sums))
         found = []
         for i in range(examples):
             one = gradients(self.model, self.loss, batch, i, self.named)
@@ -232,7 +234,8 @@ class _Work:
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
-        quick, formed = units(uses, self.named, self.method)
+        quick, formed = units(uses, self.named, self.sums, self.method)
+        self.settle(self.fresh - {unit.name for unit in quick})
         parts: list[list[norms.Squares]] = [[] for _ in range(self.count)]
         for unit in quick:
             parts[self.groups[unit.name]].append(unit.squares())
@@ -248,9 +251,8 @@ class _Work:
             fresh = unit.name in self.fresh
             unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name], fresh=fresh)
             self.fresh.discard(unit.name)
-        self.settle()
         for other in formed:
-            other.finish(self.sums)
+            other.finish()
         return total.value
 
     def _factors(self, known: Sequence[norms.Squares]) -> tuple[list[Tensor], norms.Squares]:

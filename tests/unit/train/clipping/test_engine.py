@@ -144,6 +144,14 @@ def test_model_and_gradients_stay_as_they_are():
     assert torch.equal(random, torch.random.get_rng_state())
 
 
+def test_sums_after_an_error_hold_nothing():
+    sums = {}
+    case = build("mlp")
+    with pytest.raises(ZeroDivisionError):
+        clipped_sum(case.model, lambda m, x: 1 / 0, case.batch, Flat(1.0), into=sums)
+    assert all(value.eq(0).all() for value in sums.values())
+
+
 def test_every_trainable_parameter_has_a_sum():
     case = build("gpt partly frozen")
     case.model.unused = nn.Linear(2, 2)
