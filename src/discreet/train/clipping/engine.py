@@ -42,7 +42,7 @@ class Clipped:
 
     Args:
         sums: For each trainable parameter, the sum over examples; never divided by their number.
-        private_norms: Each example's norm before clipping; 0 for padding.
+        private_norms: Each example's norm before clipping; 0 for padding, inf or nan for an example that was left out.
     """
 
     sums: dict[str, Tensor]
@@ -102,22 +102,16 @@ def clipped_sum(
     """
     examples = examples_in(batch)
     refuse_mixing(model)
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not named:
-        raise InvalidInput(
-            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
-        )
+    named = _trainable(model)
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
-    sums = into if into is not None else {}
-    fresh = named.keys() - sums.keys()
-    for name in fresh:
-        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
     batch, places = kept(batch, real, examples)
     count = examples_in(batch)
-    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
-    step = microbatch or max(1, count)
+    step = max(1, count) if microbatch is None else microbatch
     if step < 1:
         raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
+    sums = into if into is not None else {}
+    fresh = _allocate(sums, named)
+    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
     try:
         lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
     finally:
@@ -128,6 +122,31 @@ def clipped_sum(
     every = torch.zeros(examples, device=places.device)
     every[places] = found.to(places.device)
     return Clipped(sums, every)
+
+
+def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not named:
+        raise InvalidInput(
+            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
+        )
+    return named
+
+
+def _allocate(sums: dict[str, Tensor], named: Mapping[str, nn.Parameter]) -> set[str]:
+    """Make room for sums that are not there; return their names, for they hold nothing yet."""
+    for name in named.keys() & sums.keys():
+        if sums[name].dtype != torch.float32 or sums[name].shape != named[name].shape:
+            raise InvalidInput(
+                f"into[{name!r}] is {sums[name].dtype} of shape {tuple(sums[name].shape)}, the parameter has shape "
+                f"{tuple(named[name].shape)}.",
+                state=NOTHING_CLIPPED,
+                remedy="Give the sums that an earlier call returned: float32, in the shapes of the parameters.",
+            )
+    fresh = named.keys() - sums.keys()
+    for name in fresh:
+        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
+    return fresh
 
 
 def refuse_mixing(model: nn.Module) -> None:
@@ -198,7 +217,8 @@ class _Work:
 
     def _uses(self, batch: Any, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
         """Run the model watched; return each leaf's uses, examples in front."""
-        situation = (tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
+        kinds = tuple(type(module) for module in self.model.modules())
+        situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
         notes = _notes(weakref.ref(self.model), situation)
         if not notes.layouts:
             self._probe(batch, examples, notes)

@@ -86,8 +86,12 @@ def test_micro_batches_and_sums_from_before(name):
     again = clipped_sum(case.model, case.loss, case.batch[2:], Flat(0.2), into=sums)
     assert again.sums is sums
     assert distance(sums, whole.sums) < 1e-5
-    with pytest.raises(InvalidInput, match="microbatch is -1"):
-        clipped_sum(case.model, case.loss, case.batch, Flat(0.2), microbatch=-1)
+    for wrong in (0, -1):
+        with pytest.raises(InvalidInput, match=f"microbatch is {wrong}"):
+            clipped_sum(case.model, case.loss, case.batch, Flat(0.2), microbatch=wrong)
+    for other in (lambda value: value.double(), lambda value: value[:1]):
+        with pytest.raises(InvalidInput, match="into"):
+            clipped_sum(case.model, case.loss, case.batch, Flat(0.2), into={n: other(v) for n, v in sums.items()})
 
 
 def test_no_example_at_all():
