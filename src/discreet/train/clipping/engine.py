@@ -112,8 +112,10 @@ def clipped_sum(
     sums = into if into is not None else {}
     fresh = _allocate(sums, named)
     work = _Work(model, loss, clip, method, named, groups, sums, fresh)
+    lengths: list[Tensor] = []
     try:
-        lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
+        for i in range(0, count, step):
+            lengths.append(work.add(taken(batch, slice(i, i + step)), min(step, count - i)))  # noqa: PERF401 - a frame less under the warning
     finally:
         work.settle(set(fresh))  # after an error too: what nobody wrote to holds whatever was in memory
     found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
@@ -202,7 +204,7 @@ class _Work:
                 f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
                 "example at a time. The result is the same; it takes longer.",
                 SlowModule,
-                stacklevel=4,
+                stacklevel=3,
             )
         return self._loop(batch, examples)
 

@@ -226,7 +226,7 @@ def test_what_is_not_watched_is_right_and_said(name):
     gradients = each_gradient(model, squared, batch)
     with pytest.warns(SlowModule, match=operation) as seen:
         got = clipped_sum(model, squared, batch, Flat(0.1))
-    assert any("'w'" in str(w.message) for w in seen)
+    assert any("'w'" in str(w.message) and w.filename == __file__ for w in seen)
     assert distance(got.sums, flat_sum(gradients, 0.1)) < 1e-5
 
 
@@ -241,7 +241,7 @@ def test_known_models_run_without_a_warning():
     ("loss", "words_of_error"),
     [
         (lambda m, x: squared(m, x).mean(), "a tensor of 0 axes"),
-        (lambda m, x: squared(m, x)[:-1], r"\d numbers"),
+        (lambda m, x: squared(m, x)[:-1], "of another length"),
         (lambda m, x: m(x), "a tensor of 2 axes"),
         (lambda m, x: 1.0, "float"),
         (lambda m, x: squared(m, x).detach(), "no trainable parameter"),
