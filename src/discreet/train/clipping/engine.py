@@ -225,16 +225,11 @@ class _Work:
         if not notes.layouts:
             self._probe(batch, examples, notes)
         (records,) = self._record(batch, examples, [torch.ones(examples)])
-        if any(key not in notes.layouts for key, _, _ in keyed(records)):
+        try:
+            return _arranged(records, notes, examples)
+        except Unwatchable:  # more steps than before, or other lengths that share axes otherwise
             self._probe(batch, examples, notes)
-        uses: dict[int, tuple[Leaf, list[Part]]] = {}
-        with torch.no_grad(), _exact():
-            for key, leaf, trace in keyed(records):
-                if key not in notes.layouts:
-                    raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
-                part = trace.arranged(notes.layouts[key], examples)
-                uses.setdefault(id(leaf), (leaf, []))[1].append(part)
-        return uses
+            return _arranged(records, notes, examples)
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
@@ -312,6 +307,23 @@ class _Work:
                 factors[group].append(factor)
         whole = norms.Squares(torch.cat([t.value for t in totals]), torch.cat([t.bound for t in totals]))
         return [torch.cat(parts) for parts in factors], whole
+
+
+@torch.no_grad()
+def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
+    """Return each leaf's uses with the examples in front.
+
+    Raises:
+        Unwatchable: the notes do not know one, or its shape does not fit them.
+    """
+    uses: dict[int, tuple[Leaf, list[Part]]] = {}
+    with _exact():
+        for key, leaf, trace in keyed(records):
+            if key not in notes.layouts:
+                raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
+            part = trace.arranged(notes.layouts[key], examples)
+            uses.setdefault(id(leaf), (leaf, []))[1].append(part)
+    return uses
 
 
 def _none(examples: int, device: torch.device) -> norms.Squares:

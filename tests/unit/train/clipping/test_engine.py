@@ -123,6 +123,20 @@ def test_gradients_that_are_zero():
         assert all(value.eq(0).all() for value in got.sums.values())
 
 
+@pytest.mark.parametrize("name", ["lstm", "conv1d of gpt-2", "gpt as long as the batch", "attention, time first"])
+def test_lengths_may_change(name):
+    """More steps than before, one position, as many positions as examples: without a warning."""
+    case = build(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for length in (1, 3, 9, B, 2) if "gpt as" not in name else (3, 9, B, 2):
+            batch = randn(length, *case.batch.shape[2:]) if case.batch.is_floating_point() else ids(23, length)
+            gradients = each_gradient(case.model, case.loss, batch)
+            middle = sorted(map(norm, gradients))[2]
+            got = clipped_sum(case.model, case.loss, batch, Flat(middle))
+            assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4
+
+
 def test_zero_where_the_layout_shows():
     """Zero-initialised adapters: some parameters get no gradient in the beginning."""
     case = build("lora")
