@@ -18,7 +18,7 @@ from discreet.train.clipping import conv, embed, linear, normed, norms, recurren
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
-from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
+from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, units
@@ -224,18 +224,24 @@ class _Work:
         notes = _notes(weakref.ref(self.model), situation)
         if not notes.layouts:
             self._probe(batch, examples, notes)
-        (records,) = self._record(batch, examples, [torch.ones(examples)])
+        weights = [torch.ones(examples), varied(examples)]
+        records, *weighted = self._record(batch, examples, weights[: 1 + notes.moved], notes)
+        if notes.moved and not weighted:
+            records, *weighted = self._record(batch, examples, weights, notes)
         try:
-            return _arranged(records, notes, examples)
+            uses = _arranged(records, notes, examples)
         except Unwatchable:  # more steps than before, or other lengths that share axes otherwise
             self._probe(batch, examples, notes)
-            return _arranged(records, notes, examples)
+            uses = _arranged(records, notes, examples)
+        if weighted:
+            confirm(records, weighted[0], notes, weights[1])
+        return uses
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
-            find_layouts(self._record, batch, notes, examples)
+            find_layouts(functools.partial(self._record, notes=notes), batch, notes, examples)
 
-    def _record(self, batch: Any, examples: int, weights: list[Tensor]) -> list[Records]:
+    def _record(self, batch: Any, examples: int, weights: list[Tensor], notes: Notes) -> list[Records]:
         """Run forward once and backward once for each vector of weights."""
         constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
         watch = Watch(self.named, constants, RULES, examples)
@@ -248,6 +254,7 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
+        notes.moved = notes.moved or watch.moved
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
