@@ -18,7 +18,7 @@ from discreet.train.clipping import conv, embed, linear, normed, norms, recurren
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
-from discreet.train.clipping.probe import Notes, Records, Unsure, find_layouts, keyed
+from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, units
@@ -42,7 +42,7 @@ class Clipped:
 
     Args:
         sums: For each trainable parameter, the sum over examples; never divided by their number.
-        private_norms: Each example's norm before clipping; 0 for padding.
+        private_norms: Each example's norm before clipping; 0 for padding, inf or nan for an example that was left out.
     """
 
     sums: dict[str, Tensor]
@@ -102,30 +102,53 @@ def clipped_sum(
     """
     examples = examples_in(batch)
     refuse_mixing(model)
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not named:
-        raise InvalidInput(
-            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
-        )
+    named = _trainable(model)
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
-    sums = into if into is not None else {}
-    fresh = named.keys() - sums.keys()
-    for name in fresh:
-        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
     batch, places = kept(batch, real, examples)
     count = examples_in(batch)
-    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
-    step = microbatch or max(1, count)
+    step = max(1, count) if microbatch is None else microbatch
     if step < 1:
         raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
-    lengths = [work.add(taken(batch, slice(i, i + step)), min(step, count - i)) for i in range(0, count, step)]
-    work.settle()
+    sums = into if into is not None else {}
+    fresh = _allocate(sums, named)
+    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
+    lengths: list[Tensor] = []
+    try:
+        for i in range(0, count, step):
+            lengths.append(work.add(taken(batch, slice(i, i + step)), min(step, count - i)))  # noqa: PERF401 - a frame less under the warning
+    finally:
+        work.settle(set(fresh))  # after an error too: what nobody wrote to holds whatever was in memory
     found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
     if places is None:
         return Clipped(sums, found)
     every = torch.zeros(examples, device=places.device)
     every[places] = found.to(places.device)
     return Clipped(sums, every)
+
+
+def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not named:
+        raise InvalidInput(
+            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
+        )
+    return named
+
+
+def _allocate(sums: dict[str, Tensor], named: Mapping[str, nn.Parameter]) -> set[str]:
+    """Make room for sums that are not there; return their names, for they hold nothing yet."""
+    for name in named.keys() & sums.keys():
+        if sums[name].dtype != torch.float32 or sums[name].shape != named[name].shape:
+            raise InvalidInput(
+                f"into[{name!r}] is {sums[name].dtype} of shape {tuple(sums[name].shape)}, the parameter has shape "
+                f"{tuple(named[name].shape)}.",
+                state=NOTHING_CLIPPED,
+                remedy="Give the sums that an earlier call returned: float32, in the shapes of the parameters.",
+            )
+    fresh = named.keys() - sums.keys()
+    for name in fresh:
+        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
+    return fresh
 
 
 def refuse_mixing(model: nn.Module) -> None:
@@ -154,11 +177,11 @@ class _Work:
     sums: dict[str, Tensor]
     fresh: set[str]
 
-    def settle(self) -> None:
-        """Set the sums that hold nothing yet to zero."""
-        for name in self.fresh:
+    def settle(self, names: set[str]) -> None:
+        """Set those of these sums that hold nothing yet to zero."""
+        for name in names & self.fresh:
             self.sums[name].zero_()
-        self.fresh.clear()
+        self.fresh -= names
 
     @property
     def count(self) -> int:
@@ -181,12 +204,12 @@ class _Work:
                 f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
                 "example at a time. The result is the same; it takes longer.",
                 SlowModule,
-                stacklevel=4,
+                stacklevel=3,
             )
         return self._loop(batch, examples)
 
     def _loop(self, batch: Any, examples: int) -> Tensor:
-        self.settle()
+        self.settle(set(self.sums))
         found = []
         for i in range(examples):
             one = gradients(self.model, self.loss, batch, i, self.named)
@@ -196,27 +219,29 @@ class _Work:
 
     def _uses(self, batch: Any, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
         """Run the model watched; return each leaf's uses, examples in front."""
-        situation = (tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
+        kinds = tuple(type(module) for module in self.model.modules())
+        situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
         notes = _notes(weakref.ref(self.model), situation)
         if not notes.layouts:
             self._probe(batch, examples, notes)
-        (records,) = self._record(batch, examples, [torch.ones(examples)])
-        if any(key not in notes.layouts for key, _, _ in keyed(records)):
+        weights = [torch.ones(examples), varied(examples)]
+        records, *weighted = self._record(batch, examples, weights[: 1 + notes.moved], notes)
+        if notes.moved and not weighted:
+            records, *weighted = self._record(batch, examples, weights, notes)
+        try:
+            uses = _arranged(records, notes, examples)
+        except Unwatchable:  # more steps than before, or other lengths that share axes otherwise
             self._probe(batch, examples, notes)
-        uses: dict[int, tuple[Leaf, list[Part]]] = {}
-        with torch.no_grad(), _exact():
-            for key, leaf, trace in keyed(records):
-                if key not in notes.layouts:
-                    raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
-                part = trace.arranged(notes.layouts[key], examples)
-                uses.setdefault(id(leaf), (leaf, []))[1].append(part)
+            uses = _arranged(records, notes, examples)
+        if weighted:
+            confirm(records, weighted[0], notes, weights[1])
         return uses
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
-            find_layouts(self._record, batch, notes, examples)
+            find_layouts(functools.partial(self._record, notes=notes), batch, notes, examples)
 
-    def _record(self, batch: Any, examples: int, weights: list[Tensor]) -> list[Records]:
+    def _record(self, batch: Any, examples: int, weights: list[Tensor], notes: Notes) -> list[Records]:
         """Run forward once and backward once for each vector of weights."""
         constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
         watch = Watch(self.named, constants, RULES, examples)
@@ -229,10 +254,12 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
+        notes.moved = notes.moved or watch.moved
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
-        quick, formed = units(uses, self.named, self.method)
+        quick, formed = units(uses, self.named, self.sums, self.method)
+        self.settle(self.fresh - {unit.name for unit in quick})
         parts: list[list[norms.Squares]] = [[] for _ in range(self.count)]
         for unit in quick:
             parts[self.groups[unit.name]].append(unit.squares())
@@ -248,9 +275,8 @@ class _Work:
             fresh = unit.name in self.fresh
             unit.total(factors[self.groups[unit.name]], self.sums[unit.name], self.named[unit.name], fresh=fresh)
             self.fresh.discard(unit.name)
-        self.settle()
         for other in formed:
-            other.finish(self.sums)
+            other.finish()
         return total.value
 
     def _factors(self, known: Sequence[norms.Squares]) -> tuple[list[Tensor], norms.Squares]:
@@ -288,6 +314,23 @@ class _Work:
                 factors[group].append(factor)
         whole = norms.Squares(torch.cat([t.value for t in totals]), torch.cat([t.bound for t in totals]))
         return [torch.cat(parts) for parts in factors], whole
+
+
+@torch.no_grad()
+def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
+    """Return each leaf's uses with the examples in front.
+
+    Raises:
+        Unwatchable: the notes do not know one, or its shape does not fit them.
+    """
+    uses: dict[int, tuple[Leaf, list[Part]]] = {}
+    with _exact():
+        for key, leaf, trace in keyed(records):
+            if key not in notes.layouts:
+                raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
+            part = trace.arranged(notes.layouts[key], examples)
+            uses.setdefault(id(leaf), (leaf, []))[1].append(part)
+    return uses
 
 
 def _none(examples: int, device: torch.device) -> norms.Squares:

@@ -72,7 +72,8 @@ def length(rows: Tensor) -> Length:
     count = flat.shape[1]
     side = _side(count)
     whole = count // side * side
-    lines = torch.linalg.vector_norm(flat[:, :whole].reshape(len(rows), -1, side), dim=2)
+    even = flat if whole == count else flat[:, :whole]
+    lines = torch.linalg.vector_norm(even.reshape(len(rows), -1, side), dim=2)
     if whole < count:
         lines = torch.cat([lines, torch.linalg.vector_norm(flat[:, whole:], dim=1, keepdim=True)], 1)
     return Length(torch.linalg.vector_norm(lines, dim=1), side + lines.shape[1] + 8, count)

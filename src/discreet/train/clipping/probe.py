@@ -36,9 +36,11 @@ class Notes:
 
     Args:
         layouts: By parameter, operation and how many such records came before it in the backward pass.
+        moved: The model lets the batch's numbers pick rows, so that every batch has to be looked at.
     """
 
     layouts: dict[Key, Layout] = field(default_factory=dict)
+    moved: bool = False
 
 
 def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
@@ -89,3 +91,27 @@ def find_layouts(
     if unsure:
         raise Unsure
     notes.layouts.update(found)
+
+
+def varied(examples: int) -> Tensor:
+    """Return a power of two for each example, without a pattern that a layout could have."""
+    place = torch.arange(examples)
+    return torch.exp2(((place * place * 7 + place * 3) % 23).float())
+
+
+def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> None:
+    """Check that in this very batch every number belongs to the example that the notes say.
+
+    Raises:
+        Unwatchable: one does not.
+    """
+    if len(once) != len(weighted):
+        raise Unwatchable("", "an operation that is not the same each time")
+    for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
+        if key not in notes.layouts:
+            raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
+        plain = notes.layouts[key].unfold(trace.evidence()[0], len(weights)).flatten(1)
+        scaled = notes.layouts[key].unfold(other.evidence()[0], len(weights)).flatten(1)
+        expected = plain * weights.to(plain).unsqueeze(1)
+        if not torch.isclose(scaled, expected, rtol=1e-6, atol=1e-30, equal_nan=True).all():
+            raise Unwatchable(leaf.roots[0], f"{trace.kind} of rows that the batch's numbers picked")

@@ -292,4 +292,7 @@ class Ready:
 
 def add_weighted(rows: Tensor, factors: Tensor, into: Tensor) -> None:
     """Add the rows, each times its factor, to `into`."""
-    into.view(-1).addmv_(rows.reshape(rows.shape[0], -1).t(), factors)
+    if len(rows) == 1:
+        into.addcmul_(rows[0], factors.reshape(()))
+    else:
+        into.view(-1).addmv_(rows.reshape(rows.shape[0], -1).t(), factors)

@@ -47,10 +47,9 @@ def losses_of(model: Any, loss: Callable[[Any, Any], Tensor], batch: Any, exampl
     if not isinstance(losses, Tensor) or tuple(losses.shape) != (examples,):
         got = f"a tensor of {losses.dim()} axes" if isinstance(losses, Tensor) else type(losses).__name__
         if isinstance(losses, Tensor) and losses.dim() == 1:
-            got = f"{len(losses)} numbers"
+            got = "a tensor of another length than the batch's"  # lengths stay unsaid: a sampled batch's is private
         raise InvalidInput(
-            f"loss(model, batch) returned {got} for a batch of {examples} examples; it has to return one number for "
-            "each example.",
+            f"loss(model, batch) returned {got}; it has to return one number for each example.",
             state=NOTHING_CLIPPED,
             remedy="Do not average over the batch: use reduction='none', then the mean over all axes but the first.",
         )
@@ -73,7 +72,7 @@ def kept(batch: Any, real: Tensor | None, examples: int) -> tuple[Any, Tensor | 
         return batch, None
     if real.dtype != torch.bool or tuple(real.shape) != (examples,):
         raise InvalidInput(
-            f"real has {real.dtype} in {real.dim()} axes for {examples} examples.",
+            f"real has {real.dtype} in {real.dim()} axes, or another length than the batch.",
             state=NOTHING_CLIPPED,
             remedy="Give one bool for each example: False for padding.",
         )

@@ -95,16 +95,16 @@ class Formed(Protocol):
         """Add rows as they were formed, each times its factor."""
         ...
 
-    def finish(self, sums: Mapping[str, Tensor]) -> None:
-        """Add what was gathered to the sums."""
+    def finish(self) -> None:
+        """Add what was gathered to the sums, if it was gathered elsewhere."""
         ...
 
 
 class Lone:
     """One parameter that is used as it is, or as one rearrangement of itself."""
 
-    def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part], root: Tensor) -> None:
-        self.name, self.leaf, self.parts, self.root = name, leaf, parts, root
+    def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part], root: Tensor, into: Tensor) -> None:
+        self.name, self.leaf, self.parts, self.root, self.into = name, leaf, parts, root, into
         shape = tuple(leaf.tensor.shape)
         self.flipped = (
             isinstance(parts[0], Product)
@@ -114,7 +114,8 @@ class Lone:
         self.shape = shape[::-1] if self.flipped else shape
         self.last = False  # channels come last in what a convolution's kernel leaves
         self.buffer = torch.empty(0)
-        self.gathered = torch.zeros(self.shape, device=leaf.tensor.device)
+        self.apart = self.flipped or leaf.tensor is not root or isinstance(parts[0], Convolved)
+        self.gathered = torch.zeros(self.shape, device=leaf.tensor.device) if self.apart else into
 
     @property
     def size(self) -> int:
@@ -143,22 +144,26 @@ class Lone:
             self.gathered = self.gathered.movedim(1, -1).contiguous()
         add_weighted(rows, factors, self.gathered)
 
-    def finish(self, sums: Mapping[str, Tensor]) -> None:
-        """Add what was gathered to the sums."""
+    def finish(self) -> None:
+        """Add what was gathered to the sums, if it was gathered elsewhere."""
+        if not self.apart:
+            return
         found = self.gathered.movedim(-1, 1) if self.last else self.gathered
         found = found.t() if self.flipped else found
         if self.leaf.tensor is not self.root:
             found = torch.autograd.grad(self.leaf.tensor, self.root, found, retain_graph=True)[0]
-        sums[self.name].add_(found)
+        self.into.add_(found)
 
 
 class Tangled:
     """Parameters that are computed from each other, or used in several forms: gradients are pulled back one by one."""
 
-    def __init__(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], roots: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], roots: Mapping[str, Tensor], sums: Mapping[str, Tensor]
+    ) -> None:
         self.uses = list(uses.values())
         self.roots = roots
-        self.gathered = {name: torch.zeros(root.shape, device=root.device) for name, root in roots.items()}
+        self.sums = sums
 
     @property
     def size(self) -> int:
@@ -192,12 +197,10 @@ class Tangled:
 
     def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:
         """Add rows as they were formed, each times its factor."""
-        add_weighted(rows, factors, self.gathered[name])
+        add_weighted(rows, factors, self.sums[name])
 
-    def finish(self, sums: Mapping[str, Tensor]) -> None:
-        """Add what was gathered to the sums."""
-        for name, found in self.gathered.items():
-            sums[name].add_(found)
+    def finish(self) -> None:
+        """Do nothing: all is in the sums."""
 
 
 def joined(parts: Sequence[Part]) -> list[Part]:
@@ -226,7 +229,10 @@ def _ghost(part: Part, method: Method) -> bool:
 
 
 def units(
-    leaves: Mapping[int, tuple[Leaf, Sequence[Part]]], named: Mapping[str, Tensor], method: Method
+    leaves: Mapping[int, tuple[Leaf, Sequence[Part]]],
+    named: Mapping[str, Tensor],
+    sums: Mapping[str, Tensor],
+    method: Method,
 ) -> tuple[list[Quick], list[Formed]]:
     """Sort the parameters by how their gradients are had."""
     quick: list[Quick] = []
@@ -240,9 +246,9 @@ def units(
         if lone and simple and all(_ghost(part, method) for part in parts):
             quick.append(Quick(names[0], leaf, parts))
         elif lone:
-            formed.append(Lone(names[0], leaf, parts, named[names[0]]))
+            formed.append(Lone(names[0], leaf, parts, named[names[0]], sums[names[0]]))
         else:
-            formed.append(Tangled(uses, {name: named[name] for name in names}))
+            formed.append(Tangled(uses, {name: named[name] for name in names}, sums))
     return quick, formed
 
 

@@ -66,6 +66,34 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
+# Calls by which numbers of the batch decide which rows go where, or what the program does next.
+_LOOK_AT_DATA = frozenset(
+    [
+        "item",
+        "tolist",
+        "numpy",
+        "__array__",
+        "__bool__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "__contains__",
+        "nonzero",
+        "argwhere",
+        "masked_select",
+        "unique",
+        "unique_consecutive",
+        "take",
+        "repeat_interleave",
+        "_pack_padded_sequence",
+        "masked_scatter",
+        "index_put",
+        "put",
+    ]
+)
+_ALONG = frozenset(
+    ["index_select", "gather", "take_along_dim", "scatter", "scatter_add", "scatter_reduce", "index_copy", "index_add"]
+)
 _GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
@@ -112,6 +140,8 @@ class Watch(TorchFunctionMode):
         # side needs no gradient, as in a first layer.
         self.token = torch.zeros((), requires_grad=True)
         self.records: list[tuple[Leaf, Trace]] = []
+        # Whether the batch's numbers have decided where rows go, and whether a parameter was used after that.
+        self.looked = self.moved = False
 
     def __torch_function__(
         self,
@@ -128,6 +158,7 @@ class Watch(TorchFunctionMode):
             return self._among_constants(func, args, kwargs, found)
         used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         name = name_of(func)
+        self.looked = self.looked or self._by_data(name, args, kwargs)
         if not used:
             if name.endswith("_") or name == "__setitem__" or "out" in kwargs:
                 for tensor in found:
@@ -136,10 +167,26 @@ class Watch(TorchFunctionMode):
             return func(*args, **kwargs)
         if name in _LOOKS:
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
+        self.moved = self.moved or self.looked
         rule = self.rules.get(name) or opened(func)
         if rule is None:
             raise Unwatchable(self.leaves[id(used[0])].roots[0], name)
         return rule(self, func, args, kwargs)
+
+    def _by_data(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Say whether a call lets the batch's numbers pick rows of the first axis, or steer the program."""
+        plain = name.rstrip("_") if not name.startswith("__") else name
+        if plain in _ALONG:
+            along = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            return not isinstance(along, int) or along in {0, -args[0].dim()}
+        if name in {"__getitem__", "__setitem__"}:
+            items = _items(args[1])
+            if items and isinstance(items[0], slice):
+                return False
+            if items and isinstance(items[0], Tensor) and id(items[0]) in self.known:
+                return False
+            return any(isinstance(item, Tensor) and id(item) not in self.known for item in items)
+        return plain in _LOOK_AT_DATA or (plain == "where" and len(args) + len(kwargs) == 1)
 
     def _among_constants(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], found: list[Tensor]
@@ -158,7 +205,8 @@ class Watch(TorchFunctionMode):
                 continue
             self.known[id(tensor)] = tensor
             if roots and tensor.requires_grad:
-                plain = len(used) == 1 and used[0].plain and self._keeps_length(name, args, tensor)
+                plain = len(used) == 1 and used[0].plain and used[0].tensor.dtype == torch.float32
+                plain = plain and self._keeps_length(name, args, tensor)
                 self.leaves[id(tensor)] = Leaf(tensor, roots, plain)
         return result
 

@@ -52,6 +52,23 @@ def padding_adds_nothing(method: Method) -> None:
     assert got.private_norms[~real].eq(0).all()
 
 
+def rows_picked_by_data_keep_their_owner() -> None:
+    """Six rows of six examples go to an expert, but they are two rows each of the first three."""
+
+    def loss(model, batch):
+        rows = batch.flatten(0, 1)
+        picked = (rows[:, 0] > 0).nonzero().squeeze(1)
+        out = rows.index_add(0, picked, model(rows[picked])).unflatten(0, batch.shape[:2])
+        return (out * torch.linspace(0.5, 1.5, 4)).square().flatten(1).mean(1)
+
+    torch.manual_seed(5)
+    net, batch = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)), torch.randn(6, 2, 4)
+    batch[..., 0] = batch[..., 0].abs() * torch.tensor([1.0, 1, 1, -1, -1, -1])[:, None]
+    gradients = each_gradient(net, loss, batch)
+    middle = sorted(map(norm, gradients))[4]
+    assert distance(clipped_sum(net, loss, batch, Flat(middle)).sums, flat_sum(gradients, middle)) < 1e-4
+
+
 def examples_are_found_by_more_than_shape() -> None:
     """As many positions as examples, time first: the shape says nothing."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from discreet.train.clipping import Method, engine, norms, probe, units
+from discreet.train.clipping import Method, SlowModule, engine, norms, probe, units
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.norms import Length, Squares
 from tests.unit.train.clipping import claims
@@ -65,6 +65,17 @@ def test_counted_padding_is_noticed(monkeypatch):
     monkeypatch.setattr(engine, "kept", lambda batch, real, examples: (batch, None))
     with pytest.raises(AssertionError):
         claims.padding_adds_nothing(Method.AUTO)
+
+
+def test_rows_picked_by_data_keep_their_owner():
+    with pytest.warns(SlowModule, match="picked"):
+        claims.rows_picked_by_data_keep_their_owner()
+
+
+def test_not_looking_at_every_batch_is_noticed(monkeypatch):
+    monkeypatch.setattr(engine, "confirm", lambda once, weighted, notes, weights: None)
+    with pytest.raises(AssertionError):
+        claims.rows_picked_by_data_keep_their_owner()
 
 
 def test_examples_are_found_by_more_than_shape():

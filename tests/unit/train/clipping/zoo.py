@@ -286,6 +286,31 @@ def _windows():
     return Case(Call(forward, one=nn.Linear(4, 4), two=nn.Linear(4, 4)), randn(6, 4), squared)
 
 
+def _gate():
+    def forward(m, x):
+        share = torch.sigmoid(m.g)
+        return share * m.a(x) + (1 - share) * x
+
+    return Case(Call(forward, g=nn.Parameter(torch.tensor(0.2)), a=nn.Linear(3, 3)), randn(3), squared)
+
+
+def _normalised():
+    def forward(m, x):
+        return F.linear(F.normalize(x, dim=-1), F.normalize(m.w, dim=-1)) * m.s.exp()
+
+    return Case(Call(forward, w=nn.Parameter(torch.randn(5, 4)), s=nn.Parameter(torch.tensor(1.0))), randn(4), squared)
+
+
+def _last_word():
+    """A position picked by the data, in every example one."""
+
+    def forward(m, ids):
+        x = m.body(ids)
+        return m.head(x[torch.arange(len(ids)), ids.argmax(1)])
+
+    return Case(Call(forward, body=nn.Embedding(7, 4), head=nn.Linear(4, 3)), ids(7, 6), squared)
+
+
 def _einsum():
     def forward(m, x):
         heads = torch.einsum("btd,dhe->bhte", x, m.w)
@@ -421,6 +446,9 @@ CASES = {
     "recurrence by hand": _hand_rolled,
     "windows": _windows,
     "einsum": _einsum,
+    "gate": _gate,
+    "normalised weights": _normalised,
+    "last word": _last_word,
     "bilinear": lambda: Case(nn.Bilinear(3, 4, 2), (randn(3), randn(4)), squared),
     "tree": _tree,
 }
