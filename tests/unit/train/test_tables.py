@@ -130,6 +130,34 @@ def test_each_declared_key_has_an_input_and_the_unknown_has_none(declared, cells
     assert encoded(cells, declared) == expected
 
 
+BAD_TEXT = pyarrow.array([b"\xff", b"5"]).view(pyarrow.string())
+NEVER = pyarrow.array([2**31 - 1, 0], pyarrow.int32()).view(pyarrow.date32())
+NANO = pyarrow.array([86_400 * 10**9 + 1, None], pyarrow.timestamp("ns"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "column", "wanted"),
+    [
+        ((0, 10), pyarrow.nulls(2), [[0, 1], [0, 1]]),
+        ((0, 10), BAD_TEXT, [[0, 1], [0, 0]]),
+        ((0, 10), pyarrow.array(np.array([5, np.nan], np.float16)), [[0, 0], [0, 1]]),
+        ((0, 10), pyarrow.array([Decimal(10) ** 40, None], pyarrow.decimal256(50)), [[1, 0], [0, 1]]),
+        ((0, 10), pyarrow.array([5, 2**64 - 1], pyarrow.uint64()), [[0, 0], [1, 0]]),
+        ((0, 10), pyarrow.array(["5", None], pyarrow.string_view()), [[0, 0], [0, 1]]),
+        ((datetime.date(1970, 1, 1), datetime.date(1970, 1, 3)), NEVER, [[0, 1], [-1, 0]]),
+        ((datetime.date(1970, 1, 1), datetime.date(1970, 1, 3)), NANO, [[0, 0], [0, 1]]),
+        (["5"], pyarrow.nulls(2), [[0], [0]]),
+        (["5"], BAD_TEXT, [[0], [1]]),
+        (["5", None], BAD_TEXT, [[0, 1], [1, 0]]),
+        (["5"], pyarrow.array(["5", "6"], pyarrow.string_view()), [[1], [0]]),
+        ([datetime.date(1970, 1, 1)], NEVER, [[0], [1]]),
+        ([datetime.date(1970, 1, 2)], NANO, [[1], [0]]),
+    ],
+)
+def test_no_type_of_column_fails_the_reading(declared, column, wanted):
+    assert encoded(column, declared) == wanted
+
+
 def test_nothing_is_read_off_the_rows():
     """How a row is encoded does not change with the others, nor what there is to encode."""
     features = Features(DOMAIN, frozenset(["ill"]))

@@ -135,7 +135,8 @@ class _Opened:
         else:
             found = self._source.to_series(place).to_arrow()
         found = found.combine_chunks() if isinstance(found, pyarrow.ChunkedArray) else found
-        return found.dictionary_decode() if pyarrow.types.is_dictionary(found.type) else found
+        found = found.dictionary_decode() if pyarrow.types.is_dictionary(found.type) else found
+        return found.cast(pyarrow.string()) if pyarrow.types.is_string_view(found.type) else found
 
 
 def _opened(source: Any) -> _Opened:
@@ -176,9 +177,16 @@ def _by_value(column: pyarrow.Array, kind: Any, null: Any, read: Any) -> Array:
         found = column.dictionary_encode()
     except pyarrow.ArrowException:  # lists and structs: no such value can be read
         return np.full(len(column), null, kind)
-    values = np.array([*(read(value) for value in found.dictionary.to_pylist()), null], kind)
+    values = np.array([*(read(_python(value)) for value in found.dictionary), null], kind)
     places = found.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
     return np.asarray(values[places])
+
+
+def _python(value: pyarrow.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # bytes that are no text, a day after the year 9999
+        return None
 
 
 def _people(column: pyarrow.Array) -> Array:

@@ -29,6 +29,7 @@ from discreet.train.tables.net import ENCODING, Loss, Net
 VERSION = 1
 EPOCHS = 20  # where neither epochs nor steps are given
 MICROBATCH = 1024  # rows of a table are small
+MOMENTUM = 0.9
 AT_ONCE = 65536  # rows of a prediction
 T = TypeVar("T", Choice, Number)
 
@@ -58,7 +59,7 @@ class _Estimator(Generic[T]):
         steps: int | None = None,
         hidden: Sequence[int] = (),
         max_grad_norm: float = 1.0,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.2,
     ) -> None:
         self.target, self.epsilon, self.delta = target, epsilon, delta
         self.sample_rate, self.expected_batch_size = sample_rate, expected_batch_size
@@ -157,7 +158,7 @@ class _Estimator(Generic[T]):
             rows,
             plan,
             model=net,
-            optimizer=torch.optim.Adam(net.parameters(), lr=self.learning_rate),
+            optimizer=torch.optim.SGD(net.parameters(), lr=self.learning_rate, momentum=MOMENTUM),
             loss=Loss(target, encoding),
             example=(features.made_up(), _made_up(target)),
             name=name,
@@ -241,7 +242,7 @@ class _Estimator(Generic[T]):
         if not isinstance(self.learning_rate, int | float) or not 0 < self.learning_rate < math.inf:
             raise InvalidInput(
                 f"learning_rate must be a finite number above 0, got {self.learning_rate!r}.",
-                remedy="Leave it out, or try 0.003 or 0.03.",
+                remedy="Leave it out, or try 0.05 or 1.",
             )
         target: Any = target_of(dataset.domain, self.target, self._target)
         features = Features(dataset.domain, frozenset([self.target, dataset.unit.column or self.target]))
@@ -301,7 +302,7 @@ class PrivateClassifier(_Estimator[Choice]):
         steps: How many batches are drawn, instead of epochs.
         hidden: Sizes of hidden layers; none for logistic regression.
         max_grad_norm: The norm that the gradient of each row is clipped to.
-        learning_rate: Of Adam.
+        learning_rate: Of gradient descent with momentum 0.9.
     """
 
     _kind, _target = "classifier", Choice
@@ -346,7 +347,7 @@ class PrivateRegressor(_Estimator[Number]):
         steps: How many batches are drawn, instead of epochs.
         hidden: Sizes of hidden layers; none for linear regression.
         max_grad_norm: The norm that the gradient of each row is clipped to.
-        learning_rate: Of Adam.
+        learning_rate: Of gradient descent with momentum 0.9.
     """
 
     _kind, _target = "regressor", Number
