@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import traceback
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sklearn.base import clone
 
 from discreet import PrivacyUnit, Relation
 from discreet.domains import Column, Domain
-from discreet.errors import BudgetExceeded, InvalidInput
+from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.release import Release
 from discreet.testing import with_fixed_randomness
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
@@ -224,7 +225,7 @@ def test_it_learns_and_its_release_is_enough(tmp_path):
     assert np.array_equal(again.predict_proba(table()), found.predict_proba(table()))
     assert again.features_ == found.features_
     assert again.classes_.tolist() == [False, True]
-    assert again.get_params() == found.get_params() | {"hidden": []}
+    assert again.get_params() == found.get_params()
     assert len(charges(rows)) == 1
 
 
@@ -356,8 +357,8 @@ def test_it_has_the_shape_of_scikit_learn():
         (classifier(expected_batch_size=-1), {}, "expected_batch_size must be"),
         (classifier(max_grad_norm=0), {}, "max_grad_norm must be"),
         (classifier(), {"unit": PrivacyUnit(max_rows=2)}, "2 rows each"),
-        (classifier(), {"source": [1, 2]}, "a table is needed, got list"),
-        (classifier(), {"source": Path("rows.csv")}, "reads Parquet files"),
+        (classifier(), {"source": [1, 2]}, "needs a table: got list"),
+        (classifier(), {"source": Path("rows.csv")}, "cannot be read as Parquet"),
         (classifier(), {"source": Path("nowhere.parquet")}, "cannot be read as Parquet"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -404,7 +405,26 @@ def test_a_release_of_something_else_is_no_estimator(tmp_path):
         PrivateClassifier.load(bare)
 
 
-def test_no_row_shows_in_what_is_printed():
-    cells = Cells(table(), Features(DOMAIN, frozenset()), None, None)
+def test_no_row_shows_in_what_is_printed_or_in_a_traceback(tmp_path):
+    frame = table().append_column("secret", pyarrow.array(["sentinel"] * ROWS)).to_pandas()
+    cells = Cells(frame, Features(DOMAIN, frozenset()), None, None)
     cells.take(slice(None))
     assert repr(cells) == "Cells(hidden)"
+    for source, changes in ((frame, {"domain": Domain(**DOMAIN, dose=(0, 9))}), ({"sentinel": frame}, {})):
+        with pytest.raises(InvalidInput) as caught:
+            classifier().plan(data(tmp_path, source, **changes))
+        frames = caught.value.__traceback__.tb_next  # without this one
+        shown = traceback.TracebackException(InvalidInput, caught.value, frames, capture_locals=True)
+        assert "sentinel" not in "".join(shown.format())
+
+
+def test_a_failure_on_the_rows_shows_nothing(tmp_path):
+    class Broken(Spy):
+        def column(self, place):
+            raise ValueError(self.rows)
+
+    spy = Broken(table(), [])
+    rows = spy.private = data(tmp_path, spy)
+    with pytest.raises(DataFailure, match="cause is withheld"):
+        classifier().fit(rows, name="m", private=tmp_path / "private")
+    assert len(charges(rows)) == 1

@@ -27,6 +27,9 @@ class Cells:
         features: What is read.
         target: What is predicted; None where it is not known.
         person: The column that says who a row is of.
+
+    Raises:
+        InvalidInput: the source is no table, or lacks columns; their names are all that is looked at.
     """
 
     __slots__ = ("_features", "_held", "_person", "_source", "_target")
@@ -34,11 +37,28 @@ class Cells:
     def __init__(self, source: Any, features: Features, target: Feature | None, person: str | None) -> None:
         self._source, self._features, self._target, self._person = source, features, target, person
         self._held: tuple[int, Array, Array, Array | None, Array | None] | None = None
-        wanted = [*features.columns, *(one for one in (target and target.name, person) if one)]
-        check_columns(source, wanted)
+        del source  # this frame is in the traceback of a refusal, which may show what its names hold
+        self._check([*features.columns, *(one for one in (target and target.name, person) if one)])
 
     def __repr__(self) -> str:
         return "Cells(hidden)"
+
+    def _check(self, wanted: list[str]) -> None:
+        found = _names(self._source)
+        if found is None:
+            path = isinstance(self._source, Path)
+            what = f"{self._source} cannot be read as Parquet" if path else f"got {type(self._source).__name__}"
+            raise InvalidInput(
+                f"training needs a table: {what}.",
+                remedy="Give an Arrow, pandas or polars table, or the path of a Parquet file.",
+            )
+        known = {name.lower() for name in found}
+        missing = [name for name in wanted if name.lower() not in known]
+        if missing:
+            raise InvalidInput(
+                f"the table has no column {missing[0]!r}, which is declared ({len(missing)} missing in all).",
+                remedy="Correct the source, or declare only what it has.",
+            )
 
     def _read(self) -> tuple[int, Array, Array, Array | None, Array | None]:
         if self._held is None:
@@ -81,39 +101,18 @@ class Cells:
         return found, torch.from_numpy(wanted[numbers])
 
 
-def check_columns(source: Any, wanted: list[str]) -> None:
-    """Refuse a source that is no table, or lacks columns; their names are all that is looked at.
-
-    Raises:
-        InvalidInput: names what is missing.
-    """
-    known = {name.lower() for name in _names(source)}
-    missing = [name for name in wanted if name.lower() not in known]
-    if missing:
-        raise InvalidInput(
-            f"the table has no column {missing[0]!r}, which is declared ({len(missing)} missing in all).",
-            remedy="Correct the source, or declare only what it has.",
-        )
-
-
-def _names(source: Any) -> list[str]:
+def _names(source: Any) -> list[str] | None:
+    """Return the names of a source's columns; None if they cannot be told."""
     if isinstance(source, Path):
-        if source.suffix != ".parquet":
-            raise InvalidInput(
-                f"training reads Parquet files, got {source.name!r}.", remedy="Write the table as Parquet."
-            )
         try:
             return [str(name) for name in parquet.read_schema(source).names]
         except (OSError, pyarrow.ArrowInvalid):  # the reader's message may show what the file holds
-            raise InvalidInput(f"{source} cannot be read as Parquet.", remedy="Correct the source.") from None
+            return None
     if hasattr(source, "column_names"):
         return list(source.column_names)
     if hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "to_series")):
         return [str(name) for name in source.columns]
-    raise InvalidInput(
-        f"a table is needed, got {type(source).__name__}.",
-        remedy="Give an Arrow, pandas or polars table, or the path of a Parquet file.",
-    )
+    return None
 
 
 class _Opened:
@@ -122,7 +121,7 @@ class _Opened:
     def __init__(self, source: Any) -> None:
         self._source = source
         self._places: dict[str, int] = {}
-        for place, name in enumerate(_names(source)):
+        for place, name in enumerate(_names(source) or []):
             self._places.setdefault(name.lower(), place)
         self.rows: int = len(source)
 
@@ -168,7 +167,8 @@ def _floats(column: pyarrow.Array, one: Number) -> Array:
 
 
 def _codes(column: pyarrow.Array, one: Choice) -> Array:
-    return _by_value(column, np.int64, one.code(None), one.code)
+    code = one.coder()
+    return _by_value(column, np.int64, code(None), code)
 
 
 def _by_value(column: pyarrow.Array, kind: Any, null: Any, read: Any) -> Array:

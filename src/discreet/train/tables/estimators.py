@@ -192,6 +192,7 @@ class _Estimator(Generic[T]):
                 remedy=f"Give the release of a {cls.__name__}; discreet.train.load reads other models.",
             ) from None
         domain, found = Domain.from_dict(facts["domain"]), cls(**facts["parameters"])
+        found.hidden = tuple(found.hidden)
         target = target_of(domain, found.target, cls._target)
         features = Features(domain, frozenset([found.target]))
         net = Net(features.width, found.hidden, _outputs(target), encoding=encoding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -58,10 +58,10 @@ class Choice:
     kind: Type
     keys: tuple[Key, ...]
 
-    def code(self, value: object) -> int:
-        """Return the place of a value among the keys, or UNKNOWN; what cannot be read as the type counts as NULL."""
-        read = readable(value, self.kind)
-        return self.keys.index(read) if read in self.keys else UNKNOWN
+    def coder(self) -> Callable[[object], int]:
+        """Return what tells the place of a value among the keys, or UNKNOWN; what cannot be read counts as NULL."""
+        places = {key: place for place, key in enumerate(self.keys)}
+        return lambda value: places.get(readable(value, self.kind), UNKNOWN)
 
 
 Feature: TypeAlias = Number | Choice
