@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from discreet.testing import ScratchLedger
 ROOT = Path(__file__).parents[2]
 
 
-def trained(folder: Path, name: str, size: int, **changes: str) -> list[dict[str, object]]:
+def trained(folder: Path, name: str, size: int) -> list[dict[str, object]]:
     """Return what each of `size` processes says in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -30,7 +29,6 @@ def trained(folder: Path, name: str, size: int, **changes: str) -> list[dict[str
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | changes,
         )
         for rank in range(size)
     ]
@@ -57,9 +55,15 @@ def test_two_processes_give_the_model_of_one(tmp_path):
 
 
 def test_what_fails_in_one_process_ends_the_other(tmp_path):
-    said = trained(tmp_path, "missing", 2, DISCREET_TEST_FAILS="1")
+    said = trained(tmp_path, "fails", 2)
     assert [one["refused"] for one in said] == ["DataFailure", "DataFailure"]
     assert "cause is withheld" in str(said[0]["says"])
+
+
+def test_processes_with_different_programs_are_refused(tmp_path):
+    said = trained(tmp_path, "differs", 2)
+    assert [one["refused"] for one in said] == ["InvalidInput", "InvalidInput"]
+    assert all("given different runs" in str(one["says"]) for one in said)
 
 
 def test_what_process_0_is_refused_the_other_is_told(tmp_path):

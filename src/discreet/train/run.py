@@ -103,6 +103,11 @@ def make_private(
     check(model, loss, example)
     request = dataset.request(bound, name=name, attempt=attempt)
     state, world = State(Path(private).absolute() / request), World.here()
+    if not world.same(int(request[:16], 16)):
+        raise InvalidInput(
+            "the processes were given different runs: plans, models, losses or datasets that are not the same.",
+            remedy="Start all processes with the same program.",
+        )
     lend = partial(_borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
     with ExitStack() as held:
 
