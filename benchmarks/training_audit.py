@@ -281,7 +281,7 @@ def plans():
     mixed = train.DPSGD(steps=8, sample_rate=1.0, correlation=train.BandedInverseRoot(3), **facts)
     yield "2 steps, all in every batch; a canary a run", everybody, True
     yield "2 steps, all in every batch", everybody, False
-    yield "40 steps, 1 in 4 in a batch", some, False
+    yield "40 steps, chance 1/4 of a batch", some, False
     yield "8 steps, all in every batch, correlated noise", mixed, False
 
 

@@ -85,6 +85,7 @@ def test_each_tensor_clipped_on_its_own_is_caught(monkeypatch):
     assert found_by_many(plan())
 
 
+real = train.DPSGD.batches
 SAMPLED = {"sample_rate": 0.25, "steps": 40, "noise_multiplier": 2.0}
 
 
@@ -94,9 +95,6 @@ def test_batches_twice_as_large_as_charged_are_caught(monkeypatch):
     twice = plan(**SAMPLED | {"sample_rate": 0.5})
     monkeypatch.setattr(train.DPSGD, "batches", lambda _, stream, units: real(twice, stream, units))
     assert found_by_many(one, lanes=16_384)
-
-
-real = train.DPSGD.batches
 
 
 def test_one_batch_for_all_steps_is_caught(monkeypatch):
