@@ -183,6 +183,9 @@ REFUSED = {
     "SELECT COUNT(*) FROM (SELECT id FROM t UNION SELECT id FROM t)": "UNION without ALL",
     "SELECT COUNT(*) FROM (SELECT id FROM t UNION ALL SELECT id, age FROM t)": "different numbers of columns",
     "SELECT COUNT(*) FROM (SELECT age FROM t UNION ALL SELECT weight FROM t)": "differs between the parts of UNION ALL",
+    "SELECT COUNT(*) FROM t AS a JOIN t AS b USING (id) JOIN t AS c USING (id) JOIN t AS d USING (id) JOIN t AS e USING (id)": (
+        "a join of 5 private tables"
+    ),
     "SELECT COUNT(*) FROM (SELECT ward FROM t UNION ALL SELECT ward FROM wards)": "private and public rows",
     "SELECT COUNT(*) FROM (SELECT id FROM t EXCEPT SELECT id FROM t)": "EXCEPT",
     "SELECT COUNT(*) FROM t UNION ALL SELECT COUNT(*) FROM t": "UNION",

@@ -34,6 +34,7 @@ from discreet.units import PrivacyUnit
 SUBQUERY = {"expressions", "from_", "joins", "where", "group", "having", "distinct", "with_"}
 MAX_SUBQUERIES = 32
 MAX_READS = 16  # of private tables: each may double a person's rows before they are bounded
+MAX_JOINED = 4  # private tables in one join: n rows of a person in each are n**4, and few machines have room for more
 MAX_TABLES = 64  # of all: a CTE that joins itself doubles them, and so does the next one
 ON_PERSON = "Join on the person: a row of one person beside a row of another would belong to both."
 IN_VIEW = "in the view "
@@ -177,6 +178,12 @@ class Sources:
         if side and not owned[0]:
             raise unsupported(
                 "a public table that keeps its rows in an outer join", "Let the private table keep its rows."
+            )
+        joined = relations.joined(left, self.catalog) + relations.joined(right, self.catalog)
+        if joined > MAX_JOINED:
+            raise unsupported(
+                f"a join of {joined} private tables",
+                f"Rows of a person multiply in it: join at most {MAX_JOINED}, or aggregate by person first.",
             )
         if all(owned) and not self._on_person(pairs, left, right):
             if self.unit.per is not None:

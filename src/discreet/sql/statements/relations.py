@@ -321,6 +321,17 @@ def scans(relation: Relation) -> Iterator[Scan]:
         yield from scans(relation.relation)
 
 
+def joined(relation: Relation, catalog: Catalog) -> int:
+    """Return of how many private tables the rows of one person may multiply in a relation."""
+    if isinstance(relation, Scan):
+        return int(private(relation, catalog))
+    if isinstance(relation, Join):
+        return joined(relation.left, catalog) + joined(relation.right, catalog)
+    if isinstance(relation, Union):
+        return max(joined(part, catalog) for part in relation.parts)
+    return joined(relation.relation, catalog)
+
+
 def tables(relation: Relation, wanted: set[Ref], catalog: Catalog) -> dict[str, set[str]]:
     """Return the declared tables that a relation reads, links included, each with the columns that it needs."""
     found: dict[str, set[str]] = {}
