@@ -158,6 +158,15 @@ def test_values(raw, value):
     alike(without_noise(sql), raw.sql(sql).to_arrow_table().to_pylist())
 
 
+def test_bounds_of_floats_are_rounded_where_another_step_would_be_too_fine():
+    """Of whole numbers that is refused."""
+    domain = Domain(id="integer", x=Column("float", low=0.0, high=1e6, resolution=1e-6))
+    for low, step in (("0.0000005", Fraction(1, 10**6)), ("0.000001", Fraction(1, 10**6))):
+        bound = plan(f"SELECT SUM(LEAST(GREATEST(x, {low}), 0.1)) AS s FROM t", unit=UNIT, domain=domain)
+        (part,) = bound.question.primitives
+        assert (part.low, part.high, part.step) == (1, 100_000, step)
+
+
 CLAMPS = [  # bounds are what is written, between the steps of the value, too
     "LEAST(GREATEST(debt, -10), 20)", "GREATEST(LEAST(debt, 20), -10)", "LEAST(GREATEST(debt * 2, 50), 60)",
     "LEAST(GREATEST(debt, -9.5), 2.5)", "LEAST(GREATEST(debt / 3, -7.5), 1.1)", "LEAST(GREATEST(debt + floor / 8, -1.01), 1.1)",
@@ -295,6 +304,8 @@ RELATIONS = [
      "ok = TRUE AND floor + 1 > 3"), ("SELECT floor AS ok, ok AS floor, COUNT(*) AS n FROM t WHERE ok GROUP BY t.floor, t.ok "
      "HAVING t.floor = 3")),
     ("SELECT floor AS k, 2 * floor AS floor, COUNT(*) AS n FROM t GROUP BY floor, 2 * floor HAVING floor > 3", ""),
+    (("SELECT a.floor, COUNT(*) AS n FROM t AS a JOIN t AS b ON a.id = b.id GROUP BY a.floor HAVING floor > 3"),
+     ("SELECT a.floor, COUNT(*) AS n FROM t AS a JOIN t AS b ON a.id = b.id GROUP BY a.floor HAVING a.floor > 3")),
     ("SELECT ok AS floor, floor AS ok, COUNT(*) AS n FROM t WHERE ok IS NOT NULL GROUP BY ok, floor ORDER BY floor + 1, floor", ""),
     # bounds between the steps of a total
     (("SELECT COUNT(*) AS n, SUM(LEAST(GREATEST(x, -0.25), 20.25)) AS s FROM (SELECT id, SUM(debt) AS x FROM t "

@@ -130,6 +130,8 @@ REFUSED = {
     "SELECT ward, COUNT(*) AS n FROM t GROUP BY ward HAVING ward > n": "n has no private answer in this place",
     "SELECT age IS NULL AS x, COUNT(*) FROM t": "age IS NULL has no private answer in this place",
     "SELECT ward AS w, COUNT(*) AS floor FROM t GROUP BY ward, floor HAVING floor > 2": "(?s)floor in HAVING.*floor is grouped by",
+    "SELECT a.ward, b.ward AS w, COUNT(*) AS n FROM t AS a JOIN t AS b ON a.id = b.id GROUP BY a.ward, b.ward HAVING ward = 'A'": "any of the columns a.ward, b.ward",
+    "SELECT COUNT(*) FROM (SELECT a.id, a.age AS p, b.age AS q FROM t AS a JOIN t AS b ON a.id = b.id GROUP BY a.id, a.age, b.age HAVING age > 4)": "any of the columns a.age, b.age",
     "SELECT COUNT(*) AS n FROM t HAVING n IN (SELECT 1)": "in this place|a subquery",
     "SELECT COUNT(*) FROM t WHERE age BETWEEN floor AND 5": "floor has no private answer in this place",
     "SELECT COUNT(*) FROM t WHERE age & 1 = 1": "a bit operation",

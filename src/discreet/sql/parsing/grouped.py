@@ -95,19 +95,25 @@ def having(condition: Any, found: PerPerson, scope: Scope) -> tuple[PerPerson, A
     """
     from sqlglot import exp
 
-    named = {item.name.lower(): name for name, item in reversed(found.keys) if isinstance(item, Ref)}
+    named: dict[Ref, str] = {}
+    for name, item in found.keys:
+        if isinstance(item, Ref):
+            named.setdefault(item, name)
     columns = [node for node in condition.find_all(exp.Column) if node.find_ancestor(exp.AggFunc) is None]
     for node in columns:
-        if not node.table and isinstance(node.this, exp.Identifier) and node.name.lower() in named:
-            node.set("this", exp.to_identifier(named[node.name.lower()], quoted=True))
+        key = (
+            None if node.table or not isinstance(node.this, exp.Identifier) else scope.unambiguous(node.name, [*named])
+        )
+        if key is not None:
+            node.set("this", exp.to_identifier(named[key], quoted=True))
     aggregates = list(found.aggregates)
     for node in list(condition.find_all(exp.AggFunc)):
-        item = inner(node, scope)
-        name = next((name for name, one in aggregates if one == item), None)
-        if name is None:
-            name = f"having {len(aggregates)}"
-            aggregates.append((name, item))
+        asked = inner(node, scope)
+        called = next((name for name, one in aggregates if one == asked), None)
+        if called is None:
+            called = f"having {len(aggregates)}"
+            aggregates.append((called, asked))
         if node is condition:
             raise refuse(node)
-        node.replace(exp.column(exp.to_identifier(name, quoted=True)))
+        node.replace(exp.column(exp.to_identifier(called, quoted=True)))
     return replace(found, aggregates=tuple(aggregates)), condition

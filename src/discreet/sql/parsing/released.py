@@ -112,22 +112,23 @@ class Reader:
 
         if isinstance(node, exp.Column) and not node.table and (found := self._released(str(node.name))) is not None:
             return found
-        return self._computed(node)
+        return self._computed(node, _place(node, self.scope, self.keys))
 
     def _grouped_first(self, node: Any) -> Expression:
         from sqlglot import exp
 
         if isinstance(node, exp.Column) and not node.table:
             name = str(node.name).lower()
-            if any(isinstance(key, Ref) and key.name.lower() == name for key in self.keys):
-                return self._computed(node)
+            places = [i for i, key in enumerate(self.keys) if isinstance(key, Ref) and key.name.lower() == name]
+            if places:
+                self.scope.unambiguous(name, [key for key in self.keys if isinstance(key, Ref)])
+                return self._computed(node, places[0])
         return self._leaf(node)
 
-    def _computed(self, node: Any) -> Expression:
-        """Read a key or an aggregate of the SELECT list, by what it is of."""
+    def _computed(self, node: Any, place: int | None) -> Expression:
+        """Read a key, which is at a place in GROUP BY, or an aggregate of the SELECT list, by what it is of."""
         from sqlglot import exp
 
-        place = _place(node, self.scope, self.keys)
         for item in self.outputs:
             if place is not None and item.key == place:
                 return Released(item.name)

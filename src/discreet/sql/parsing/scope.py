@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -55,19 +55,28 @@ class Scope:
 
     def named(self, name: str, label: str | None = None) -> Ref:
         """Return the column of this name, in the table of this label if one is given."""
-        found = [item for item in self.columns if item.name.lower() == name.lower() and label in (None, item.table)]
-        if len(found) == 1:
-            return found[0]
-        if found:  # of several tables: within one, names differ in more than case
-            raise UnsupportedQuery(
-                f"{name!r} could be any of the columns {', '.join(map(str, found))}.",
-                remedy="Write the table's name before it.",
-            )
+        found = self.unambiguous(name, [item for item in self.columns if label in (None, item.table)])
+        if found is not None:
+            return found
         known = ", ".join(dict.fromkeys(item.name for item in list(self.columns)[:20]))
         raise UnsupportedQuery(
             f"the column {name!r} is not declared in the domain of {self.source!r}.",
             remedy=f"Declare it, or use one of: {known}.",
         )
+
+    def unambiguous(self, name: str, columns: Sequence[Ref]) -> Ref | None:
+        """Return which of some columns has a name, if one has.
+
+        Raises:
+            UnsupportedQuery: several have it, of several tables: within one, names differ in more than case.
+        """
+        found = [item for item in columns if item.name.lower() == name.lower()]
+        if len(found) > 1:
+            raise UnsupportedQuery(
+                f"{name!r} could be any of the columns {', '.join(map(str, found))}.",
+                remedy="Write the table's name before it.",
+            )
+        return found[0] if found else None
 
     def literal(self, node: Any, kind: str, label: str) -> Const:
         """Return a literal as a value of a type.

@@ -295,13 +295,15 @@ def _clamp(row: Clamp, value: Facts) -> Facts:
 def _clamping(row: Clamp, value: Facts, step: Fraction) -> Fraction:
     """Return the step in which a value is clamped: one of which its bounds are multiples, as they are written.
 
-    A float is rounded to its own step, and so are its bounds where the other one would be too fine to take squares.
+    A float is rounded to its own step, and so are its bounds where the other one would be too fine, also for squares.
     """
     low, high = exact(row.low), exact(row.high)
     finer = common((step, *(abs(end) for end in (low, high) if end)))
+    most, times = 2**31 - 1, step / finer
     if value.low is not None and value.high is not None:
+        most = MAX_STEPS // max(1, abs(value.low), abs(value.high))
         low, high = max(low, value.low * step), min(high, value.high * step)
-    return step if value.type == "float" and high - low > MOST_TO_SQUARE * finer else finer
+    return step if value.type == "float" and (high - low > MOST_TO_SQUARE * finer or times > most) else finer
 
 
 def _finer(row: Row, value: Facts, times: int) -> Facts:
