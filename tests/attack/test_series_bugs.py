@@ -86,8 +86,8 @@ def test_people_who_take_part_too_often(tmp_path, monkeypatch, bug, participatio
     caught(bound, tmp_path, MOVES)
 
 
-def everybody_stays(writer, *, blocked, _inner=continual_plan._kept):
-    return _inner(writer, blocked=False)
+def everybody_stays(writer, blocked, _inner=continual_plan._kept):
+    return _inner(writer, None)
 
 
 def test_people_who_are_known_and_stay_all_the_same(tmp_path, monkeypatch):
