@@ -12,7 +12,7 @@ import pytest
 from discreet import Dataset, PrivacyUnit
 from discreet.events import Relation
 from discreet.sql import bind, limits
-from discreet.sql.parsing import parse
+from discreet.sql.parsing import sources
 from discreet.sql.statements import facts, relations, rowsql
 from discreet.sql.statements.rows import Const
 from tests.benchmark_scripts import load
@@ -133,7 +133,8 @@ def test_what_another_declaration_made_and_is_taken_is_seen(site, monkeypatch):
 
 
 def test_a_run_without_end_is_stopped_and_seen(site, monkeypatch):
-    monkeypatch.setattr(parse, "MAX_READS", 1000)
+    monkeypatch.setattr(sources, "MAX_READS", 1000)
+    monkeypatch.setattr(sources, "MAX_JOINED", 1000)
     monkeypatch.setattr(sys.modules["fuzz_site"], "LONGEST", 0.5)
     doubled = sys.modules["fuzz_mutations"]._doubled('"t"', '"id"', 10)
 

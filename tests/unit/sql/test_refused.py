@@ -185,9 +185,10 @@ REFUSED = {
     "SELECT COUNT(*) FROM (SELECT id FROM t UNION SELECT id FROM t)": "UNION without ALL",
     "SELECT COUNT(*) FROM (SELECT id FROM t UNION ALL SELECT id, age FROM t)": "different numbers of columns",
     "SELECT COUNT(*) FROM (SELECT age FROM t UNION ALL SELECT weight FROM t)": "differs between the parts of UNION ALL",
-    "SELECT COUNT(*) FROM t AS a JOIN t AS b USING (id) JOIN t AS c USING (id) JOIN t AS d USING (id) JOIN t AS e USING (id)": (
-        "a join of 5 private tables"
-    ),
+    (
+        "SELECT COUNT(*) FROM t AS a JOIN t AS b ON a.id = b.id JOIN t AS c ON a.id = c.id JOIN t AS d ON a.id = d.id "
+        "JOIN t AS e ON a.id = e.id"
+    ): "a join of 5 private tables",
     "SELECT COUNT(*) FROM (SELECT ward FROM t UNION ALL SELECT ward FROM wards)": "private and public rows",
     "SELECT COUNT(*) FROM (SELECT id FROM t EXCEPT SELECT id FROM t)": "EXCEPT",
     "SELECT COUNT(*) FROM t UNION ALL SELECT COUNT(*) FROM t": "UNION",
@@ -384,22 +385,22 @@ def doubling(start, levels):
 @pytest.mark.parametrize(
     ("start", "after", "reads"),
     [
-        ("t", "", "private tables 32 times"),
-        ("wards", " AS c JOIN t ON t.ward = c.ward", "tables 128 times"),
+        ("t", "", "a join of 8 private tables"),
+        ("wards", " AS c JOIN t ON t.ward = c.ward", "reads tables 128 times or more"),
     ],
 )
 def test_tables_that_double_are_counted_before_they_are_put_together(start, after, reads):
     """Thirteen levels took 2 s, and each more twice as long; 31 were read before anything was counted."""
     doubled = doubling(start, 31)
     listed = "WITH " + ", ".join(f"{name} AS ({text})" for name, text in doubled.items())
-    with pytest.raises(UnsupportedQuery, match=f"reads {reads} or more"):
+    with pytest.raises(UnsupportedQuery, match=reads):
         asked(f"{listed} SELECT COUNT(*) AS n FROM c30{after}")
-    with pytest.raises(UnsupportedQuery, match=f"reads {reads} or more"):
+    with pytest.raises(UnsupportedQuery, match=reads):
         plan(f"SELECT COUNT(*) AS n FROM c6{after}", tables=TABLES, views=doubling(start, 7))
     with pytest.raises(UnsupportedQuery, match="reads private tables 17 times or more"):
         asked(f"SELECT COUNT(*) AS n FROM ({' UNION ALL '.join(['SELECT id FROM t'] * 20)}) AS u")
-    four = "WITH " + ", ".join(f"{name} AS ({text})" for name, text in [*doubled.items()][:4])
-    assert asked(f"{four} SELECT COUNT(*) AS n FROM c3{after}")
+    four = "WITH " + ", ".join(f"{name} AS ({text})" for name, text in [*doubled.items()][:2])
+    assert asked(f"{four} SELECT COUNT(*) AS n FROM c1{after}")
 
 
 NESTED = [  # each says its argument several times, in our nodes or in the engine's

@@ -488,7 +488,9 @@ def test_a_total_is_cut_before_it_is_multiplied(spark):
     dialect = engine.Spark.dialect
     with spark_session.beside(spark) as session:
         for size in (2, 10**9, 2**31, 10**18, 2**63 - 1):
-            written = Rows(dialect, {Ref("s"): Facts("integer", step=Fraction(size), stepped=True)}, {Ref("s"): "s"}, "v")
+            written = Rows(
+                dialect, {Ref("s"): Facts("integer", step=Fraction(size), stepped=True)}, {Ref("s"): "s"}, "v"
+            )
             text = dialect.text(select([aliased(written.key(Ref("s")), "k"), name_of("s")], "v"))
             for product, total in session.sql(f"WITH v(s) AS (VALUES {rows}) {text}").collect():
                 assert product == (int(total) * size if abs(int(total)) * size < 2**63 else None), (size, total)
