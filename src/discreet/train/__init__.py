@@ -30,6 +30,7 @@ from discreet.train.plan import DPSGD
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [
     "DPSGD",
@@ -52,6 +53,8 @@ __all__ = [
     "People",
     "PerLayer",
     "Poisson",
+    "PrivateClassifier",
+    "PrivateRegressor",
     "Run",
     "SlowModule",
     "check",
