@@ -42,6 +42,7 @@ __all__ = [
     "Batches",
     "Clip",
     "Clipped",
+    "Clipped",
     "Cyclic",
     "FixedSize",
     "Flat",
