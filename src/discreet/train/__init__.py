@@ -3,12 +3,12 @@
 Nothing here is loaded by `import discreet`. It needs PyTorch: `pip install "discreet[train]"`.
 """
 
-from discreet.errors import missing_extra
+from discreet.errors import missing_extra as _missing_extra
 
 try:
     import torch as _torch  # noqa: F401 - everything below needs it; said once, and clearly
 except ImportError:
-    raise missing_extra("train", "torch") from None
+    raise _missing_extra("train", "torch") from None
 
 from discreet.train.batches import Batch, Batches, MicroBatch, People
 from discreet.train.clipping import (
@@ -41,7 +41,6 @@ __all__ = [
     "Batch",
     "Batches",
     "Clip",
-    "Clipped",
     "Clipped",
     "Cyclic",
     "FixedSize",
