@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from discreet.errors import DiscreetError
 from discreet.testing import with_fixed_randomness
-from tests.training import EXAMPLE, dataset, ledger, loss, start
+from tests.training import EXAMPLE, dataset, ledger, loss, model, start
 
 
 def broken(net, batch):
@@ -33,12 +35,11 @@ def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
     if size > 1 and not rank:
         dist.barrier()
     losses = {"fails": broken, "differs": broken if rank else loss}
+    net = model()
+    if name == "sharded":
+        fully_shard(net, mesh=init_device_mesh("cpu", (size,)))
     try:
-        run = start(
-            with_fixed_randomness(data, seed=8),
-            folder / name,
-            loss=losses.get(name, loss),
-        )
+        run = start(with_fixed_randomness(data, seed=8), folder / name, loss=losses.get(name, loss), model=net)
         run.fit()
         release = run.finish()
         found = {"release": release.entry["hash"], "sum": sum(float(p.sum()) for p in run.model.parameters())}

@@ -66,6 +66,11 @@ def test_processes_with_different_programs_are_refused(tmp_path):
     assert all("given different runs" in str(one["says"]) for one in said)
 
 
+def test_sharded_parameters_are_refused(tmp_path):
+    said = trained(tmp_path, "sharded", 2)
+    assert all("'0.weight' is sharded over processes" in str(one["says"]) for one in said)
+
+
 def test_what_process_0_is_refused_the_other_is_told(tmp_path):
     poor = ScratchLedger(tmp_path / "poor.db")
     poor.open("people", unit=PrivacyUnit(), measure="renyi", epsilon=0.1, delta=1e-5, owner=poor.owner)

@@ -157,6 +157,12 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
             f"{type(optimizer).__name__} is no optimizer that takes a step by one gradient.",
             remedy="Take one of torch.optim but LBFGS, which looks at the loss again.",
         )
+    sharded = next((name for name, p in model.named_parameters() if hasattr(p, "placements")), None)  # a DTensor
+    if sharded is not None:
+        raise InvalidInput(
+            f"the parameter {sharded!r} is sharded over processes; an example's norm is over all of its gradient.",
+            remedy="Start the processes with torch.distributed and leave the model whole: each takes a share of a batch.",
+        )
     mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
     theirs = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
     missing = [name for key, name in mine.items() if key not in theirs]
