@@ -28,7 +28,8 @@ class Rows:
         source: A tensor, or a tuple, list or dict of tensors, whose first axis is the record; a data set with `len`
             and numbers; an Arrow table, or the path of a Parquet file.
         collate: Makes a batch of tensors of an Arrow table of a few rows, or of a list of what the data set returned.
-        person: The name of the column, or key, that identifies a person; of their rows the first one counts.
+        person: The name of the column, or key, that identifies a person; of their rows the first one counts. A row of
+            nobody (NULL) counts for nobody.
     """
 
     __slots__ = ("_batch", "_kept", "_rows")
@@ -39,8 +40,9 @@ class Rows:
         self._rows, self._batch, people = _read(source, collate, person)
         self._kept: Numbers | None = None
         if people is not None:
-            _, first = np.unique(people, return_index=True)
-            self._kept = np.sort(first).astype(np.int64)
+            known = np.flatnonzero(people >= 0)
+            _, first = np.unique(people[known], return_index=True)
+            self._kept = np.sort(known[first]).astype(np.int64)
 
     def __len__(self) -> int:
         return self._rows if self._kept is None else int(self._kept.size)
@@ -78,6 +80,15 @@ def check_source(dataset: Dataset, collate: Collate | None) -> None:
                 "the source holds something beside tensors whose first axis is the record.",
                 remedy="Give tensors alone: (inputs, labels), for example.",
             )
+        if (
+            person is not None
+            and isinstance(source, Mapping)
+            and person in source
+            and source[person].is_floating_point()
+        ):
+            raise InvalidInput(
+                f"the ids in {person!r} are floats: rounded ones may be two people's.", remedy="Give whole numbers."
+            )
         if person is not None and not (isinstance(source, Mapping) and person in source):
             raise InvalidInput(
                 f"the unit is {dataset.unit.label}, and the source has no tensor of that name.",
@@ -102,16 +113,34 @@ def _read(
     """Return how many rows there are, what makes a batch of some, and whose each is."""
     if hasattr(source, "to_batches"):  # an Arrow table
         assert collate is not None
-        people = None if person is None else np.asarray(source.column(person).to_numpy(zero_copy_only=False))
+        people = None if person is None else numbered(source.column(person))
         return source.num_rows, lambda numbers: collate(source.take(numbers)), people
     tensors = [leaf for leaf in _pytree.tree_leaves(source) if isinstance(leaf, torch.Tensor)]
     if tensors:
         (count,) = {len(leaf) for leaf in tensors}
-        people = None if person is None else source[person].numpy()
+        people = None if person is None else np.unique(source[person].numpy(), return_inverse=True)[1]
         return count, lambda numbers: _taken(source, numbers), people
     assert person is None
     gather = default_collate if collate is None else collate
     return len(source), lambda numbers: gather([source[int(number)] for number in numbers]), None
+
+
+def numbered(column: Any) -> Numbers:
+    """Return a number for each value of an Arrow column, equal where values are; -1 where there is none.
+
+    A row that says of nobody whose it is counts for nobody, as in SQL: several would be one person otherwise, and
+    which of them came first would depend on all.
+    """
+    import pyarrow
+    import pyarrow.compute as pc
+
+    values = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
+    if isinstance(values, pyarrow.DictionaryArray):  # it may list a value twice
+        values = values.dictionary_decode()
+    if pyarrow.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+    found = values.dictionary_encode().indices.fill_null(-1)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _taken(source: Any, numbers: Numbers) -> Any:

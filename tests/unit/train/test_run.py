@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 
+import numpy as np
 import pyarrow
 import pytest
 import torch
@@ -16,6 +17,7 @@ from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.release import Release
 from discreet.testing import with_fixed_randomness
 from discreet.train.released import TENSORS
+from discreet.train.rows import Rows
 from tests.training import EXAMPLE, ROWS, STEPS, bits, dataset, ledger, loss, model, plan, rows, start
 
 
@@ -251,6 +253,24 @@ def test_of_a_person_the_first_row_counts(tmp_path):
     assert read_by(tmp_path / "0", every, unit, domain, **told) == read_by(tmp_path / "1", first, unit, domain, **told)
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["a", None, "b", "a", None],
+        [1, None, 2, 1, None],
+        [1.0, float("nan"), 2.0, 1.0, None],
+        pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, None, 1, 2, 3]), pyarrow.array(["a", "b", "a", None])),
+    ],
+    ids=["text", "integer", "float", "dictionary"],
+)
+def test_a_row_of_nobody_counts_for_nobody(ids):
+    """Else all of them would be one person, and which of them counts would depend on the others."""
+    table = pyarrow.table({"who": ids, "x": [10, 11, 12, 13, 14]})
+    found = Rows(table, lambda some: some["x"].to_pylist(), "who")
+    assert len(found) == 2
+    assert found.batch(np.arange(2)) == [10, 12]
+
+
 # ------------------------------------------------------------------------------------------ refusals
 
 
@@ -311,6 +331,11 @@ def test_it_is_refused_before_anything_is_spent(data, tmp_path, changes, says):
         ((torch.zeros(3), 5), {}, "something beside tensors"),
         (pyarrow.table({"x": [1]}), {}, "collate is not given"),
         (None, {"unit": PrivacyUnit(max_rows=2)}, "2 rows each"),
+        (
+            {"who": torch.ones(3)},
+            {"unit": PrivacyUnit(column="who", max_groups=1), "domain": Domain(who="integer")},
+            "rounded ones may be two",
+        ),
         (
             None,
             {"unit": PrivacyUnit(column="who", max_groups=1), "domain": Domain(who="integer")},

@@ -14,7 +14,8 @@ import torch
 from pyarrow import parquet
 
 from discreet.errors import InvalidInput
-from discreet.train.tables.features import EPOCH, UNKNOWN, Array, Choice, Feature, Features, Number, readable
+from discreet.train.rows import numbered
+from discreet.train.tables.features import EPOCH, Array, Choice, Feature, Features, Number, readable
 
 
 class Cells:
@@ -71,7 +72,7 @@ class Cells:
             for place, choice in enumerate(features.choices):
                 codes[:, place] = _coded(table, choice)
             wanted = None if target is None else _coded(table, target)
-            people = None if self._person is None else _people(table.column(self._person))
+            people = None if self._person is None else numbered(table.column(self._person))
             self._held = (rows, numbers, codes, wanted, people)
         return self._held
 
@@ -90,7 +91,8 @@ class Cells:
         """Return whose each row is, as numbers: equal where the column is."""
         people = self._read()[4]
         assert name == self._person
-        return pyarrow.array(people)
+        assert people is not None
+        return pyarrow.array(people, mask=people < 0)
 
     def take(self, numbers: Array | slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features and target of some rows."""
@@ -187,11 +189,6 @@ def _python(value: pyarrow.Scalar) -> object:
         return value.as_py()
     except (ValueError, OverflowError):  # bytes that are no text, a day after the year 9999
         return None
-
-
-def _people(column: pyarrow.Array) -> Array:
-    found = column.dictionary_encode()
-    return np.asarray(found.indices.fill_null(UNKNOWN).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _float(value: Any) -> float:
