@@ -60,7 +60,7 @@ def test_the_real_step_is_cleared():
 
 
 STD = "std=self.plan.noise_std"
-LOOP = "enumerate(batch.micro(self.microbatch))"
+LOOP = "enumerate(mine.micro(self.microbatch))"
 IN_A_STEP = {
     "noise a tenth too small": (STD, f"std=0.9 * {STD[4:]}"),
     "noise shared out to micro-batches": (STD, f"{STD} / self.microbatch**0.5"),

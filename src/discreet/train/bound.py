@@ -54,6 +54,7 @@ def bind(
     loss: Callable[[Any, Any], torch.Tensor],
     clip: Clip,
     purpose: str,
+    average: float | None,
 ) -> Bound:
     """Bind a run to a dataset.
 
@@ -78,6 +79,7 @@ def bind(
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
         "loss": _source(loss),
+        "average": average,
     }
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     facts = {
@@ -94,6 +96,7 @@ def bind(
         "clip": repr(clip),
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
+        "average": average,
         "parameters": trained,
     }
     return Bound(plan.event, guarantee, identity, facts)

@@ -22,6 +22,7 @@ from discreet.ledger import Entry
 from discreet.loan import Loan
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
+from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind
 from discreet.train.clipping import Clip, Flat, check
@@ -49,6 +50,7 @@ def make_private(
     clip: Clip | None = None,
     microbatch: int = 64,
     scheduler: Any = None,
+    average: float | None = None,
     collate: Collate | None = None,
     private: str | Path = "private",
     checkpoint_every: int = 100,
@@ -70,6 +72,8 @@ def make_private(
         clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out.
         microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
         scheduler: A scheduler of the optimizer's, stepped after each step.
+        average: Release the moving average of the models on the way, of which this much stays in each step (0.99, say);
+            None: the last model. It costs nothing.
         collate: What makes a batch of what the source holds, see `Rows`; an Arrow table needs one.
         private: The owner's folder, where what a run needs to go on is kept until it is finished: as private as
             the rows.
@@ -99,7 +103,10 @@ def make_private(
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         _check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, model, optimizer, loss, clip, purpose)
+    bound = bind(dataset, plan, model, optimizer, loss, clip, purpose, average)
+    mean = None if average is None else Average(model, average)
+    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean}
+    parts = {label: part for label, part in every.items() if part is not None}
     check(model, loss, example)
     request = dataset.request(bound, name=name, attempt=attempt)
     state, world = State(Path(private).absolute() / request), World.here()
@@ -114,7 +121,7 @@ def make_private(
         def opened() -> bytes:
             held.enter_context(state.held())
             under = _fingerprint(microbatch, world)
-            found = _stream(dataset, request, state, under, lambda: state.save(0, model, optimizer, scheduler))
+            found = _stream(dataset, request, state, under, lambda: state.save(0, parts))
             lend(found)
             return found.key()
 
@@ -125,8 +132,8 @@ def make_private(
                 state.erase()
             return Run(dataset, bound, plan, model, lent, world)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world)
-        work = Work(step, lent, state, checkpoint_every)
+        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean)
+        work = Work(step, lent, state, parts, checkpoint_every)
         work.resume(collate, dataset.unit.column)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
@@ -256,7 +263,7 @@ class Run:
         return found
 
     def finish(self) -> Release:
-        """Release the model as it is, and erase what was kept of the run. No step can be taken afterwards.
+        """Release the model, or the average, and erase what was kept of the run. No step can be taken afterwards.
 
         A run that stops early has paid for all its steps.
 
@@ -264,18 +271,23 @@ class Run:
             The release: its value lists the tensors, which are in its file `model.safetensors`; see `load`.
 
         Raises:
-            DataFailure: the release could not be written.
+            DataFailure: the release could not be written. The run is closed; it can be taken up again.
         """
         if self._released is None:
             work = self._open()
 
             def written() -> bytes:
                 work.checkpoint()
+                if work.step.average is not None:
+                    work.step.average.put()
                 work.loan.settle(partial(self._release, work))
                 work.state.erase()
                 return b""
 
-            self._world.led(written, 0)
+            try:
+                self._world.led(written, 0)
+            finally:
+                self.close()  # if it failed: the model may not be the one to go on with
             loan = work.loan
             found = self._dataset.borrow(
                 self._bound.event, purpose=str(loan.entry.purpose), name=loan.name, request=loan.request
@@ -283,7 +295,6 @@ class Run:
             assert isinstance(found, Release)
             self._released = found
             load(found, self.model)
-            self.close()
         return self._released
 
     def _release(self, work: Work, _: Any, entry: Entry) -> Release:

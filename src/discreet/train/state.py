@@ -27,7 +27,7 @@ from discreet.ledger.beside import Beside
 BEGUN, CHECKPOINT, TRACE = "begun.json", "checkpoint.safetensors", "trace"
 WAIT = 1.0  # seconds for whoever holds the run to let go
 FACTS = "facts"
-MODEL, OPTIMIZER = "model/", "optimizer/"
+Parts = Mapping[str, Any]
 
 
 class State:
@@ -94,22 +94,25 @@ class State:
 
     # --------------------------------------------------------------------------------- checkpoints
 
-    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
-        """Keep where the run stands after `step` steps, durably and all or nothing."""
-        held = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
-        plain = _flattened(optimizer.state_dict(), OPTIMIZER, held)
-        later = None if scheduler is None else _flattened(scheduler.state_dict(), "scheduler/", held)
-        facts = json.dumps({"step": step, "optimizer": plain, "scheduler": later})
+    def save(self, step: int, parts: Parts) -> None:
+        """Keep where the run stands after `step` steps, durably and all or nothing.
+
+        Args:
+            step: How many were taken.
+            parts: All that moves with them, by name: what has `state_dict` and `load_state_dict`.
+        """
+        held: dict[str, torch.Tensor] = {}
+        plain = {name: _flattened(part.state_dict(), f"{name}/", held) for name, part in parts.items()}
         aside = self.folder / f".{CHECKPOINT}"
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in held.items()}
-        save_file(copies, aside, metadata={FACTS: facts})
+        save_file(copies, aside, metadata={FACTS: json.dumps({"step": step, "parts": plain})})
         aside.chmod(0o600)
         _flush(aside)
         aside.replace(self.folder / CHECKPOINT)
         _flush(self.folder)
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Any) -> int:
-        """Put model, optimiser and scheduler where the run stood; return how many steps it had taken.
+    def load(self, parts: Parts) -> int:
+        """Put everything where the run stood; return how many steps it had taken.
 
         Raises:
             InvalidInput: there is no checkpoint, or it is damaged, or of another model.
@@ -119,12 +122,10 @@ class State:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads(file.metadata()[FACTS])
                 held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            model.load_state_dict(
-                {name.removeprefix(MODEL): tensor for name, tensor in held.items() if name.startswith(MODEL)}
-            )
-            optimizer.load_state_dict(_unflattened(facts["optimizer"], held))
-            if scheduler is not None:
-                scheduler.load_state_dict(_unflattened(facts["scheduler"], held))
+            if facts["parts"].keys() != parts.keys():
+                raise KeyError("other parts")
+            for name, part in parts.items():
+                part.load_state_dict(_unflattened(facts["parts"][name], held))
             return int(facts["step"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
             raise _damaged(path) from None

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.clipping import Clip, clipped_sum
 from discreet.train.keystream import Keystream
@@ -37,6 +38,7 @@ class Step:
         stream: From the run's key.
         noise: From the same key.
         world: The processes that take the step together.
+        average: Of the models on the way, if one is kept.
 
     Guarantee:
         What a step changes is a function of the sum of clipped gradients with noise of `plan.noise_std`; with all
@@ -58,7 +60,8 @@ class Step:
     microbatch: int
     stream: Keystream
     noise: KeyedNoise
-    world: World
+    world: World = World()
+    average: Average | None = None
 
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
@@ -80,6 +83,8 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         if self.scheduler is not None:
             self.scheduler.step()
+        if self.average is not None:
+            self.average.update(batch.step)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from discreet.errors import DataFailure
 from discreet.loan import Loan
 from discreet.train.batches import Batch
 from discreet.train.rows import Collate, Rows
-from discreet.train.state import State, mark
+from discreet.train.state import Parts, State, mark
 from discreet.train.step import Step
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ class Work:
         step: What takes its steps.
         loan: What it was charged for.
         state: Its private folder.
+        parts: All that moves with its steps, and is saved.
         checkpoint_every: After how many steps it is saved.
 
     Attributes:
@@ -31,16 +32,16 @@ class Work:
         rows: None before `resume`, and after `close`.
     """
 
-    def __init__(self, step: Step, loan: Loan, state: State, checkpoint_every: int) -> None:
+    def __init__(self, step: Step, loan: Loan, state: State, parts: Parts, checkpoint_every: int) -> None:
         self.step, self.loan, self.state = step, loan, state
         self.taken = 0
         self.rows: Rows | None = None
-        self._every = checkpoint_every
+        self._parts, self._every = parts, checkpoint_every
         self._noted: Mapping[int, int] = {}
 
     def resume(self, collate: Collate | None, person: str | None) -> None:
         """Stand where the run was saved last, with the rows at hand."""
-        self.taken = self.state.load(self.step.model, self.step.optimizer, self.step.scheduler)
+        self.taken = self.state.load(self._parts)
         self._noted = self.state.noted()
         self.rows = self._sealed(lambda source: Rows(source, collate, person))
 
@@ -69,7 +70,7 @@ class Work:
     def checkpoint(self) -> None:
         """Save where the run stands."""
         if self.step.world.leads:
-            self.state.save(self.taken, self.step.model, self.step.optimizer, self.step.scheduler)
+            self.state.save(self.taken, self._parts)
 
     def close(self) -> None:
         """Let go of the rows."""

@@ -64,7 +64,9 @@ def test_it_goes_on_bit_by_bit(tmp_path, kind, every):
     run.fit()
     assert bits(run.model) == bits(whole.model)
     assert len(charges(data)) == 1
-    assert run.finish().facts["steps_taken"] == STEPS
+    release = run.finish()
+    assert release.facts["steps_taken"] == STEPS
+    assert release.files == whole.finish().files
 
 
 def test_the_weights_that_are_kept_count_and_not_those_of_the_new_script(data, tmp_path):
