@@ -2,6 +2,7 @@
 
     python benchmarks/training_accuracy.py                         # Adult, five seeds, beside opacus
     python benchmarks/training_accuracy.py --data fashion          # Fashion-MNIST: needs apt-get install dataset-fashion-mnist
+    python benchmarks/training_accuracy.py --data fashion --models CNN --batch 2048 --rate 4 --epochs 15 --microbatch 256
     python benchmarks/training_accuracy.py --quick                 # one seed, few epochs, no peer
 
 ε = 1, 3 and 8 at δ = 1e-5, one record added or removed. On Adult both train the same model on the same features with the
@@ -262,7 +263,7 @@ def settled(arguments):
     parser.add_argument("--models", help="logistic,MLP 64-32 of Adult; scatter+linear,CNN of Fashion-MNIST")
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--batch", type=int, default=8192, help="of Fashion-MNIST")
-    parser.add_argument("--rate", type=float, default=4.0, help="of Fashion-MNIST")
+    parser.add_argument("--rate", type=float, default=16.0, help="of Fashion-MNIST")
     parser.add_argument("--clip", type=float, default=0.1, help="of Fashion-MNIST")
     parser.add_argument("--microbatch", type=int, default=1024, help="of Fashion-MNIST")
     parser.add_argument("--peer", choices=("opacus", "none"), default="opacus")

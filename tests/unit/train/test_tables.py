@@ -26,6 +26,7 @@ from discreet.train.tables import PrivateClassifier, PrivateRegressor
 from discreet.train.tables.cells import Cells
 from discreet.train.tables.features import Choice, Features, Number, feature_of, target_of
 from discreet.train.tables.net import Loss, Net
+from discreet.train.work import Work
 from tests.training import bits, dataset, ledger
 
 DOMAIN = Domain(
@@ -265,6 +266,24 @@ def test_what_was_fitted_before_is_answered_from_its_release(tmp_path):
     first, rows = fitted(tmp_path, classifier())
     again = classifier().fit(with_fixed_randomness(rows, seed=9), name="m", private=tmp_path / "private")
     assert bits(again.model_) == bits(first.model_)
+    assert len(charges(rows)) == 1
+
+
+def test_a_fit_that_was_interrupted_goes_on_without_a_new_charge(tmp_path, monkeypatch):
+    whole, _ = fitted(tmp_path / "whole", classifier(hidden=(3,)))
+    rows, take = with_fixed_randomness(data(tmp_path), seed=3), Work.take
+
+    def interrupted(work, batch):
+        if work.taken == 7:
+            raise KeyboardInterrupt
+        take(work, batch)
+
+    monkeypatch.setattr(Work, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        classifier(hidden=(3,)).fit(rows, name="m", private=tmp_path / "private")
+    monkeypatch.undo()
+    again = classifier(hidden=(3,)).fit(rows, name="m", private=tmp_path / "private")
+    assert bits(again.model_) == bits(whole.model_)
     assert len(charges(rows)) == 1
 
 
