@@ -62,7 +62,7 @@ class Work:
         if not self.step.world.same(came_to):
             raise _otherwise(f"step {batch.step + 1} came out otherwise in another process")
         if batch.step not in self._noted and self.step.world.leads:
-            self.state.note(batch.step, came_to)
+            self._keep(lambda: self.state.note(batch.step, came_to))
         self.taken += 1
         if self.taken % self._every == 0 or self.taken == self.step.plan.steps:
             self.checkpoint()
@@ -70,7 +70,18 @@ class Work:
     def checkpoint(self) -> None:
         """Save where the run stands."""
         if self.step.world.leads:
-            self.state.save(self.taken, self._parts)
+            self._keep(lambda: self.state.save(self.taken, self._parts))
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write to the private folder."""
+        try:
+            write()
+        except OSError as error:
+            raise DataFailure(
+                f"the run cannot be kept in {self.state.folder}: {error.strerror}.",
+                state=KEPT,
+                remedy="Remove what hinders it. " + AGAIN,
+            ) from None
 
     def close(self) -> None:
         """Let go of the rows."""

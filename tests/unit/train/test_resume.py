@@ -162,6 +162,22 @@ def test_what_is_kept_is_the_owners_alone(data, tmp_path):
     assert list((tmp_path / "private").iterdir()) == []
 
 
+def test_a_full_disk_closes_the_run_and_it_goes_on(data, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    run = start(data, tmp_path)
+    taken(run, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(states.State, "note", full)
+        with pytest.raises(DataFailure, match="cannot be kept in .*: No space left"):
+            run.fit()
+    run = start(data, tmp_path)
+    run.fit()
+    assert run.finish().facts["steps_taken"] == STEPS
+    assert len(charges(data)) == 1
+
+
 def test_an_interrupt_closes_the_run_and_it_goes_on(data, tmp_path):
     left = []
 
