@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class Step:
     microbatch: int
     stream: Keystream
     noise: KeyedNoise
-    world: World = World()
+    world: World = field(default_factory=World)
     average: Average | None = None
 
     def take(self, rows: Rows, batch: Batch) -> None:

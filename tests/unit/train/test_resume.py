@@ -170,7 +170,7 @@ def test_a_full_disk_closes_the_run_and_it_goes_on(data, tmp_path, monkeypatch):
     taken(run, 3)
     with monkeypatch.context() as patch:
         patch.setattr(states.State, "note", full)
-        with pytest.raises(DataFailure, match="cannot be kept in .*: No space left"):
+        with pytest.raises(DataFailure, match=r"cannot be kept in .*: No space left"):
             run.fit()
     run = start(data, tmp_path)
     run.fit()
