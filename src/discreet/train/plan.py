@@ -198,6 +198,10 @@ class DPSGD:
             InvalidInput: no noise does that, or the target is none.
             UnsupportedEvent: no engine bounds such a run.
         """
+        if not _number(target_epsilon) > 0:
+            raise _refused(
+                f"target_epsilon must be above 0, got {shown(target_epsilon)}.", "With 0 nothing can be learned."
+            )
         target = Target(epsilon=target_epsilon, delta=target_delta)
         if isinstance(self.sampler, Allocation) and self.correlation is None:
             value = self._near(target)
