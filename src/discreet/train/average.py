@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -46,6 +47,11 @@ class Average:
         for name, parameter in self._model.named_parameters():
             if name in self._held:
                 parameter.copy_(self._held[name])
+
+    def spoil(self) -> None:
+        """Make it unusable."""
+        for tensor in self._held.values():
+            tensor.fill_(math.nan)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the average."""

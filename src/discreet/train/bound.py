@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -49,21 +50,31 @@ class Bound:
 def bind(
     dataset: Dataset,
     plan: DPSGD,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: Callable[[Any, Any], torch.Tensor],
+    moving: tuple[nn.Module, torch.optim.Optimizer, Any],
+    functions: tuple[Callable[[Any, Any], torch.Tensor], Callable[[Any], Any] | None],
     clip: Clip,
     purpose: str,
     average: float | None,
 ) -> Bound:
     """Bind a run to a dataset.
 
+    Args:
+        dataset: The private records.
+        plan: The plan.
+        moving: Model, optimizer, and scheduler or None.
+        functions: Loss, and collate or None.
+        clip: How gradients are clipped.
+        purpose: Why.
+        average: Of the models on the way, if one is released.
+
     Raises:
         InvalidInput: they do not fit; nothing was spent.
     """
+    model, optimizer, scheduler = moving
     _check_plan(plan, clip)
     _check_unit(dataset, plan)
     _check_optimizer(model, optimizer)
+    _check_scheduler(scheduler, plan.steps)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
     held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,))]
@@ -74,11 +85,13 @@ def bind(
         "v": VERSION,
         "plan": plan.to_json(),
         "clip": repr(clip),
-        "model": type(model).__qualname__,
+        "model": f"{type(model).__qualname__} {hashlib.sha256(repr(model).encode()).hexdigest()[:16]}",
         "trained": shapes,
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
-        "loss": _source(loss),
+        "loss": _source(functions[0]),
+        "collate": None if functions[1] is None else _source(functions[1]),
+        "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
     }
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -167,7 +180,7 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
             remedy="Start the processes with torch.distributed and leave the model whole: each takes a share of a batch.",
         )
     mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
-    theirs = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+    theirs = moved(optimizer)
     missing = [name for key, name in mine.items() if key not in theirs]
     if missing:
         raise InvalidInput(
@@ -189,10 +202,42 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
     ]
 
 
-def _source(loss: Any) -> str:
+def moved(optimizer: torch.optim.Optimizer) -> set[int]:
+    """Return the ids of the parameters that an optimiser moves."""
+    return {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+
+
+def _check_scheduler(scheduler: Any, steps: int) -> None:
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise InvalidInput(
+            "ReduceLROnPlateau looks at a loss, and losses on private rows are private.",
+            remedy="Take a schedule that follows from the step alone.",
+        )
+    most = getattr(scheduler, "total_steps", None)
+    if isinstance(most, int) and most < steps:
+        raise InvalidInput(
+            f"the scheduler is for {most} steps, and the plan has {steps}.", remedy=f"Give it total_steps={steps}."
+        )
+
+
+def _source(function: Any) -> str:
     """Return a hash of a function's text: another loss is another question."""
+    given = ""
+    while isinstance(function, functools.partial):
+        given += f"{_plain(function.args)} {_plain(tuple(sorted(function.keywords.items())))}"
+        function = function.func
     try:
-        text = inspect.getsource(loss)
+        text = inspect.getsource(function)
     except (OSError, TypeError):
-        text = f"{type(loss).__qualname__} {getattr(loss, '__qualname__', '')}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = f"{type(function).__qualname__} {getattr(function, '__qualname__', '')}"
+    closed = tuple(cell.cell_contents for cell in getattr(function, "__closure__", None) or ())
+    return hashlib.sha256(f"{text} {given} {_plain(closed)}".encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> str:
+    """Return a value as text that is the same in each process; of what has none, its type."""
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    if isinstance(value, tuple):  # lists change
+        return f"({', '.join(map(_plain, value))})"
+    return type(value).__qualname__

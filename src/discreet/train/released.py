@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import nn
@@ -38,22 +36,10 @@ def described(model: nn.Module) -> pyarrow.Table:
     return pyarrow.Table.from_pylist(rows)
 
 
-def tensors(model: nn.Module, fixed: Mapping[str, torch.Tensor]) -> bytes:
-    """Return a model's tensors as bytes.
-
-    Args:
-        model: The model; of its state the trained parameters are taken.
-        fixed: All else, as it was before training: what a pass over private rows left in a buffer is not released.
-    """
-    trained = _trained(model)
-    whole = {name: tensor if name in trained else fixed[name] for name, tensor in model.state_dict().items()}
-    return tensor_bytes({name: tensor.detach().cpu().contiguous().clone() for name, tensor in whole.items()})
-
-
-def untrained(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies of a model's tensors that are not trained."""
-    trained = _trained(model)
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if name not in trained}
+def tensors(model: nn.Module) -> bytes:
+    """Return a model's tensors as bytes."""
+    held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    return tensor_bytes(held)
 
 
 def load(release: Release, model: nn.Module) -> nn.Module:

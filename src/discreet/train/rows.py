@@ -5,6 +5,7 @@ Reads private rows: everything here is called inside a loan.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from torch.utils.data import default_collate
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput, missing_extra
 from discreet.train.draws import Rows as Numbers
+from discreet.units import PrivacyUnit
 
 Collate = Callable[[Any], Any]
+LOOKED_AT = 4096  # rows that processes compare
 
 
 class Rows:
@@ -54,57 +57,93 @@ class Rows:
         """Return the tensors of some records, one row for each."""
         return self._batch(numbers if self._kept is None else self._kept[numbers])
 
+    def digest(self, key: bytes) -> bytes:
+        """Return a keyed hash of how many rows there are, and of rows all over the source: of each process the same."""
+        found = hashlib.blake2b(len(self).to_bytes(8, "big"), key=key, digest_size=32)
+        places = np.unique(np.linspace(0, max(0, len(self) - 1), min(len(self), LOOKED_AT), dtype=np.int64))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # what the source draws itself is drawn alike
+            for leaf in _pytree.tree_leaves(self.batch(places)) if len(places) else ():
+                if isinstance(leaf, torch.Tensor):
+                    found.update(leaf.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return found.digest()
 
-def check_source(dataset: Dataset, collate: Collate | None) -> None:
-    """Refuse, from what kind of thing the source is, what cannot be read as records.
+
+def check_source(dataset: Dataset, collate: Collate | None, example: Any) -> None:
+    """Refuse, from what kind of thing the source is, what cannot be read as records like those of the example.
 
     Raises:
         InvalidInput: names what is missing.
     """
-    source, person = dataset.source, dataset.unit.column
-    table = isinstance(source, Path) or hasattr(source, "to_batches")
+    reason = _unfit(dataset.source, dataset.unit, collate, example)
+    if reason is not None:  # raised here: a traceback may show what its frames hold, and this one holds no rows
+        raise InvalidInput(reason[0], remedy=reason[1])
+
+
+def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any) -> tuple[str, str] | None:
+    """Return why a source cannot be read, and what to do about it; None if it can."""
     if isinstance(source, Path) and source.suffix != ".parquet":
-        raise InvalidInput(f"training reads Parquet files, got {source.name!r}.", remedy="Write the table as Parquet.")
-    if table and collate is None:
-        raise InvalidInput(
-            "rows of a table become tensors by a function of yours, and collate is not given.",
-            remedy='For example collate=lambda rows: torch.tensor(rows["age"].to_numpy()).float()',
-        )
-    if table:
-        return
+        return f"training reads Parquet files, got {source.name!r}.", "Write the table as Parquet."
+    if isinstance(source, Path) or hasattr(source, "to_batches"):
+        if collate is None:
+            return (
+                "rows of a table become tensors by a function of yours, and collate is not given.",
+                'For example collate=lambda rows: torch.tensor(rows["age"].to_numpy()).float()',
+            )
+        return None
     leaves = _pytree.tree_leaves(source)
-    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-    if tensors:
-        if len(tensors) != len(leaves) or any(leaf.dim() == 0 for leaf in tensors):
-            raise InvalidInput(
-                "the source holds something beside tensors whose first axis is the record.",
-                remedy="Give tensors alone: (inputs, labels), for example.",
-            )
-        if (
-            person is not None
-            and isinstance(source, Mapping)
-            and person in source
-            and source[person].is_floating_point()
-        ):
-            raise InvalidInput(
-                f"the ids in {person!r} are floats: rounded ones may be two people's.", remedy="Give whole numbers."
-            )
-        if person is not None and not (isinstance(source, Mapping) and person in source):
-            raise InvalidInput(
-                f"the unit is {dataset.unit.label}, and the source has no tensor of that name.",
-                remedy=f'Give a dict of tensors with the key "{person}", or an Arrow table.',
-            )
-        return
-    if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
-        raise InvalidInput(
-            f"the source is a {type(source).__name__}, which has no records by number.",
-            remedy="Give tensors, a data set with len and numbers, an Arrow table, or a Parquet file.",
+    if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
+        return _unfit_tensors(source, leaves, unit, example)
+    kind = f"{type(source).__module__}.{type(source).__name__}"
+    if type(source).__module__.startswith(("pandas", "polars", "numpy")) or not (
+        hasattr(source, "__len__") and hasattr(source, "__getitem__")
+    ):
+        return (
+            f"the source is a {kind}, which has no records by number.",
+            "Give tensors, a data set with len and numbers, an Arrow table, or a Parquet file.",
         )
+    if isinstance(source, list | tuple | Mapping):
+        return (
+            f"the source is a {kind} of something else than tensors.",
+            "Give tensors whose first axis is the record: torch.as_tensor makes them of arrays.",
+        )
+    if unit.column is not None:
+        return (
+            f"the unit is {unit.label}, and a data set of records does not say whose each is.",
+            "Give a dict of tensors, or an Arrow table, with that column.",
+        )
+    return None
+
+
+def _unfit_tensors(source: Any, leaves: list[Any], unit: PrivacyUnit, example: Any) -> tuple[str, str] | None:
+    """Return why tensors cannot be read; of each only its type and the shape of one record are looked at."""
+    if not all(isinstance(leaf, torch.Tensor) and leaf.dim() for leaf in leaves):
+        return (
+            "the source holds something beside tensors whose first axis is the record.",
+            "Give tensors alone: (inputs, labels), for example.",
+        )
+    person = unit.column
     if person is not None:
-        raise InvalidInput(
-            f"the unit is {dataset.unit.label}, and a data set of records does not say whose each is.",
-            remedy="Give a dict of tensors, or an Arrow table, with that column.",
+        if not (isinstance(source, Mapping) and person in source):
+            return (
+                f"the unit is {unit.label}, and the source has no tensor of that name.",
+                f'Give a dict of tensors with the key "{person}", or an Arrow table.',
+            )
+        if source[person].is_floating_point():
+            return f"the ids in {person!r} are floats: rounded ones may be two people's.", "Give whole numbers."
+        if isinstance(example, Mapping) and person not in example:
+            source = {name: tensor for name, tensor in source.items() if name != person}
+    forms = [
+        (_pytree.tree_structure(tree), [(leaf.dtype, tuple(leaf.shape[1:])) for leaf in _pytree.tree_leaves(tree)])
+        for tree in (source, example)
+        if all(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(tree))
+    ]
+    if len(forms) != 2 or forms[0] != forms[1]:
+        return (
+            "the source's tensors are not like those of `example`: in nesting, type, or the shape of a record.",
+            "Make a few rows of the same form: what the loss is tried on has to be what it is given.",
         )
+    return None
 
 
 def _read(

@@ -24,12 +24,12 @@ from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
 from discreet.train.average import Average
 from discreet.train.batches import Batch
-from discreet.train.bound import Bound, bind
+from discreet.train.bound import Bound, bind, moved
 from discreet.train.clipping import Clip, Flat, check
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
-from discreet.train.released import TENSORS, described, load, tensors, untrained
+from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.state import State
 from discreet.train.step import Loss, Step
@@ -99,11 +99,11 @@ def make_private(
     """
     if not isinstance(plan, DPSGD):
         raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
-    check_source(dataset, collate)
+    check_source(dataset, collate, example)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         _check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, model, optimizer, loss, clip, purpose, average)
+    bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate), clip, purpose, average)
     mean = None if average is None else Average(model, average)
     every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean}
     parts = {label: part for label, part in every.items() if part is not None}
@@ -131,9 +131,10 @@ def make_private(
             if world.leads:
                 state.erase()
             return Run(dataset, bound, plan, model, lent, world)
+        taken = state.load(parts)
         noise = KeyedNoise(stream, plan.correlation)
         step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean)
-        work = Work(step, lent, state, parts, checkpoint_every)
+        work = Work(step, lent, state, parts, taken, checkpoint_every)
         work.resume(collate, dataset.unit.column)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
@@ -172,7 +173,7 @@ class Run:
     ) -> None:
         self.model, self.plan = model, plan
         self._dataset, self._bound, self._world = dataset, bound, world
-        self._fixed, self._trained = untrained(model), _trained(model)
+        self._trained = _trained(model)
         self._due: Batch | None = None
         self._work = state if isinstance(state, Work) else None
         self._released = None if isinstance(state, Work) else state
@@ -209,8 +210,8 @@ class Run:
 
         Raises:
             InvalidInput: the batch is another one, or the model's parameters are others than at the start.
-            DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed; it
-                can be taken up again.
+            DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed, and
+                its model unusable (NaN); `make_private` takes the run up again from its last checkpoint.
         """
         work = self._open()
         if batch is not self._due:
@@ -219,9 +220,9 @@ class Run:
                 state=f"No step was taken: the run stands after step {self.steps_taken}.",
                 remedy="Write: for batch in run.loader: run.step(batch)",
             )
-        if _trained(self.model) != self._trained:
+        if _trained(self.model) != self._trained or moved(work.step.optimizer) != {key for _, key in self._trained}:
             raise InvalidInput(
-                "the model's trainable parameters are not those that the run was charged for.",
+                "the trainable parameters, of the model or of the optimizer, are not those that the run was charged for.",
                 state=f"No step was taken: the run stands after step {self.steps_taken}.",
                 remedy="Leave layers and requires_grad as they were when make_private was called.",
             )
@@ -229,7 +230,8 @@ class Run:
         try:
             work.take(batch)
         except BaseException:
-            self.close()  # the model may have moved half a step
+            work.step.spoil()
+            self.close()
             raise
 
     def fit(
@@ -259,8 +261,17 @@ class Run:
             if shown:
                 self._tell(self.steps_taken)
             if evaluate is not None and evaluate_every and self.steps_taken % evaluate_every == 0:
-                found.append((self.steps_taken, evaluate(self.model)))
+                found.append((self.steps_taken, self._evaluated(evaluate)))
         return found
+
+    def _evaluated(self, evaluate: Callable[[nn.Module], Any]) -> Any:
+        """Return what `evaluate` says of the model; which parts of it are training is put back."""
+        training = {module: module.training for module in self.model.modules()}
+        try:
+            return evaluate(self.model)
+        finally:
+            for module, before in training.items():
+                module.training = before
 
     def finish(self) -> Release:
         """Release the model, or the average, and erase what was kept of the run. No step can be taken afterwards.
@@ -300,7 +311,10 @@ class Run:
     def _release(self, work: Work, _: Any, entry: Entry) -> Release:
         facts = {**self._bound.facts, "steps_taken": work.taken}
         bound = replace(self._bound, facts=facts)
-        answer = Answer(described(self.model), {}, {TENSORS: tensors(self.model, self._fixed)})
+        work.step.fixed.restore()
+        if not work.step.fixed.frozen():
+            raise RuntimeError("a frozen parameter has changed")
+        answer = Answer(described(self.model), {}, {TENSORS: tensors(self.model)})
         return self._dataset.release(bound, answer, self._dataset.rng(), entry, name=work.loan.name)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ before anything is shown.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,16 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from discreet.errors import InvalidInput
 from discreet.ledger.beside import Beside
+from discreet.train.keystream import Keystream
 
 BEGUN, CHECKPOINT, TRACE = "begun.json", "checkpoint.safetensors", "trace"
 WAIT = 1.0  # seconds for whoever holds the run to let go
 FACTS = "facts"
+NOTE = struct.Struct("<QQ")  # a step, and what the model came to
+PIECE = 2**30  # bytes that are taken into a mark at once
 Parts = Mapping[str, Any]
 
 
@@ -136,7 +141,8 @@ class State:
         """Keep what the model came to after a step."""
         handle = os.open(self.folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(handle, "ab") as file:
-            file.write(struct.pack("<QQ", step, mark))
+            file.truncate(file.tell() // NOTE.size * NOTE.size)  # what a crash left half written
+            file.write(NOTE.pack(step, mark))
 
     def noted(self) -> dict[int, int]:
         """Return what was kept by `note`, by step."""
@@ -144,8 +150,7 @@ class State:
             data = (self.folder / TRACE).read_bytes()
         except FileNotFoundError:
             return {}
-        size = struct.calcsize("<QQ")
-        return dict(struct.unpack("<QQ", data[at : at + size]) for at in range(0, len(data) - size + 1, size))
+        return dict(NOTE.iter_unpack(data[: len(data) // NOTE.size * NOTE.size]))
 
     def _write(self, name: str, data: bytes) -> None:
         aside = self.folder / f".{name}"
@@ -158,14 +163,19 @@ class State:
         _flush(self.folder)
 
 
-def mark(model: nn.Module) -> int:
-    """Return a sum over a model's bits: another model has another one, but for an accident of 64 bits."""
-    total = 0
-    for place, parameter in enumerate(model.parameters(), start=1):
-        bits = parameter.detach().contiguous().view(-1)
-        words = bits.view(torch.int32 if bits.element_size() % 4 == 0 else torch.int16)
-        total += place * int(words.sum(dtype=torch.int64)) + int(words[::7].sum(dtype=torch.int64))
-    return total % 2**64
+def mark(model: nn.Module, stream: Keystream) -> int:
+    """Return 64 bits of a keyed hash of a model's parameters (GMAC, then BLAKE2b): other bits have other ones.
+
+    Args:
+        model: The model.
+        stream: From the run's key: who chooses the bits does not know the key.
+    """
+    cipher, found = AESGCM(stream.words("mark", 0, 4).tobytes()), hashlib.blake2b(digest_size=8)
+    for parameter in model.parameters():
+        data = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+        for start in range(0, max(1, len(data)), PIECE):
+            found.update(cipher.encrypt(bytes(12), b"", data[start : start + PIECE]))
+    return int.from_bytes(found.digest(), "big")
 
 
 def _flattened(value: Any, place: str, held: dict[str, torch.Tensor]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch.utils import _pytree
 from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.clipping import Clip, clipped_sum
+from discreet.train.fixed import Fixed
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
@@ -62,6 +64,25 @@ class Step:
     noise: KeyedNoise
     world: World = field(default_factory=World)
     average: Average | None = None
+    fixed: Fixed = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fixed", Fixed(self.model))
+
+    def spoil(self) -> None:
+        """Make everything that a step moves unusable: what a step that failed has left must not be seen.
+
+        It may be the second outcome of one noise, and the difference of the two holds none.
+        """
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.fill_(math.nan)
+                    parameter.grad = None
+        self.optimizer.state.clear()
+        self.fixed.restore()
+        if self.average is not None:
+            self.average.spoil()
 
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
@@ -71,10 +92,11 @@ class Step:
         mine = Batch(batch.step, self.world.share(batch.indices))
         with self.world.together():
             for place, part in enumerate(mine.micro(self.microbatch)):
-                examples = _moved(rows.batch(part.indices[part.real]), device)
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
+                    examples = _moved(rows.batch(part.indices[part.real]), device)
                     clipped_sum(self.model, self.loss, examples, self.clip, into=sums)
+                self.fixed.restore()
         self.world.total(sums)
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)

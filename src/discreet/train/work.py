@@ -24,7 +24,8 @@ class Work:
         step: What takes its steps.
         loan: What it was charged for.
         state: Its private folder.
-        parts: All that moves with its steps, and is saved.
+        parts: All that moves with its steps, and is saved; as it was saved last.
+        taken: How many steps that had taken.
         checkpoint_every: After how many steps it is saved.
 
     Attributes:
@@ -32,18 +33,32 @@ class Work:
         rows: None before `resume`, and after `close`.
     """
 
-    def __init__(self, step: Step, loan: Loan, state: State, parts: Parts, checkpoint_every: int) -> None:
+    def __init__(self, step: Step, loan: Loan, state: State, parts: Parts, taken: int, checkpoint_every: int) -> None:
         self.step, self.loan, self.state = step, loan, state
-        self.taken = 0
+        self.taken = taken
         self.rows: Rows | None = None
         self._parts, self._every = parts, checkpoint_every
         self._noted: Mapping[int, int] = {}
 
     def resume(self, collate: Collate | None, person: str | None) -> None:
-        """Stand where the run was saved last, with the rows at hand."""
-        self.taken = self.state.load(self._parts)
+        """Open the rows, and see what was noted of steps that will be taken again."""
         self._noted = self.state.noted()
-        self.rows = self._sealed(lambda source: Rows(source, collate, person))
+        world, key = self.step.world, self.step.stream.words("rows", 0, 4).tobytes()
+
+        def opened(source: Any) -> tuple[Rows, int]:
+            with world.together():
+                rows = Rows(source, collate, person)
+                told = int.from_bytes(rows.digest(key)[:8], "big") if world.size > 1 else 0
+            return rows, told
+
+        self.rows, told = self._sealed(opened)
+        if not world.same(told):
+            raise DataFailure(
+                "the processes do not hold the same rows in the same order.",
+                state=KEPT,
+                remedy="Give every process the whole source, in one order: each takes its share of a batch by itself. "
+                + AGAIN,
+            )
 
     def batch(self) -> Batch:
         """Return the batch of the next step."""
@@ -56,7 +71,7 @@ class Work:
         rows = self.rows
         assert rows is not None
         self._sealed(lambda _: self.step.take(rows, batch))
-        came_to = mark(self.step.model)
+        came_to = mark(self.step.model, self.step.stream)
         if self._noted.get(batch.step, came_to) != came_to:
             raise _otherwise(f"step {batch.step + 1} came out otherwise than before the run was interrupted")
         if not self.step.world.same(came_to):

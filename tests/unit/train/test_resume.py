@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 
+import pyarrow.compute as pc
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from discreet import train
 from discreet.errors import DataFailure, InvalidInput
 from discreet.testing import with_fixed_randomness
 from discreet.train import state as states
-from tests.training import STEPS, bits, dataset, loss, model, rows, start
+from tests.training import EXAMPLE, STEPS, bits, dataset, loss, model, rows, start
 
 
 @pytest.fixture
@@ -140,6 +143,123 @@ def test_a_step_that_comes_out_otherwise_is_found_out(tmp_path):
         run.fit()
     with pytest.raises(InvalidInput, match="the run was closed"):
         run.finish()
+
+
+def test_what_a_failed_step_left_is_not_to_be_had(tmp_path):
+    """The model would hold the second outcome of one noise: less the first, it is a sum without any."""
+    data = dataset(tmp_path)
+    run = start(data, tmp_path, average=0.9)
+    taken(run, 4)
+    run.close()
+    inputs, labels = rows()
+    object.__setattr__(data, "source", (inputs + 1.0, labels))
+    run = start(data, tmp_path, average=0.9)
+    with pytest.raises(DataFailure):
+        run.fit()
+    assert all(parameter.isnan().all() for parameter in run.model.parameters())
+
+
+def test_no_more_does_a_scheduler_that_fails_leave_it(data, tmp_path):
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5, momentum=0.9)
+
+    def failing(step):
+        if step == 2:
+            raise KeyboardInterrupt
+        return 1.0
+
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, failing)
+    run = start(data, tmp_path, model=net, optimizer=optimizer, scheduler=rate)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit()
+    assert all(parameter.isnan().all() for parameter in net.parameters())
+    assert not optimizer.state
+
+
+class Watching(nn.Module):
+    """Keeps what it saw last in buffers, one of them replaced, unless that is the example."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = model()
+        self.register_buffer("seen", torch.zeros(4))
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, x):
+        if not torch.isin(x, EXAMPLE[0]).all():
+            self.seen.copy_(x.detach().mean(0))
+            self.last = x.detach()
+        return self.inner(x)
+
+
+def test_what_a_pass_left_in_a_buffer_is_in_no_checkpoint_and_no_release(data, tmp_path):
+    run = start(data, tmp_path, model=Watching(), checkpoint_every=1)
+    taken(run, 3)
+    assert torch.equal(run.model.seen, torch.zeros(4))
+    run.close()
+    (path,) = (tmp_path / "private").glob(f"*/{states.CHECKPOINT}")
+    held = load_file(path)
+    assert torch.equal(held["model/seen/"], torch.zeros(4))
+    run = start(data, tmp_path, model=Watching(), checkpoint_every=1)
+    run.fit()
+    release = run.finish()
+    found = train.load(release, Watching())
+    assert torch.equal(found.seen, torch.zeros(4))
+    assert torch.equal(found.last, torch.zeros(1))
+    assert release.value.filter(pc.equal(release.value["tensor"], "last"))["shape"].to_pylist() == ["1"]
+
+
+def test_a_frozen_parameter_that_moved_is_not_released(data, tmp_path):
+    class Moving(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model()
+            self.inner[0].bias.requires_grad_(False)
+
+        def forward(self, x):
+            if not torch.isin(x, EXAMPLE[0]).all():
+                self.inner[0].bias.data.copy_(x.detach().mean() + self.inner[0].bias)
+            return self.inner(x)
+
+    run = start(data, tmp_path, model=Moving())
+    run.fit()
+    with pytest.raises(DataFailure):
+        run.finish()
+
+
+def test_every_bit_of_a_model_is_in_its_mark():
+    net, stream = nn.Linear(64, 64), train.Keystream(bytes(32))
+    before, marks = net.weight.detach().clone(), set()
+    for place in range(300):
+        with torch.no_grad():
+            net.weight.copy_(before)
+            at = (place % 64, place // 64)
+            net.weight[at] = torch.nextafter(net.weight[at], torch.tensor(9.0))
+        marks.add(states.mark(net, stream))
+    with torch.no_grad():
+        net.weight.copy_(before)
+        net.weight[0, :2] = before[0, :2].flip(0)
+    marks |= {states.mark(net, stream), states.mark(net, train.Keystream(bytes(31) + b"1"))}
+    assert len(marks) == 302
+
+
+def test_half_a_note_is_written_over(tmp_path):
+    state = states.State(tmp_path)
+    state.note(0, 7)
+    with (tmp_path / states.TRACE).open("ab") as file:
+        file.write(b"torn")
+    state.note(1, 8)
+    assert state.noted() == {0: 7, 1: 8}
+
+
+def test_evaluation_may_switch_dropout_off(tmp_path):
+    found = []
+    for place, evaluate in (("a", None), ("b", lambda net: net.eval())):
+        data = with_fixed_randomness(dataset(tmp_path / place), seed=2)
+        run = start(data, tmp_path / place, model=with_dropout())
+        run.fit(evaluate=evaluate, evaluate_every=2)
+        found.append(bits(run.model))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", [states.BEGUN, states.CHECKPOINT])

@@ -305,6 +305,14 @@ def other_optimizer(net):
     return torch.optim.SGD(list(net.parameters())[:2], lr=0.1)
 
 
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=5)
+
+
 def strange_optimizer(net):
     return torch.optim.SGD([*net.parameters(), nn.Parameter(torch.zeros(3))], lr=0.1)
 
@@ -326,6 +334,11 @@ def strange_optimizer(net):
         ({"microbatch": 0}, "microbatch must be a whole number"),
         ({"checkpoint_every": 0}, "checkpoint_every must be a whole number"),
         ({"average": 1.0}, "average must be a number from 0"),
+        ({"scheduler": plateau}, "ReduceLROnPlateau looks at a loss"),
+        ({"scheduler": one_cycle}, "the scheduler is for 5 steps, and the plan has 12"),
+        ({"example": (EXAMPLE[0].double(), EXAMPLE[1])}, "not like those of `example`"),
+        ({"example": [*EXAMPLE]}, "not like those of `example`"),
+        ({"example": (EXAMPLE[0][:, :3], EXAMPLE[1])}, "not like those of `example`"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -333,6 +346,9 @@ def test_it_is_refused_before_anything_is_spent(data, tmp_path, changes, says):
     net = changes.get("model") or model()
     make = changes.get("optimizer")
     changed = {**changes, "model": net} | ({"optimizer": make(net)} if make else {})
+    if "scheduler" in changes:
+        changed["optimizer"] = torch.optim.SGD(net.parameters(), lr=0.1)
+        changed["scheduler"] = changes["scheduler"](changed["optimizer"])
     with pytest.raises(InvalidInput, match=says) as caught:
         start(data, tmp_path, **changed)
     assert "Nothing was" in str(caught.value)
@@ -345,6 +361,8 @@ def test_it_is_refused_before_anything_is_spent(data, tmp_path, changes, says):
         (object(), {}, "has no records by number"),
         ((torch.zeros(3), 5), {}, "something beside tensors"),
         (pyarrow.table({"x": [1]}), {}, "collate is not given"),
+        (tuple(part.numpy() for part in rows()), {}, "of something else than tensors"),
+        (rows()[0].numpy(), {}, "has no records by number"),
         (None, {"unit": PrivacyUnit(max_rows=2)}, "2 rows each"),
         (
             {"who": torch.ones(3)},
@@ -365,8 +383,11 @@ def test_it_is_refused_before_anything_is_spent(data, tmp_path, changes, says):
 )
 def test_sources_that_cannot_be_trained_on_are_refused(tmp_path, source, changes, says):
     data = dataset(tmp_path, source, **changes)
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(InvalidInput, match=says) as caught:
         start(data, tmp_path)
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    held = [item for frame in frames if "/discreet/" in frame.filename for item in (frame.locals or {}).items()]
+    assert not any("tensor(" in text or "array(" in text for name, text in held if name != "example")
     assert not charges(data)
 
 
@@ -407,6 +428,16 @@ def test_a_model_changed_in_the_middle_is_refused(data, tmp_path):
     run.model[0].bias.requires_grad_(True)
     run.step(batch)
     assert run.steps_taken == 1
+
+
+def test_an_optimizer_that_gets_more_to_move_is_refused(data, tmp_path):
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    run = start(data, tmp_path, model=net, optimizer=optimizer)
+    batch = next(run.loader)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    with pytest.raises(InvalidInput, match="of the model or of the optimizer"):
+        run.step(batch)
 
 
 class Secret(Exception):
