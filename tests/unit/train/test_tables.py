@@ -160,6 +160,17 @@ def test_no_type_of_column_fails_the_reading(declared, column, wanted):
     assert encoded(column, declared) == wanted
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "+05:00", "No/Where", "UTC"])
+def test_the_day_of_an_instant_is_that_of_utc_whatever_zone_it_is_stored_with(zone):
+    instant = datetime.datetime(2023, 12, 31, 23, 30, tzinfo=datetime.UTC)
+    column = pyarrow.array([instant], pyarrow.timestamp("us", zone))
+    eve, after = datetime.date(2023, 12, 31), datetime.date(2024, 1, 1)
+    assert encoded(column, (eve, after)) == [[-1, 0]]
+    assert encoded(column, [eve, after]) == [[1, 0]]
+    assert encoded(column.dictionary_encode(), [eve, after]) == [[1, 0]]
+    assert encoded(column, ["2023-12-31 23:30:00+00:00"]) == [[1]]
+
+
 def test_nothing_is_read_off_the_rows():
     """How a row is encoded does not change with the others, nor what there is to encode."""
     features = Features(DOMAIN, frozenset(["ill"]))

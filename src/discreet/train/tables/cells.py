@@ -137,6 +137,8 @@ class _Opened:
             found = self._source.to_series(place).to_arrow()
         found = found.combine_chunks() if isinstance(found, pyarrow.ChunkedArray) else found
         found = found.dictionary_decode() if pyarrow.types.is_dictionary(found.type) else found
+        if pyarrow.types.is_timestamp(found.type) and found.type.tz is not None:  # days are those of UTC
+            found = found.cast(pyarrow.timestamp(found.type.unit, "UTC"))
         return found.cast(pyarrow.string()) if pyarrow.types.is_string_view(found.type) else found
 
 
