@@ -165,7 +165,7 @@ def readable(value: object, kind: Type) -> Key:
     try:
         found: Key = _READ[kind](value)
         return found
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # noqa: BLE001 - whatever it is, no cell makes the reading fail
         return None
 
 
