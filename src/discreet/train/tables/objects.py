@@ -6,6 +6,7 @@ Never by a method of an unknown type: it might raise, not return, or answer othe
 from __future__ import annotations
 
 import datetime
+import sys
 import uuid
 from decimal import Decimal
 
@@ -55,7 +56,7 @@ def _plain(cell: object, kind: type) -> object:
         return text
     if issubclass(kind, bytes):
         return bytes.decode(cell)  # type: ignore[arg-type]
-    if kind in PLAIN:
+    if any(kind is one for one in PLAIN):  # `in` would ask the type whether it is equal
         return cell
     if kind is Decimal:
         return _short(cell)  # type: ignore[arg-type]
@@ -65,11 +66,10 @@ def _plain(cell: object, kind: type) -> object:
         return _time(cell)  # type: ignore[arg-type]
     if issubclass(kind, np.floating):
         return float(cell)  # type: ignore[arg-type]
-    if issubclass(kind, np.integer | np.bool_) and kind is not np.timedelta64:
+    if issubclass(kind, np.integer | np.bool_) and not issubclass(kind, np.timedelta64):
         return cell.item()  # type: ignore[attr-defined]
-    if kind.__name__ in ("Timestamp", "Timedelta") and kind.__module__.partition(".")[0] == "pandas":
-        return cell
-    return None
+    pandas = sys.modules.get("pandas")  # which is there if a cell of its types is
+    return cell if pandas is not None and (kind is pandas.Timestamp or kind is pandas.Timedelta) else None
 
 
 def _short(value: Decimal) -> Decimal | None:
