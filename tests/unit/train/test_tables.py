@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import traceback
 from decimal import Decimal
@@ -15,9 +16,11 @@ import pyarrow
 import pytest
 import torch
 from pyarrow import parquet
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensor_bytes
 from sklearn.base import clone
 
-from discreet import PrivacyUnit, Relation
+from discreet import PrivacyUnit, Relation, train
 from discreet.domains import Column, Domain
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.release import Release
@@ -442,6 +445,62 @@ def test_a_release_of_something_else_is_no_estimator(tmp_path):
     bare = Release(**{name: getattr(found.release_, name) for name in found.release_.__slots__ if name != "files"})
     with pytest.raises(InvalidInput, match="holds no PrivateClassifier"):
         PrivateClassifier.load(bare)
+
+
+def tampered(release, change):
+    """Return a release whose encoding is another."""
+    tensors = read_tensors(release.files["model.safetensors"])
+    facts = json.loads(bytes(tensors["encoding"].tolist()))
+    facts = change(facts) or facts
+    tensors["encoding"] = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
+    return with_model(release, tensor_bytes(tensors))
+
+
+def with_model(release, model):
+    fields = {name: getattr(release, name) for name in release.__slots__}
+    return Release(**fields | {"files": {"model.safetensors": model}})
+
+
+def test_a_release_whose_encoding_was_changed_is_refused(tmp_path):
+    release = fitted(tmp_path, classifier(steps=1, hidden=(3,)))[0].release_
+    assert PrivateClassifier.load(tampered(release, lambda facts: None))
+    for change in (
+        lambda facts: facts["parameters"].update(q=1),
+        lambda facts: facts["parameters"].pop("target"),
+        lambda facts: facts["parameters"].update(target="zz"),
+        lambda facts: facts["parameters"].update(target=["ill"]),
+        lambda facts: facts["parameters"].update(target="age"),
+        lambda facts: facts["parameters"].update(hidden="ab"),
+        lambda facts: facts["parameters"].update(hidden=3),
+        lambda facts: facts["parameters"].update(hidden=[4]),
+        lambda facts: facts["parameters"].update(hidden=[-3]),
+        lambda facts: facts["parameters"].update(hidden=[10**12]),
+        lambda facts: facts["parameters"].update(hidden=[3, 3]),
+        lambda facts: facts["parameters"].update(hidden=[]),
+        lambda facts: facts.pop("parameters"),
+        lambda facts: facts.pop("domain"),
+        lambda facts: facts["domain"].pop("age"),
+        lambda facts: facts["domain"].update(more={"type": "boolean"}),
+        lambda facts: facts["domain"].update(age=3),
+        lambda facts: facts.update(domain=[]),
+        lambda facts: facts.update(v=2),
+        lambda facts: [facts],
+        lambda facts: "text",
+    ):
+        with pytest.raises(InvalidInput, match="holds no PrivateClassifier that this version") as caught:
+            PrivateClassifier.load(tampered(release, change))
+        assert str(caught.value).count("\n  ") == 2
+
+
+def test_bytes_that_are_no_model_are_refused(tmp_path):
+    release = fitted(tmp_path, classifier(steps=1))[0].release_
+    whole = release.files["model.safetensors"]
+    for model in (b"", b"xx", whole[:-1], whole + b"x", b"\0" + whole[1:], whole.replace(b"F32", b"F99")):
+        broken = with_model(release, model)
+        for load in (PrivateClassifier.load, lambda release: train.load(release, torch.nn.Linear(1, 1))):
+            with pytest.raises(InvalidInput, match="cannot be read as tensors") as caught:
+                load(broken)
+            assert str(caught.value).count("\n  ") == 2
 
 
 def test_no_row_shows_in_what_is_printed_or_in_a_traceback(tmp_path):
