@@ -42,18 +42,36 @@ def tensors(model: nn.Module) -> bytes:
     return tensor_bytes(held)
 
 
+def held(release: Release) -> dict[str, torch.Tensor] | None:
+    """Return the tensors of a released model; None if the release holds no model.
+
+    Raises:
+        InvalidInput: what it holds under the model's name cannot be read as tensors.
+    """
+    found = release.files.get(TENSORS)
+    if found is None:
+        return None
+    try:
+        return dict(read_tensors(found))
+    except Exception:  # noqa: BLE001 - safetensors has errors of several kinds for bytes that are none
+        raise InvalidInput(
+            f"{TENSORS} of the release {release.name!r} ({len(found)} bytes) cannot be read as tensors.",
+            state="Nothing was loaded.",
+            remedy="Restore the release from a backup, or ask its owner for it again.",
+        ) from None
+
+
 def load(release: Release, model: nn.Module) -> nn.Module:
     """Put the tensors of a released model into `model`, which is of the same shape, and return it.
 
     Raises:
-        InvalidInput: the release holds no model, or one of another shape.
+        InvalidInput: the release holds no model that can be read, or one of another shape.
     """
-    held = release.files.get(TENSORS)
-    if held is None:
+    found = held(release)
+    if found is None:
         raise InvalidInput(
             f"the release {release.name!r} holds no model.", remedy="Give the release of a training run."
         )
-    found = read_tensors(held)
     try:
         model.load_state_dict(found)
     except RuntimeError:

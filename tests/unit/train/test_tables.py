@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import traceback
 from decimal import Decimal
@@ -15,9 +16,11 @@ import pyarrow
 import pytest
 import torch
 from pyarrow import parquet
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensor_bytes
 from sklearn.base import clone
 
-from discreet import PrivacyUnit, Relation
+from discreet import PrivacyUnit, Relation, train
 from discreet.domains import Column, Domain
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.release import Release
@@ -160,6 +163,17 @@ def test_no_type_of_column_fails_the_reading(declared, column, wanted):
     assert encoded(column, declared) == wanted
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "+05:00", "No/Where", "UTC"])
+def test_the_day_of_an_instant_is_that_of_utc_whatever_zone_it_is_stored_with(zone):
+    instant = datetime.datetime(2023, 12, 31, 23, 30, tzinfo=datetime.UTC)
+    column = pyarrow.array([instant], pyarrow.timestamp("us", zone))
+    eve, after = datetime.date(2023, 12, 31), datetime.date(2024, 1, 1)
+    assert encoded(column, (eve, after)) == [[-1, 0]]
+    assert encoded(column, [eve, after]) == [[1, 0]]
+    assert encoded(column.dictionary_encode(), [eve, after]) == [[1, 0]]
+    assert encoded(column, ["2023-12-31 23:30:00+00:00"]) == [[1]]
+
+
 def test_nothing_is_read_off_the_rows():
     """How a row is encoded does not change with the others, nor what there is to encode."""
     features = Features(DOMAIN, frozenset(["ill"]))
@@ -188,16 +202,25 @@ def test_every_kind_of_table_is_read_alike(tmp_path):
         assert all(map(torch.equal, found, wanted))
 
 
-def test_objects_of_several_types_in_one_pandas_column_fail_nothing():
+def test_one_odd_cell_does_not_fail_a_fit(tmp_path):
     class Odd:
-        def __str__(self):
-            raise ValueError
+        __hash__ = None
 
-    frame = pandas.DataFrame({"x": pandas.Series(["A", 3, None, b"\xff", "B", 2.5, Odd()], dtype=object)})
-    features = Features(Domain(x=["A", "B", "3"]), frozenset())
-    found = Cells(frame, features, None, None).take(slice(None))[0]
-    assert found.argmax(1)[[0, 1, 4]].tolist() == [0, 2, 1]
-    assert found.sum(1).tolist() == [1, 1, 0, 0, 1, 0, 0]
+        def __str__(self):
+            raise RuntimeError
+
+        def __eq__(self, other):
+            raise RuntimeError
+
+    frame = table().to_pandas().astype(object)
+    for column, odd in (("age", 2**70), ("ward", "\ud800"), ("ill", Odd()), ("cost", Odd())):
+        frame.loc[3, column] = odd
+    unit, frame["who"] = (
+        PrivacyUnit(column="who", max_groups=1),
+        pandas.Series([*range(ROWS - 1), "\ud800"], dtype=object),
+    )
+    found, _ = fitted(tmp_path, classifier(steps=1), frame, unit=unit, domain=Domain(who="text", **DOMAIN))
+    assert len(found.predict(frame)) == ROWS
 
 
 def test_a_target_that_is_not_known_teaches_nothing():
@@ -422,6 +445,62 @@ def test_a_release_of_something_else_is_no_estimator(tmp_path):
     bare = Release(**{name: getattr(found.release_, name) for name in found.release_.__slots__ if name != "files"})
     with pytest.raises(InvalidInput, match="holds no PrivateClassifier"):
         PrivateClassifier.load(bare)
+
+
+def tampered(release, change):
+    """Return a release whose encoding is another."""
+    tensors = read_tensors(release.files["model.safetensors"])
+    facts = json.loads(bytes(tensors["encoding"].tolist()))
+    facts = change(facts) or facts
+    tensors["encoding"] = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
+    return with_model(release, tensor_bytes(tensors))
+
+
+def with_model(release, model):
+    fields = {name: getattr(release, name) for name in release.__slots__}
+    return Release(**fields | {"files": {"model.safetensors": model}})
+
+
+def test_a_release_whose_encoding_was_changed_is_refused(tmp_path):
+    release = fitted(tmp_path, classifier(steps=1, hidden=(3,)))[0].release_
+    assert PrivateClassifier.load(tampered(release, lambda facts: None))
+    for change in (
+        lambda facts: facts["parameters"].update(q=1),
+        lambda facts: facts["parameters"].pop("target"),
+        lambda facts: facts["parameters"].update(target="zz"),
+        lambda facts: facts["parameters"].update(target=["ill"]),
+        lambda facts: facts["parameters"].update(target="age"),
+        lambda facts: facts["parameters"].update(hidden="ab"),
+        lambda facts: facts["parameters"].update(hidden=3),
+        lambda facts: facts["parameters"].update(hidden=[4]),
+        lambda facts: facts["parameters"].update(hidden=[-3]),
+        lambda facts: facts["parameters"].update(hidden=[10**12]),
+        lambda facts: facts["parameters"].update(hidden=[3, 3]),
+        lambda facts: facts["parameters"].update(hidden=[]),
+        lambda facts: facts.pop("parameters"),
+        lambda facts: facts.pop("domain"),
+        lambda facts: facts["domain"].pop("age"),
+        lambda facts: facts["domain"].update(more={"type": "boolean"}),
+        lambda facts: facts["domain"].update(age=3),
+        lambda facts: facts.update(domain=[]),
+        lambda facts: facts.update(v=2),
+        lambda facts: [facts],
+        lambda facts: "text",
+    ):
+        with pytest.raises(InvalidInput, match="holds no PrivateClassifier that this version") as caught:
+            PrivateClassifier.load(tampered(release, change))
+        assert str(caught.value).count("\n  ") == 2
+
+
+def test_bytes_that_are_no_model_are_refused(tmp_path):
+    release = fitted(tmp_path, classifier(steps=1))[0].release_
+    whole = release.files["model.safetensors"]
+    for model in (b"", b"xx", whole[:-1], whole + b"x", b"\0" + whole[1:], whole.replace(b"F32", b"F99")):
+        broken = with_model(release, model)
+        for load in (PrivateClassifier.load, lambda release: train.load(release, torch.nn.Linear(1, 1))):
+            with pytest.raises(InvalidInput, match="cannot be read as tensors") as caught:
+                load(broken)
+            assert str(caught.value).count("\n  ") == 2
 
 
 def test_no_row_shows_in_what_is_printed_or_in_a_traceback(tmp_path):

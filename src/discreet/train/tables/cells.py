@@ -6,7 +6,7 @@ A value that cannot be read as its column is declared counts as NULL: no row mak
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow
@@ -16,6 +16,9 @@ from pyarrow import parquet
 from discreet.errors import InvalidInput
 from discreet.train.rows import numbered
 from discreet.train.tables.features import EPOCH, Array, Choice, Feature, Features, Number, readable
+from discreet.train.tables.objects import people, plain
+
+Read: TypeAlias = pyarrow.Array | list[object]  # a column that has a type, or cells that have one each
 
 
 class Cells:
@@ -72,8 +75,8 @@ class Cells:
             for place, choice in enumerate(features.choices):
                 codes[:, place] = _coded(table, choice)
             wanted = None if target is None else _coded(table, target)
-            people = None if self._person is None else numbered(table.column(self._person))
-            self._held = (rows, numbers, codes, wanted, people)
+            whose = None if self._person is None else _people(table.column(self._person))
+            self._held = (rows, numbers, codes, wanted, whose)
         return self._held
 
     # ---------------------------------------------------------- what a training run asks of an Arrow table
@@ -89,10 +92,10 @@ class Cells:
 
     def column(self, name: str) -> pyarrow.Array:
         """Return whose each row is, as numbers: equal where the column is."""
-        people = self._read()[4]
+        whose = self._read()[4]
         assert name == self._person
-        assert people is not None
-        return pyarrow.array(people, mask=people < 0)
+        assert whose is not None
+        return pyarrow.array(whose, mask=whose < 0)
 
     def take(self, numbers: Array | slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features and target of some rows."""
@@ -127,16 +130,20 @@ class _Opened:
             self._places.setdefault(name.lower(), place)
         self.rows: int = len(source)
 
-    def column(self, name: str) -> pyarrow.Array:
+    def column(self, name: str) -> Read:
         place = self._places[name.lower()]
         if hasattr(self._source, "column_names"):
             found = self._source.column(place)
         elif hasattr(self._source, "iloc"):
             found = _from_pandas(self._source.iloc[:, place])
         else:
-            found = self._source.to_series(place).to_arrow()
+            found = _from_polars(self._source.to_series(place))
+        if isinstance(found, list):
+            return found
         found = found.combine_chunks() if isinstance(found, pyarrow.ChunkedArray) else found
         found = found.dictionary_decode() if pyarrow.types.is_dictionary(found.type) else found
+        if pyarrow.types.is_timestamp(found.type) and found.type.tz is not None:  # days are those of UTC
+            found = found.cast(pyarrow.timestamp(found.type.unit, "UTC"))
         return found.cast(pyarrow.string()) if pyarrow.types.is_string_view(found.type) else found
 
 
@@ -144,11 +151,23 @@ def _opened(source: Any) -> _Opened:
     return _Opened(parquet.read_table(source) if isinstance(source, Path) else source)
 
 
-def _from_pandas(series: Any) -> pyarrow.Array:
-    try:
-        return pyarrow.array(series, from_pandas=True)
-    except (pyarrow.ArrowException, TypeError, ValueError):  # objects of several types
-        return pyarrow.array([None if readable(cell, "text") is None else str(cell) for cell in series])
+def _from_pandas(series: Any) -> Any:
+    """Return a typed column as Arrow; cells of one without a type, for what type Arrow gave it would depend on all."""
+    held = getattr(series.dtype, "categories", series)
+    if str(held.dtype) != "object":
+        try:
+            return pyarrow.array(series, from_pandas=True)
+        except Exception:  # noqa: BLE001, S110 - one by one, then: they are of one type, and read as before
+            pass
+    return list(series)
+
+
+def _from_polars(series: Any) -> Any:
+    return series.to_list() if str(series.dtype) == "Object" else series.to_arrow()
+
+
+def _people(column: Read) -> Array:
+    return people(column) if isinstance(column, list) else numbered(column)
 
 
 def _coded(table: _Opened, one: Feature) -> Array:
@@ -157,24 +176,28 @@ def _coded(table: _Opened, one: Feature) -> Array:
     return one.scaled(_floats(found, one)) if isinstance(one, Number) else _codes(found, one)
 
 
-def _floats(column: pyarrow.Array, one: Number) -> Array:
-    kinds = pyarrow.types
-    kind = column.type
+def _floats(column: Read, one: Number) -> Array:
     if one.kind == "date":
         return _by_value(column, np.float64, np.nan, _days)
+    if isinstance(column, list):
+        return _by_value(column, np.float64, np.nan, _float)
+    kinds = pyarrow.types
+    kind = column.type
     if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind) or kinds.is_boolean(kind):
         plain = column.cast(pyarrow.int8()) if kinds.is_boolean(kind) else column
         return np.asarray(plain.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
     return _by_value(column, np.float64, np.nan, _float)
 
 
-def _codes(column: pyarrow.Array, one: Choice) -> Array:
+def _codes(column: Read, one: Choice) -> Array:
     code = one.coder()
     return _by_value(column, np.int64, code(None), code)
 
 
-def _by_value(column: pyarrow.Array, kind: Any, null: Any, read: Any) -> Array:
-    """Return what `read` makes of each value; it is called once for each that there is."""
+def _by_value(column: Read, kind: Any, null: Any, read: Any) -> Array:
+    """Return what `read` makes of each value; of a typed column it is called once for each that there is."""
+    if isinstance(column, list):
+        return np.array([read(plain(cell)) for cell in column], kind)
     try:
         found = column.dictionary_encode()
     except pyarrow.ArrowException:  # lists and structs: no such value can be read
@@ -187,14 +210,14 @@ def _by_value(column: pyarrow.Array, kind: Any, null: Any, read: Any) -> Array:
 def _python(value: pyarrow.Scalar) -> object:
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # bytes that are no text, a day after the year 9999
+    except Exception:  # noqa: BLE001 - bytes that are no text, a day after the year 9999
         return None
 
 
 def _float(value: Any) -> float:
     try:
         return float(value)
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # noqa: BLE001 - it cannot be read as a number
         return float("nan")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,21 +11,19 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import load as read_tensors
 
 from discreet.dataset import Dataset
-from discreet.domains import Domain
 from discreet.errors import InvalidInput
 from discreet.release import Release
 from discreet.train.keystream import fresh_key
 from discreet.train.plan import DPSGD
-from discreet.train.released import TENSORS, load
+from discreet.train.released import held, load
 from discreet.train.run import make_private
+from discreet.train.tables import encoding
 from discreet.train.tables.cells import Cells
 from discreet.train.tables.features import MADE_UP, Array, Choice, Feature, Features, Number, target_of
-from discreet.train.tables.net import ENCODING, Loss, Net
+from discreet.train.tables.net import Loss, Net
 
-VERSION = 1
 EPOCHS = 20  # where neither epochs nor steps are given
 MICROBATCH = 1024  # rows of a table are small
 MOMENTUM = 0.9
@@ -151,15 +148,15 @@ class _Estimator(Generic[T]):
         features, target = self._bound(dataset)
         rows = copy.copy(dataset)
         object.__setattr__(rows, "source", Cells(dataset.source, features, target, dataset.unit.column))
-        encoding = self._encoding(features, target, dataset)
+        how = self._encoding(features, target, dataset)
         seed = int.from_bytes(fresh_key(dataset.rng())[:7], "big")
-        net = Net(features.width, self.hidden, _outputs(target), encoding=encoding, seed=seed)
+        net = Net(features.width, self.hidden, _outputs(target), encoding=how, seed=seed)
         run = make_private(
             rows,
             plan,
             model=net,
             optimizer=torch.optim.SGD(net.parameters(), lr=self.learning_rate, momentum=MOMENTUM),
-            loss=Loss(target, encoding),
+            loss=Loss(target, how),
             example=(features.made_up(), _made_up(target)),
             name=name,
             purpose=purpose,
@@ -179,24 +176,21 @@ class _Estimator(Generic[T]):
         Raises:
             InvalidInput: the release holds no model of this kind.
         """
-        held = read_tensors(release.files[TENSORS]) if TENSORS in release.files else {}
+        tensors = held(release) or {}
         try:
-            encoding = bytes(held[ENCODING].tolist())
-            facts = json.loads(encoding)
-            if (facts["kind"], facts["v"]) != (cls._kind, VERSION):
-                raise ValueError
-        except (KeyError, ValueError, TypeError):
+            how, parameters, domain = encoding.read(tensors, cls._kind)
+            found: Self = cls(**parameters)
+            target = target_of(domain, found.target, cls._target)
+            features = Features(domain, frozenset([found.target]))
+            encoding.check_sizes(tensors, [features.width, *found.hidden, _outputs(target)])
+            net = Net(features.width, found.hidden, _outputs(target), encoding=how)
+            return found._fitted(release, net, features, target)
+        except Exception:  # noqa: BLE001 - whoever writes a release may write anything in it
             raise InvalidInput(
                 f"the release {release.name!r} holds no {cls.__name__} that this version of discreet reads.",
                 state="Nothing was loaded.",
                 remedy=f"Give the release of a {cls.__name__}; discreet.train.load reads other models.",
             ) from None
-        domain, found = Domain.from_dict(facts["domain"]), cls(**facts["parameters"])
-        found.hidden = tuple(found.hidden)
-        target = target_of(domain, found.target, cls._target)
-        features = Features(domain, frozenset([found.target]))
-        net = Net(features.width, found.hidden, _outputs(target), encoding=encoding)
-        return found._fitted(release, net, features, target)
 
     # ----------------------------------------------------------------------------------------- predict
 
@@ -276,13 +270,8 @@ class _Estimator(Generic[T]):
     def _encoding(self, features: Features, target: Feature, dataset: Dataset) -> bytes:
         """Return all that is needed to read a table as this one is read, from public facts alone."""
         read = {*features.columns, target.name}
-        facts = {
-            "v": VERSION,
-            "kind": self._kind,
-            "parameters": self.get_params() | {"hidden": list(self.hidden)},
-            "domain": {name: column.to_dict() for name, column in dataset.domain.items() if name in read},
-        }
-        return json.dumps(facts, separators=(",", ":")).encode()  # columns in order: inputs of the model stand in it
+        domain = {name: column for name, column in dataset.domain.items() if name in read}
+        return encoding.written(self._kind, self.get_params(), domain)
 
 
 class PrivateClassifier(_Estimator[Choice]):

@@ -165,7 +165,7 @@ def readable(value: object, kind: Type) -> Key:
     try:
         found: Key = _READ[kind](value)
         return found
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # noqa: BLE001 - whatever it is, no cell makes the reading fail
         return None
 
 
@@ -176,6 +176,8 @@ def _text(value: Any) -> str | None:
         return None if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, datetime.datetime):
+        return str(_of_utc(value))
     return None if value is None else str(value)
 
 
@@ -192,8 +194,13 @@ def _boolean(value: Any) -> bool | None:
 
 def _date(value: Any) -> datetime.date | None:
     if isinstance(value, datetime.datetime):
-        return value.date()
+        return _of_utc(value).date()
     return value if isinstance(value, datetime.date) else datetime.date.fromisoformat(value)
+
+
+def _of_utc(value: datetime.datetime) -> datetime.datetime:
+    """Return an instant as it is told in UTC, so that its day depends on no zone it came in; other times as they are."""
+    return value if value.tzinfo is None else value.astimezone(datetime.UTC)
 
 
 _READ: Mapping[Type, Any] = {"text": _text, "integer": _integer, "boolean": _boolean, "date": _date}
