@@ -12,8 +12,10 @@ from torch.overrides import TorchFunctionMode
 
 from discreet.errors import InvalidInput
 from discreet.train.clipping.clips import Flat
-from discreet.train.clipping.engine import Clipped, clipped_sum, refuse_mixing
+from discreet.train.clipping.engine import Clipped, clipped_sum
+from discreet.train.clipping.frozen import unchanged
 from discreet.train.clipping.loop import Loss, SlowModule
+from discreet.train.clipping.refusals import refuse_unfit
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, losses_of, taken
 from discreet.train.clipping.units import Method
 from discreet.train.clipping.watch import name_of, unasked
@@ -68,21 +70,22 @@ def check(model: nn.Module, loss: Loss, rows: Any) -> None:
     Args:
         model: The model, in the mode it will be trained in.
         loss: `loss(model, batch)` returns one number for each example, not averaged.
-        rows: A batch of two to about eight examples that are public or made up. Their numbers may show in the error.
+        rows: A batch of three to about eight examples that are public or made up. Their numbers may show in the error.
 
     Raises:
         InvalidInput: the loss is not one number for each example; an example's loss changes with the others in its
-            batch; a layer takes statistics over the batch; or the fast sums differ from one example at a time.
+            batch; a layer takes statistics over the batch; the model changes its own parameters or buffers when it is
+            called; a parameter has a hook, or is not real and dense; or the fast sums differ from one example at a time.
     """
     examples = examples_in(rows)
-    if examples < 2:
+    if examples < 3:
         raise InvalidInput(
-            f"{examples} rows cannot show whether examples change each other.",
+            f"{examples} rows are too few to show whether examples change each other.",
             state=NOTHING_CLIPPED,
-            remedy="Give two to about eight rows that are public or made up.",
+            remedy="Give three to about eight rows that are public or made up.",
         )
-    refuse_mixing(model)
-    with torch.random.fork_rng(), _Still():
+    refuse_unfit(model)
+    with unchanged(model), torch.random.fork_rng(), _Still():
         state = torch.random.get_rng_state()
         _independent(model, loss, rows, examples)
         torch.random.set_rng_state(state)

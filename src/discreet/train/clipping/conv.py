@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from discreet.train.clipping.kernels import Geometry, fastest
+from discreet.train.clipping.kernels import Geometry, kernel_for
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
 from discreet.train.clipping.records import SummedTrace, add_weighted
@@ -52,7 +52,7 @@ class Convolved:
         # The gradient of a transposed convolution is that of the other direction with both sides exchanged.
         sides = (self.outgoing, self.inputs) if self.geometry.transposed else (self.inputs, self.outgoing)
         inputs, outgoing = (side[low:high].flatten(0, 1) for side in sides)
-        kernel = fastest(tuple(inputs.shape[1:]), tuple(outgoing.shape[1:]), self.geometry, inputs.device)
+        kernel = kernel_for(tuple(outgoing.shape[1:]), self.geometry)
         each = kernel.run(inputs, outgoing, self.geometry)
         if self.inputs.shape[1] > 1:
             each = each.reshape(high - low, -1, *each.shape[1:]).sum(1)

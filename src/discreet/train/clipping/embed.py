@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from discreet.errors import InvalidInput
 from discreet.train.clipping.records import LookupTrace
 from discreet.train.clipping.watch import Leaf, Rule, Watch, opened
 
@@ -43,13 +42,6 @@ class _Lookup(torch.autograd.Function):
 
 def _embedding(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if func is functional.embedding:
-        given = dict(zip(("input", "weight", "padding_idx", "max_norm"), args, strict=False)) | kwargs
-        if given.get("max_norm") is not None:
-            raise InvalidInput(
-                "an embedding with max_norm changes its weights by which rows the batch looks up, outside of the noise.",
-                state="Nothing was clipped and the weights are as they were.",
-                remedy="Leave max_norm out.",
-            )
         rule = opened(func)
         assert rule is not None
         return rule(watch, func, args, kwargs)
@@ -84,8 +76,8 @@ def _bag(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
         | kwargs
     )
     places, table, padding = given["input"], given["weight"], given["padding_idx"]
-    if places.dim() != 2 or given.get("max_norm") is not None or (given["mode"] == "max" and padding is not None):
-        watch.refuse(table, "embedding_bag with offsets, max_norm, or a padded maximum")
+    if places.dim() != 2 or (given["mode"] == "max" and padding is not None):
+        watch.refuse(table, "embedding_bag with offsets, or a padded maximum")
     with watch:
         found = functional.embedding(places, table, padding)
         if given["per_sample_weights"] is not None:

@@ -18,8 +18,10 @@ from discreet.train.clipping import conv, embed, linear, normed, norms, recurren
 from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
-from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, varied
+from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
+from discreet.train.clipping.refusals import refuse_unfit
+from discreet.train.clipping.steady import FEW, MORE, Call, combines
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, units
 from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
@@ -101,7 +103,7 @@ def clipped_sum(
         Bu, Wang, Zha, Karypis 2023, Differentially private optimization on large model at small cost.
     """
     examples = examples_in(batch)
-    refuse_mixing(model)
+    refuse_unfit(model)
     named = _trainable(model)
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
     batch, places = kept(batch, real, examples)
@@ -151,19 +153,6 @@ def _allocate(sums: dict[str, Tensor], named: Mapping[str, nn.Parameter]) -> set
     return fresh
 
 
-def refuse_mixing(model: nn.Module) -> None:
-    """Refuse layers that take statistics over the batch.
-
-    Raises:
-        InvalidInput: there is one.
-    """
-    for name, module in model.named_modules():
-        batchnorm = isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name
-        instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - the same
-        if (batchnorm or (instance and module.track_running_stats)) and module.training:
-            raise normed.mixing(f"{type(module).__name__} {name!r}")
-
-
 @dataclass
 class _Work:
     """One call's settings, and the sums it adds to."""
@@ -191,15 +180,17 @@ class _Work:
     def add(self, batch: Any, examples: int) -> Tensor:
         """Add a micro-batch; return its examples' squared norms."""
         if self.method is not Method.LOOP and examples > 1:
+            notes = self._notes()
             try:
-                uses = self._uses(batch, examples)
+                uses = self._uses(batch, examples, notes)
             except Unwatchable as reason:
-                name, operation = reason.name, reason.operation
+                notes.slow = reason.name, reason.operation
             except Unsure:
                 return self._loop(batch, examples)
             else:
                 with torch.no_grad(), _exact():
                     return self._clip(uses, examples)
+            name, operation = notes.slow
             warnings.warn(
                 f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
                 "example at a time. The result is the same; it takes longer.",
@@ -207,6 +198,11 @@ class _Work:
                 stacklevel=3,
             )
         return self._loop(batch, examples)
+
+    def _notes(self) -> Notes:
+        kinds = tuple(type(module) for module in self.model.modules())
+        situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
+        return _notes(weakref.ref(self.model), situation)
 
     def _loop(self, batch: Any, examples: int) -> Tensor:
         self.settle(set(self.sums))
@@ -217,34 +213,49 @@ class _Work:
                 found.append(add_clipped(one, self.clip, self.groups, self.sums))
         return torch.cat(found)
 
-    def _uses(self, batch: Any, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
+    def _uses(self, batch: Any, examples: int, notes: Notes) -> dict[int, tuple[Leaf, list[Part]]]:
         """Run the model watched; return each leaf's uses, examples in front."""
-        kinds = tuple(type(module) for module in self.model.modules())
-        situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
-        notes = _notes(weakref.ref(self.model), situation)
+        if notes.slow is not None:  # once that is known, no batch gets to say otherwise
+            raise Unwatchable(*notes.slow)
         if not notes.layouts:
             self._probe(batch, examples, notes)
-        weights = [torch.ones(examples), varied(examples)]
-        records, *weighted = self._record(batch, examples, weights[: 1 + notes.moved], notes)
+        plain, weights = torch.ones(examples), varied(examples) if notes.moved else []
+        records, *weighted = self._record(batch, examples, [plain, *weights], notes)
         if notes.moved and not weighted:
-            records, *weighted = self._record(batch, examples, weights, notes)
+            weights = varied(examples)
+            records, *weighted = self._record(batch, examples, [plain, *weights], notes)
         try:
             uses = _arranged(records, notes, examples)
         except Unwatchable:  # more steps than before, or other lengths that share axes otherwise
+            moved = notes.moved
             self._probe(batch, examples, notes)
+            if notes.moved and not moved:
+                return self._uses(batch, examples, notes)
             uses = _arranged(records, notes, examples)
-        if weighted:
-            confirm(records, weighted[0], notes, weights[1])
+        for weight, other in zip(weights, weighted, strict=True):
+            confirm(records, other, notes, weight)
         return uses
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
+            notes.moved = notes.moved or combines(self._calls(batch, examples, FEW), self._calls(batch, examples, MORE))
             find_layouts(functools.partial(self._record, notes=notes), batch, notes, examples)
+
+    def _calls(self, batch: Any, examples: int, rows: int) -> list[Call]:
+        """Return the calls of a run with so many examples."""
+        watch = self._watch(rows)
+        watch.calls = []
+        with aside(self.named), torch.enable_grad(), watch:
+            losses_of(self.model, self.loss, taken(batch, repeated(batch, rows, examples)), rows)
+        return watch.calls
+
+    def _watch(self, examples: int) -> Watch:
+        constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
+        return Watch(self.named, constants, RULES, examples)
 
     def _record(self, batch: Any, examples: int, weights: list[Tensor], notes: Notes) -> list[Records]:
         """Run forward once and backward once for each vector of weights."""
-        constants = [*self.model.buffers(), *(p for p in self.model.parameters() if not p.requires_grad)]
-        watch = Watch(self.named, constants, RULES, examples)
+        watch = self._watch(examples)
         found: list[Records] = []
         with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)

@@ -8,9 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from discreet.errors import InvalidInput
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.records import Ready, SummedTrace
+from discreet.train.clipping.refusals import mixing
 from discreet.train.clipping.watch import Leaf, Rule, Watch
 
 Owners = tuple[Leaf | None, Leaf | None]
@@ -215,16 +215,6 @@ def _fixed_norm(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], k
     else:
         result = torch.instance_norm(_exact(inputs), None, None, None, None, True, 0.0, eps, False)
     return _by_channel(watch, result, given.get("weight"), given.get("bias")).to(_type(inputs))
-
-
-def mixing(what: str) -> InvalidInput:
-    """Return the error for a layer that takes statistics over the batch."""
-    return InvalidInput(
-        f"{what} takes its statistics from the batch: each example changes every other one's gradient, and what it "
-        "keeps of them has no noise.",
-        state="Nothing was clipped and no statistic was kept.",
-        remedy="Replace it by GroupNorm or LayerNorm, or freeze its statistics with eval().",
-    )
 
 
 RULES: dict[str, Rule] = {

@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree
 
+from discreet.mechanisms.rng import Rng
 from discreet.train.clipping.layout import Layout, Unwatchable, candidates, fits
 from discreet.train.clipping.records import Trace
 from discreet.train.clipping.trees import taken
 from discreet.train.clipping.watch import Leaf
 
 ROWS = 3
+DIGITS = 64  # weights of 1 … 2⁶³, which no gradient of a size that can be squared makes infinite
+LEAST = 2.0**-124  # parts of gradients below this lose digits; they are not told apart
 Key = tuple[str, str, int]
 Records = Sequence[tuple[Leaf, Trace]]
 
@@ -36,11 +40,13 @@ class Notes:
 
     Args:
         layouts: By parameter, operation and how many such records came before it in the backward pass.
-        moved: The model lets the batch's numbers pick rows, so that every batch has to be looked at.
+        moved: The batch's numbers may pick rows, so that every batch has to be looked at.
+        slow: The parameter and the operation for which the model runs one example at a time from now on.
     """
 
     layouts: dict[Key, Layout] = field(default_factory=dict)
     moved: bool = False
+    slow: tuple[str, str] | None = None
 
 
 def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
@@ -67,9 +73,7 @@ def find_layouts(
         Unwatchable: there is no layout in which the examples are apart from each other.
         Unsure: more than one layout is possible.
     """
-    places = torch.arange(ROWS) % examples
-    tensors = [leaf for leaf in _pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
-    places = places.to(tensors[0].device)
+    places = repeated(batch, ROWS, examples)
     weights = torch.tensor([1.0, 2.0, 4.0])
     once, weighted = record(taken(batch, places), ROWS, [torch.ones(ROWS), weights])
     if len(once) != len(weighted):
@@ -93,10 +97,28 @@ def find_layouts(
     notes.layouts.update(found)
 
 
-def varied(examples: int) -> Tensor:
-    """Return a power of two for each example, without a pattern that a layout could have."""
-    place = torch.arange(examples)
-    return torch.exp2(((place * place * 7 + place * 3) % 23).float())
+def repeated(batch: Any, rows: int, examples: int) -> Tensor:
+    """Return the places of the first so many examples, again and again if there are fewer."""
+    tensors = [leaf for leaf in _pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return (torch.arange(rows) % examples).to(tensors[0].device)
+
+
+def varied(examples: int) -> list[Tensor]:
+    """Return at least two vectors of weights, powers of two; any two examples differ in one of them or more.
+
+    Each example is given a number of its own, drawn anew each time; the weights are the digits of that number.
+    """
+    number, count = _shuffled(examples), 1
+    while DIGITS**count < examples:
+        count += 1
+    digits = [number // DIGITS**place % DIGITS for place in range(count)]
+    if count == 1:
+        digits.append(_shuffled(examples))
+    return [torch.exp2(digit.float()) for digit in digits]
+
+
+def _shuffled(examples: int) -> Tensor:
+    return torch.from_numpy(Rng().words(examples).astype(np.int64)).argsort()
 
 
 def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> None:
@@ -104,14 +126,18 @@ def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> 
 
     Raises:
         Unwatchable: one does not.
+        Unsure: a number is not finite, so that it says nothing.
     """
     if len(once) != len(weighted):
         raise Unwatchable("", "an operation that is not the same each time")
     for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
         if key not in notes.layouts:
             raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
-        plain = notes.layouts[key].unfold(trace.evidence()[0], len(weights)).flatten(1)
-        scaled = notes.layouts[key].unfold(other.evidence()[0], len(weights)).flatten(1)
-        expected = plain * weights.to(plain).unsqueeze(1)
-        if not torch.isclose(scaled, expected, rtol=1e-6, atol=1e-30, equal_nan=True).all():
+        plain = notes.layouts[key].unfold(trace.evidence()[0], len(weights)).flatten(1).float()
+        scaled = notes.layouts[key].unfold(other.evidence()[0], len(weights)).flatten(1).float()
+        size = weights.to(plain).unsqueeze(1)
+        expected = plain * size
+        if not bool(torch.isfinite(expected).all() and torch.isfinite(scaled).all()):
+            raise Unsure
+        if not bool(((scaled - expected).abs() <= 1e-6 * expected.abs() + LEAST * size).all()):
             raise Unwatchable(leaf.roots[0], f"{trace.kind} of rows that the batch's numbers picked")

@@ -192,6 +192,7 @@ class Lookup:
         self.places = places
         self.outgoing = outgoing
         self.table = table
+        self._sums: tuple[Tensor, Tensor, Tensor] | None = None
 
     def joined(self, other: Lookup) -> Lookup:
         """Return one part for two uses."""
@@ -210,28 +211,38 @@ class Lookup:
         flat = (self.places[low:high] + offset).flatten()
         rows.view(-1, self.table[1]).index_add_(0, flat, self.outgoing[low:high].flatten(0, 1))
 
+    def _merged(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of table rows, one for each example and row, their rows and their examples.
+
+        What goes to one row may cancel. It is added up once, before it is measured and before it is scaled: single
+        terms may be far longer than the gradient, and would round away what other examples added to the sum.
+        """
+        if self._sums is None:
+            owner = torch.arange(self.places.shape[0], device=self.places.device)
+            found, place = torch.unique(self.places + owner.unsqueeze(1) * self.table[0], return_inverse=True)
+            sums = self.outgoing.new_zeros(len(found), self.table[1])
+            sums.index_add_(0, place.flatten(), self.outgoing.flatten(0, 1))
+            self._sums = sums, found % self.table[0], torch.div(found, self.table[0], rounding_mode="floor")
+        return self._sums
+
     def squares(self) -> Squares:
-        """Return squared lengths: first add what went to the same row, then square."""
+        """Return squared lengths."""
         examples, positions = self.places.shape
-        owner = torch.arange(examples, device=self.places.device)
-        keys = (self.places + owner.unsqueeze(1) * self.table[0]).flatten()
-        found, place = torch.unique(keys, return_inverse=True)
-        rows = self.outgoing.new_zeros(len(found), self.table[1])
-        rows.index_add_(0, place, self.outgoing.flatten(0, 1))
-        each = squares(rows)
-        whose = torch.div(found, self.table[0], rounding_mode="floor")
+        sums, _, whose = self._merged()
+        each = squares(sums)
         value = each.value.new_zeros(examples).index_add_(0, whose, each.value)
         bound = each.bound.new_zeros(examples).index_add_(0, whose, each.bound)
         return Squares(value, raised(bound, positions, 0))
 
     def total(self, factors: Tensor, into: Tensor) -> None:
         """Add the sum of all examples' gradients, each times its factor."""
-        scaled = self.outgoing * factors[:, None, None]
-        into.index_add_(0, self.places.flatten(), scaled.flatten(0, 1))
+        sums, rows, whose = self._merged()
+        into.index_add_(0, rows, sums * factors[whose].unsqueeze(1))
 
     def drop(self, dead: Tensor) -> None:
         """Set to zero what belongs to these examples."""
         self.outgoing = self.outgoing.masked_fill(dead[:, None, None], 0)
+        self._sums = None
 
 
 class SummedTrace:

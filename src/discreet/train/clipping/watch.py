@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.records import Trace
+from discreet.train.clipping.refusals import refuse_call
+from discreet.train.clipping.steady import Call, detail, keeps_places
 
 # Calls that only rearrange numbers: the gradient keeps its length.
 _REARRANGE = frozenset(
@@ -66,34 +68,7 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
-# Calls by which numbers of the batch decide which rows go where, or what the program does next.
-_LOOK_AT_DATA = frozenset(
-    [
-        "item",
-        "tolist",
-        "numpy",
-        "__array__",
-        "__bool__",
-        "__int__",
-        "__float__",
-        "__index__",
-        "__contains__",
-        "nonzero",
-        "argwhere",
-        "masked_select",
-        "unique",
-        "unique_consecutive",
-        "take",
-        "repeat_interleave",
-        "_pack_padded_sequence",
-        "masked_scatter",
-        "index_put",
-        "put",
-    ]
-)
-_ALONG = frozenset(
-    ["index_select", "gather", "take_along_dim", "scatter", "scatter_add", "scatter_reduce", "index_copy", "index_add"]
-)
+_WRITES = frozenset(["__setitem__", *(f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "pow", "and", "or"))])
 _GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
@@ -140,8 +115,9 @@ class Watch(TorchFunctionMode):
         # side needs no gradient, as in a first layer.
         self.token = torch.zeros((), requires_grad=True)
         self.records: list[tuple[Leaf, Trace]] = []
-        # Whether the batch's numbers have decided where rows go, and whether a parameter was used after that.
+        # Whether the batch's numbers may have decided where rows go, and whether a parameter was used after that.
         self.looked = self.moved = False
+        self.calls: list[Call] | None = None  # a list, if calls are to be written down
 
     def __torch_function__(
         self,
@@ -153,17 +129,30 @@ class Watch(TorchFunctionMode):
         """Run one call, watched if it has to be."""
         kwargs = kwargs or {}
         found = list(_tensors(args, kwargs))
-        known = self.known
-        if all(id(tensor) in known for tensor in found):
-            return self._among_constants(func, args, kwargs, found)
-        used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         name = name_of(func)
-        self.looked = self.looked or self._by_data(name, args, kwargs)
+        refuse_call(name, args, kwargs)
+        if all(id(tensor) in self.known for tensor in found):
+            return self._among_constants(func, args, kwargs, found)
+        if self.calls is None:
+            return self._with_batch(func, args, kwargs, found)
+        inside = tuple(tuple(tensor.shape) for tensor in found)
+        parameter = any(id(tensor) in self.leaves for tensor in found)
+        result = self._with_batch(func, args, kwargs, found)
+        outside = tuple(tuple(tensor.shape) for tensor in _tensors((result,), {}))
+        if outside:
+            self.calls.append(Call(name, parameter, inside, outside, detail(name, args, kwargs)))
+        return result
+
+    def _with_batch(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], found: list[Tensor]
+    ) -> Any:
+        """Run a call on tensors of the batch."""
+        name = name_of(func)
+        used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         if not used:
-            if name.endswith("_") or name == "__setitem__" or "out" in kwargs:
-                for tensor in found:
-                    if known.pop(id(tensor), None) is not None and id(tensor) in self.leaves:
-                        raise Unwatchable(self.leaves[id(tensor)].roots[0], name)
+            self.looked = self.looked or not keeps_places(name, args, kwargs, self._is_known)
+            if name in _WRITES or (name.endswith("_") and not name.startswith("__")) or "out" in kwargs:
+                self._overwrites(name, args, kwargs)
             return func(*args, **kwargs)
         if name in _LOOKS:
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
@@ -173,20 +162,16 @@ class Watch(TorchFunctionMode):
             raise Unwatchable(self.leaves[id(used[0])].roots[0], name)
         return rule(self, func, args, kwargs)
 
-    def _by_data(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Say whether a call lets the batch's numbers pick rows of the first axis, or steer the program."""
-        plain = name.rstrip("_") if not name.startswith("__") else name
-        if plain in _ALONG:
-            along = kwargs.get("dim", args[1] if len(args) > 1 else None)
-            return not isinstance(along, int) or along in {0, -args[0].dim()}
-        if name in {"__getitem__", "__setitem__"}:
-            items = _items(args[1])
-            if items and isinstance(items[0], slice):
-                return False
-            if items and isinstance(items[0], Tensor) and id(items[0]) in self.known:
-                return False
-            return any(isinstance(item, Tensor) and id(item) not in self.known for item in items)
-        return plain in _LOOK_AT_DATA or (plain == "where" and len(args) + len(kwargs) == 1)
+    def _overwrites(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take note that constants may hold numbers of the batch from now on."""
+        for tensor in _tensors((kwargs.get("out", args[0] if args else None),), {}):
+            if self.known.pop(id(tensor), None) is not None:
+                self.looked = True  # another name for the same memory would still pass for a constant
+                if id(tensor) in self.leaves:
+                    raise Unwatchable(self.leaves[id(tensor)].roots[0], name)
+
+    def _is_known(self, value: Any) -> bool:
+        return id(value) in self.known
 
     def _among_constants(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], found: list[Tensor]
@@ -256,8 +241,9 @@ class Watch(TorchFunctionMode):
 def name_of(func: Callable[..., Any]) -> str:
     """Return a call's plain name: `add` for `torch.add` and for `+`, `T` for `weight.T`."""
     name = getattr(func, "__name__", "")
-    if name == "__get__":
-        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    if name in {"__get__", "__set__"}:
+        attribute = str(getattr(getattr(func, "__self__", None), "__name__", name))
+        return attribute if name == "__get__" or attribute in {"requires_grad", "grad"} else name
     return name or str(func)
 
 

@@ -1,0 +1,131 @@
+"""What cannot be clipped example by example, whichever way gradients are had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from discreet.errors import InvalidInput
+from discreet.train.clipping.trees import NOTHING_CLIPPED
+
+_LOOKUPS: dict[str, tuple[str, ...]] = {
+    "embedding": ("input", "weight", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse"),
+    "embedding_bag": (
+        "input",
+        "weight",
+        "offsets",
+        "max_norm",
+        "norm_type",
+        "scale_grad_by_freq",
+        "mode",
+        "sparse",
+    ),
+}
+
+
+def mixing(what: str) -> InvalidInput:
+    """Return the error for a layer that takes statistics over the batch."""
+    return InvalidInput(
+        f"{what} takes its statistics from the batch: each example changes every other one's gradient, and what it "
+        "keeps of them has no noise.",
+        state="Nothing was clipped and no statistic was kept.",
+        remedy="Replace it by GroupNorm or LayerNorm, or freeze its statistics with eval().",
+    )
+
+
+def _renormalises(what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{what} has max_norm: it changes its weights by which rows the batch looks up, outside of the noise.",
+        state="Nothing was clipped and the weights are as they were.",
+        remedy="Leave max_norm out, and shorten the whole table yourself between steps if you need it short.",
+    )
+
+
+def _sparse(what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{what} has sparse=True: which rows its gradient holds would show who was in the batch.",
+        state=NOTHING_CLIPPED,
+        remedy="Leave sparse out: with noise on every row no gradient is sparse.",
+    )
+
+
+def refuse_unfit(model: nn.Module) -> None:
+    """Refuse layers and parameters for which one example's share cannot be bounded.
+
+    Raises:
+        InvalidInput: a layer takes statistics over the batch, or changes its weights by what is looked up; a
+            parameter is not real and dense, not there yet, or has a hook.
+    """
+    for name, module in model.named_modules():
+        batchnorm = isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name
+        instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - the same
+        if (batchnorm or (instance and module.track_running_stats)) and module.training:
+            raise mixing(f"{type(module).__name__} {name!r}")
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            if module.max_norm is not None:
+                raise _renormalises(f"{type(module).__name__} {name!r}")
+            if module.sparse:
+                raise _sparse(f"{type(module).__name__} {name!r}")
+    for name, p in model.named_parameters():
+        _refuse_parameter(name, p)
+
+
+def _refuse_parameter(name: str, p: nn.Parameter) -> None:
+    if isinstance(p, nn.parameter.UninitializedParameter):
+        raise InvalidInput(
+            f"parameter {name!r} has no shape yet.",
+            state=NOTHING_CLIPPED,
+            remedy="Run the model once on rows that are public or made up.",
+        )
+    if not p.requires_grad:
+        return
+    if not p.is_floating_point() or p.layout is not torch.strided:
+        raise InvalidInput(
+            f"parameter {name!r} holds {p.dtype} in layout {p.layout}; only real, dense numbers can be clipped.",
+            state=NOTHING_CLIPPED,
+            remedy="Keep the real and the imaginary part as two parameters, dense; or freeze this one.",
+        )
+    after = getattr(p, "_post_accumulate_grad_hooks", None)
+    if p._backward_hooks or after:  # noqa: SLF001 - no public name
+        raise InvalidInput(
+            f"parameter {name!r} has a hook, which would see or change gradients that are neither clipped nor noised.",
+            state=NOTHING_CLIPPED,
+            remedy="Remove the hook (remove() of what register_hook returned); change gradients in the loss instead.",
+        )
+
+
+def refuse_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse a look-up that changes its table.
+
+    Raises:
+        InvalidInput: it does, or asks for a sparse gradient.
+    """
+    if name == "embedding_renorm_":
+        raise _renormalises("an embedding")
+    if name not in _LOOKUPS or len(args) + len(kwargs) < 3:
+        return
+    given = dict(zip(_LOOKUPS[name], args, strict=False)) | dict(kwargs)
+    if given.get("max_norm") is not None and not isinstance(given["max_norm"], bool):
+        raise _renormalises(f"a call of {name}")
+    if given.get("sparse") is True:
+        raise _sparse(f"a call of {name}")
+
+
+class Refusing(TorchFunctionMode):
+    """Refuses look-ups that change their table, where nothing else is watched."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one call."""
+        kwargs = kwargs or {}
+        refuse_call(getattr(func, "__name__", ""), args, kwargs)
+        return func(*args, **kwargs)
