@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import nn
