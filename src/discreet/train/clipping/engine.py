@@ -189,7 +189,8 @@ class _Work:
                 return self._loop(batch, examples)
             else:
                 with torch.no_grad(), _exact():
-                    return self._clip(uses, examples)
+                    value, dead = self._clip(uses, examples)
+                return self._again(batch, value, dead) if bool(dead.any()) else value
             name, operation = notes.slow
             warnings.warn(
                 f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
@@ -203,6 +204,19 @@ class _Work:
         kinds = tuple(type(module) for module in self.model.modules())
         situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
         return _notes(weakref.ref(self.model), situation)
+
+    def _again(self, batch: Any, value: Tensor, dead: Tensor) -> Tensor:
+        """Add by themselves the examples whose norms float32 does not hold on the fast way, and return all norms.
+
+        One whose gradient is not finite adds nothing there, either. Left out here, a huge one would count or not by
+        which way its micro-batch goes, and that depends on the others in it.
+        """
+        self.settle(set(self.sums))
+        for i in dead.nonzero().flatten().tolist():
+            one = gradients(self.model, self.loss, batch, i, self.named)
+            with torch.no_grad():
+                value[i] = add_clipped(one, self.clip, self.groups, self.sums)[0]
+        return value
 
     def _loop(self, batch: Any, examples: int) -> Tensor:
         self.settle(set(self.sums))
@@ -268,7 +282,7 @@ class _Work:
         notes.moved = notes.moved or watch.moved
         return found
 
-    def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> Tensor:
+    def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
         quick, formed = units(uses, self.named, self.sums, self.method)
         self.settle(self.fresh - {unit.name for unit in quick})
         parts: list[list[norms.Squares]] = [[] for _ in range(self.count)]
@@ -288,7 +302,7 @@ class _Work:
             self.fresh.discard(unit.name)
         for other in formed:
             other.finish()
-        return total.value
+        return total.value, dead
 
     def _factors(self, known: Sequence[norms.Squares]) -> tuple[list[Tensor], norms.Squares]:
         total = norms.added(list(known))

@@ -74,6 +74,10 @@ def add_clipped(
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():
         each[groups[name]].append(squares(gradient[None]))
+    if not all(bool(norms.finite(norm).all()) for parts in each for norm in parts):
+        each = [[] for _ in range(count)]
+        for name, gradient in found.items():
+            each[groups[name]].append(_in_doubles(gradient))
     known = [added(parts) if parts else None for parts in each]
     whole = [norm for norm in known if norm is not None]
     device = next(iter(sums.values())).device
@@ -85,4 +89,10 @@ def add_clipped(
             norm = known[groups[name]]
             assert norm is not None
             sums[name].add_(gradient * clip.factors(groups[name], count, norm))
-    return total.value
+    return total.value.float()
+
+
+def _in_doubles(gradient: Tensor) -> Squares:
+    """Return the squared length of a gradient whose squares float32 does not hold; float64 holds those of all floats."""
+    value = gradient.double().square().sum()[None]
+    return Squares(value, value * (1 + 1e-6))
