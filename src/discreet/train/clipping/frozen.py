@@ -54,19 +54,28 @@ def unchanged(model: nn.Module) -> Iterator[None]:
     names = {id(module): name for name, module in model.named_modules()}
     try:
         yield
+    except InvalidInput as error:  # losses that differ from call to call are what this leads to
+        changed = _put_back(before, names)
+        if changed:
+            raise _changes(changed) from error
+        raise
     except BaseException:
         _put_back(before, names)
         raise
     changed = _put_back(before, names)
     if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise InvalidInput(
-            f"the model changes {changed[0]!r}{more} when it is called in this mode: what it keeps depends on rows and on "
-            "how often it was called, and has no noise.",
-            state=f"{NOTHING_CLIPPED} The model is as it was before the check.",
-            remedy="Leave that layer out or freeze it with eval(): weight_norm instead of spectral_norm, GroupNorm "
-            "instead of running statistics; a buffer that keeps what was seen last can be a local name.",
-        )
+        raise _changes(changed)
+
+
+def _changes(changed: list[str]) -> InvalidInput:
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return InvalidInput(
+        f"the model changes {changed[0]!r}{more} when it is called in this mode: what it keeps depends on rows and on "
+        "how often it was called, and has no noise.",
+        state=f"{NOTHING_CLIPPED} The model is as it was before the check.",
+        remedy="Leave that layer out or freeze it with eval(): weight_norm instead of spectral_norm, GroupNorm "
+        "instead of running statistics; a buffer that keeps what was seen last can be a local name.",
+    )
 
 
 def _before(module: nn.Module) -> _Before:

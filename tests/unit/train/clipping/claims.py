@@ -43,6 +43,23 @@ def bad_examples_add_nothing(method: Method) -> None:
     assert distance(got.sums, expected.sums) < 1e-4
 
 
+def look_ups_that_cancel_spoil_no_other() -> None:
+    """An example whose gradient is zero, as the difference of huge terms, leaves the sum of the others alone."""
+    table = nn.Embedding(4, 2)
+
+    def loss(model, batch):
+        places, size = batch
+        return (model(places[:, 0]) - model(places[:, 1])).sum(1) * size
+
+    places, size = torch.tensor([[0, 1]] * 40 + [[0, 0]]), torch.ones(41)
+    expected = clipped_sum(table, loss, (places[:40], size[:40]), Flat(1.0)).sums["weight"]
+    for big in (1e4, 1e8, 1e12):
+        size[40] = big
+        for order in (torch.arange(41), torch.arange(40, -1, -1)):
+            got = clipped_sum(table, loss, (places[order], size[order]), Flat(1.0))
+            assert float((got.sums["weight"] - expected).norm()) < 1e-4
+
+
 def padding_adds_nothing(method: Method) -> None:
     case = build("gpt tied")
     real = torch.tensor([True, False, True, True, False])

@@ -42,6 +42,21 @@ def test_kernels_agree_and_keep_examples_apart(name):
         assert not torch.isfinite(found[~good].flatten(1)).all(1).any()
 
 
-def test_the_one_chosen_is_one_of_them():
-    geometry, _, outgoing = SHAPES["plain"]
-    assert kernel_for(outgoing, geometry) in KERNELS
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_shape_alone_chooses(name):
+    geometry, _, outgoing = SHAPES[name]
+    chosen = kernel_for(outgoing, geometry)
+    assert chosen in KERNELS
+    assert geometry.groups == 1 or not chosen.channels_last
+    assert "time" not in vars(kernels)
+
+
+def test_each_kernel_is_chosen_somewhere():
+    shapes = {
+        "_patches": ((3, 3, 3, 3), (16, 32, 32)),
+        "_patches_last": ((128, 128, 3, 3), (128, 8, 8)),
+        "_grouped": ((64, 64, 3, 3), (64, 32, 32)),
+    }
+    for name, (weight, outgoing) in shapes.items():
+        geometry = Geometry(weight, (1, 1), (1, 1), (1, 1), 1, False, (0, 0))
+        assert kernel_for(outgoing, geometry).run.__name__ == name

@@ -56,6 +56,20 @@ def test_using_a_norm_that_is_no_number_is_noticed(monkeypatch, method):
         claims.bad_examples_add_nothing(method)
 
 
+def test_look_ups_that_cancel_spoil_no_other():
+    claims.look_ups_that_cancel_spoil_no_other()
+
+
+def test_adding_look_ups_term_by_term_is_noticed(monkeypatch):
+    def total(self, factors, into):
+        scaled = self.outgoing * factors[:, None, None]
+        into.index_add_(0, self.places.flatten(), scaled.flatten(0, 1))
+
+    monkeypatch.setattr(units.Lookup, "total", total)
+    with pytest.raises(AssertionError):
+        claims.look_ups_that_cancel_spoil_no_other()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_padding_adds_nothing(method):
     claims.padding_adds_nothing(method)
