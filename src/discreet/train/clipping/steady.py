@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 FEW, MORE = 3, 5  # prime to each other, and to most lengths
 
@@ -147,6 +148,17 @@ def keeps_places(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], kn
 
 def _whole(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() and not tensor.is_complex()
+
+
+def unseen(model: nn.Module) -> bool:
+    """Say whether a model holds code that no watch sees into: scripted or compiled."""
+    return any(
+        isinstance(module, torch.jit.ScriptModule)
+        or type(module).__name__ == "OptimizedModule"  # importing it would take seconds
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or any(isinstance(value, torch.jit.ScriptFunction) for value in vars(module).values())
+        for module in model.modules()
+    )
 
 
 class Call(NamedTuple):
