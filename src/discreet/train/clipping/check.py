@@ -15,7 +15,7 @@ from discreet.train.clipping.clips import Flat
 from discreet.train.clipping.engine import Clipped, clipped_sum
 from discreet.train.clipping.frozen import unchanged
 from discreet.train.clipping.loop import Loss, SlowModule
-from discreet.train.clipping.refusals import refuse_unfit
+from discreet.train.clipping.refusals import refuse_call, refuse_unfit
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, losses_of, taken
 from discreet.train.clipping.units import Method
 from discreet.train.clipping.watch import name_of, unasked
@@ -48,6 +48,7 @@ class _Still(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = name_of(func)
+        refuse_call(name, args, kwargs)
         if name in _DROPOUTS:
             return args[0] if args else kwargs["input"]
         if name == "scaled_dot_product_attention":

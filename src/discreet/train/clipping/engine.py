@@ -21,7 +21,7 @@ from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, g
 from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
-from discreet.train.clipping.steady import FEW, MORE, Call, combines
+from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, units
 from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
@@ -252,7 +252,8 @@ class _Work:
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
-            notes.moved = notes.moved or combines(self._calls(batch, examples, FEW), self._calls(batch, examples, MORE))
+            few, more = (self._calls(batch, examples, rows) for rows in (FEW, MORE))
+            notes.moved = notes.moved or unseen(self.model) or combines(few, more)
             find_layouts(functools.partial(self._record, notes=notes), batch, notes, examples)
 
     def _calls(self, batch: Any, examples: int, rows: int) -> list[Call]:

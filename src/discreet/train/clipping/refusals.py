@@ -45,6 +45,15 @@ def _renormalises(what: str) -> InvalidInput:
     )
 
 
+def _iterates(name: str) -> InvalidInput:
+    return InvalidInput(
+        f"the spectral norm at {name!r} changes its vectors in every call: all gradients would depend on how many calls "
+        "there were, and that on how many rows were drawn.",
+        state=NOTHING_CLIPPED,
+        remedy="Take weight_norm, or none; or freeze its vectors with eval().",
+    )
+
+
 def _sparse(what: str) -> InvalidInput:
     return InvalidInput(
         f"{what} has sparse=True: which rows its gradient holds would show who was in the batch.",
@@ -57,14 +66,17 @@ def refuse_unfit(model: nn.Module) -> None:
     """Refuse layers and parameters for which one example's share cannot be bounded.
 
     Raises:
-        InvalidInput: a layer takes statistics over the batch, or changes its weights by what is looked up; a
-            parameter is not real and dense, not there yet, or has a hook.
+        InvalidInput: a layer takes statistics over the batch, or changes its weights by what is looked up or by how
+            often it is called; a parameter is not real and dense, not there yet, or has a hook.
     """
     for name, module in model.named_modules():
         batchnorm = isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name
         instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - the same
         if (batchnorm or (instance and module.track_running_stats)) and module.training:
             raise mixing(f"{type(module).__name__} {name!r}")
+        hooks = [type(hook).__name__ for hook in module._forward_pre_hooks.values()]  # noqa: SLF001 - the same
+        if module.training and "SpectralNorm" in (type(module).__name__.lstrip("_"), *hooks):
+            raise _iterates(name)
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             if module.max_norm is not None:
                 raise _renormalises(f"{type(module).__name__} {name!r}")

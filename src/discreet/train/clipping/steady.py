@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 FEW, MORE = 3, 5  # prime to each other, and to most lengths
 
@@ -101,6 +102,10 @@ STEADY = (
 )
 # They pick from their first tensor by their second: harmless where the first is a constant.
 _PICK = frozenset(["gather", "index_select", "take", "take_along_dim", "__getitem__", "embedding_bag"])
+# They combine or move numbers along axes, the first of which is this argument.
+_ALONG = {"flip": 1, "roll": 2, "softmax": 1, "log_softmax": 1, "softmin": 1, "normalize": 2, "glu": 1}
+_SHAPED = frozenset(["layer_norm", "rms_norm", "native_layer_norm"])
+_PADS = frozenset(["pad", "constant_pad_nd"])
 # They slide along axes, and leave the first one alone.
 _SLIDING = (
     "conv",
@@ -114,6 +119,10 @@ _SLIDING = (
     "fold",
     "pixel_",
     "local_",
+    "channel_",
+    "instance_norm",
+    "group_norm",
+    "native_group_norm",
 )
 
 
@@ -149,6 +158,17 @@ def _whole(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() and not tensor.is_complex()
 
 
+def unseen(model: nn.Module) -> bool:
+    """Say whether a model holds code that no watch sees into: scripted or compiled."""
+    return any(
+        isinstance(module, torch.jit.ScriptModule)
+        or type(module).__name__ == "OptimizedModule"  # importing it would take seconds
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or any(isinstance(value, torch.jit.ScriptFunction) for value in vars(module).values())
+        for module in model.modules()
+    )
+
+
 class Call(NamedTuple):
     """One call on tensors of the batch, as the shapes show it.
 
@@ -168,14 +188,20 @@ class Call(NamedTuple):
 
 
 def detail(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the axes that a call turns around, counted from the end, all where it does not say; or an equation."""
+    """Return the axes along which a call combines or moves numbers, counted from the end; or an equation."""
     if name == "einsum":
         return (args[0],)
-    if name not in {"flip", "roll"}:
+    if name in _SHAPED:
+        return tuple(range(-len(_many(kwargs.get("normalized_shape", args[1] if len(args) > 1 else ()))), 0))
+    if name in _PADS:
+        widths = kwargs.get("pad", args[1] if len(args) > 1 else ())
+        return tuple(-1 - place // 2 for place, width in enumerate(widths) if width)
+    if name not in _ALONG:
         return ()
-    dims = kwargs.get("dims", args[1:] if name == "flip" else args[2:])
-    flat = [d for value in _many(dims) for d in _many(value)]
-    count = args[0].dim()
+    first = _ALONG[name]
+    dims = kwargs.get("dim", kwargs.get("dims", args[first:] if name in {"flip", "roll"} else args[first : first + 1]))
+    flat = [d for value in _many(dims) for d in _many(value) if isinstance(d, int) and not isinstance(d, bool)]
+    count = (args[0] if args else kwargs["input"]).dim()
     return tuple(d - count if d >= 0 else d for d in flat) or tuple(range(-count, 0))
 
 
@@ -217,8 +243,8 @@ def _hidden(call: Call, places: Sequence[int | None]) -> bool:
         call: The call.
         places: For each tensor it was given the axis that holds examples, counted from the end.
     """
-    if call.name in {"flip", "roll"}:
-        return places[0] in call.detail
+    if call.name in _ALONG or call.name in _SHAPED or call.name in _PADS:
+        return any(place in call.detail for place in places if place is not None)
     if call.name in _PICK:
         return places[0] is not None and any(place is not None for place in places[1:])
     if call.name == "scaled_dot_product_attention":

@@ -71,6 +71,29 @@ def test_once_slow_always_slow():
             clipped_sum(model, loss, rows(8, still=True), Flat(1.0))
 
 
+class Sorted(torch.nn.Module):
+    def forward(self, x):
+        return x[x[:, 0].argsort()]
+
+
+@QUIET
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("function", [False, True])
+def test_scripted_code_is_not_trusted(function):
+    sort = torch.jit.script(_sorted) if function else torch.jit.script(Sorted())
+    torch.manual_seed(4)
+    model = Moves(lambda m, x: m.b(torch.tanh(m.a(m.sort(x[:, 0]))))[x[:, 0, 0].argsort().argsort()].squeeze(1))
+    model.sort = sort
+    clipped_sum(model, loss, rows(4, still=True), Flat(1.0))
+    x = rows(9)
+    expected = clipped_sum(model, loss, x, Flat(1.0), method=Method.LOOP)
+    assert distance(clipped_sum(model, loss, x, Flat(1.0)).sums, expected.sums) < 1e-5
+
+
+def _sorted(x):
+    return x[x[:, 0].argsort()]
+
+
 @pytest.mark.parametrize("examples", [1, 2, 3, 64, 65, 5000])
 def test_weights_tell_all_pairs_apart(examples):
     vectors = varied(examples)
