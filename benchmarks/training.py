@@ -40,8 +40,8 @@ FEW = 32  # of M1, for contenders that keep a gradient of 1.9 million numbers fo
 OPACUS = next(shelf for shelf in environments.SHELVES if shelf.name == "accountants-torch")
 OPAKE = environments.Shelf("training-opake", ("opake-dpsgd==0.16.1", "torch==2.13.0"))
 PLAIN, AGAIN, OURS = "plain", "plain again", "discreet"
-WARM, SELDOM = 2, 3
-SLOW = 8  # a contender that costs so many plain steps is in the first SELDOM rounds alone
+LEAST, OFTEN, SELDOM = 3, 5, 2  # rounds: of everybody, if time is short; of a peer; of a slow one
+SLOW = 8  # plain steps that a slow one costs
 
 
 @dataclass(frozen=True)
@@ -140,27 +140,25 @@ def peak(contender, model):
 
 def timed(contenders, model, settings):
     """Return each contender's CPU seconds by round, why others have none, and the versions."""
-    workers, failed, seldom = {}, {}, set()
+    workers, failed, turns = {}, {}, {}
     for contender in contenders:
         try:
             worker = Worker(contender, model, KEPT)
-            costs = [worker.step()["cpu"]]
-            if costs[0] < 10:
-                costs += [worker.step()["cpu"] for _ in range(WARM - 1)]
+            warm = [worker.step()["cpu"] for _ in range(2)][-1]
         except RuntimeError as error:
             failed[contender.name] = str(error)
             continue
         workers[contender.name] = worker
         if contender.name == PLAIN:
-            usual = costs[-1]
-        elif costs[-1] > SLOW * usual:
-            seldom.add(contender.name)
+            usual = warm
+        if contender in OTHERS:
+            turns[contender.name] = SELDOM if warm > SLOW * usual else OFTEN
     found, start = {name: [] for name in workers}, time.perf_counter()
     for turn in range(settings.rounds):
-        if turn >= SELDOM and time.perf_counter() - start > settings.seconds:
+        if turn >= LEAST and time.perf_counter() - start > settings.seconds:
             break
         for name, worker in workers.items():
-            if name not in seldom or turn < SELDOM:
+            if turn < turns.get(name, settings.rounds):
                 found[name].append(worker.step()["cpu"])
     facts = {name: worker.facts for name, worker in workers.items()}
     for worker in workers.values():
@@ -209,7 +207,7 @@ def settled(arguments):
     parser.add_argument("--quick", action="store_true", help="M1, M2 and M6, three rounds")
     found = parser.parse_args(arguments)
     if found.quick:
-        found.models, found.rounds = "M1,M2,M6", SELDOM
+        found.models, found.rounds = "M1,M2,M6", LEAST
     found.models = found.models.split(",")
     if not set(found.models) <= set(MICRO):
         parser.error(f"no such model; there are: {', '.join(MICRO)}")
