@@ -124,12 +124,12 @@ def test_what_is_not_read_is_no_part_of_the_question(place):
 
 
 def test_questions_of_one_table_keep_their_ids(tmp_path):
-    """As they were when a query could read one table only: what was answered then is not charged for again."""
+    """Those of plans of version 2: what was answered under them is not charged for again."""
     steps = Project.read(clinic(tmp_path).folder).plan()
     assert [step.request for step in steps] == [
-        "e41e4fdb590f9cd5d78ad768c47597f0",
-        "8f27cdfe5222ed95f0a3e8e896c1e6a6",
-        "726417371253377a39121ef54a4b0a0d",
+        "b6bc1c31e7ec6dec2c6855f622b20105",
+        "73f6d362c44e22785a14920d89b8c33a",
+        "78a877bdfc6c26dbe0e8ab9820ab8dd1",
     ]
 
 
