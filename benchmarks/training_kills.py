@@ -1,6 +1,6 @@
 """Fifty times kill -9 at random steps of a training run: the same bits, one charge, nothing private left behind.
 
-python benchmarks/training_kills.py [times]        # about five minutes
+python benchmarks/training_kills.py [times]        # about three minutes
 """
 
 import sys

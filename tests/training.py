@@ -98,7 +98,7 @@ def bits(net: nn.Module) -> list[bytes]:
 def main(folder: Path, name: str, steps: int) -> None:
     """Train in this process, saying each step: what a test kills, and starts again."""
     data = with_fixed_randomness(dataset(folder, releases=folder / name, ledger=ledger(folder / f"{name}.db")), seed=8)
-    run = start(data, folder / name, plan=plan(steps=steps), checkpoint_every=7)
+    run = start(data, folder / name, plan=plan(steps=steps, noise_multiplier=20.0), checkpoint_every=7)
     for batch in run.loader:
         run.step(batch)
         sys.stdout.write(f"{run.steps_taken}\n")
