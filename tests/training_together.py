@@ -14,7 +14,7 @@ from torch.distributed.fsdp import fully_shard
 
 from discreet.errors import DiscreetError
 from discreet.testing import with_fixed_randomness
-from tests.training import EXAMPLE, dataset, ledger, loss, model, start
+from tests.training import EXAMPLE, dataset, ledger, loss, model, rows, start
 
 
 def broken(net, batch):
@@ -31,7 +31,8 @@ def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     if rank:
         dist.barrier()  # until process 0 has opened the account
-    data = dataset(folder, releases=folder / name, ledger=ledger(folder / f"{name}.db"))
+    source = tuple(part.flip(0) for part in rows()) if rank and name == "reversed" else rows()
+    data = dataset(folder, source, releases=folder / name, ledger=ledger(folder / f"{name}.db"))
     if size > 1 and not rank:
         dist.barrier()
     losses = {"fails": broken, "differs": broken if rank else loss}

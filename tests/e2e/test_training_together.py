@@ -66,6 +66,12 @@ def test_processes_with_different_programs_are_refused(tmp_path):
     assert all("given different runs" in str(one["says"]) for one in said)
 
 
+def test_rows_in_another_order_are_found_out(tmp_path):
+    """A record would be in one batch twice, or in none."""
+    said = trained(tmp_path, "reversed", 2)
+    assert all("do not hold the same rows" in str(one["says"]) for one in said)
+
+
 def test_sharded_parameters_are_refused(tmp_path):
     said = trained(tmp_path, "sharded", 2)
     assert all("'0.weight' is sharded over processes" in str(one["says"]) for one in said)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from discreet.train.clipping.records import LookupTrace
+from discreet.train.clipping.refusals import LOOKUPS
 from discreet.train.clipping.watch import Leaf, Rule, Watch, opened
 
 
@@ -59,17 +60,7 @@ def _embedding(watch: Watch, func: Callable[..., Any], args: tuple[Any, ...], kw
 
 def _bag(watch: Watch, _: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Bags of equal size, (examples, size): look up, then reduce."""
-    names: tuple[str, ...] = (
-        "input",
-        "weight",
-        "offsets",
-        "max_norm",
-        "norm_type",
-        "scale_grad_by_freq",
-        "mode",
-        "sparse",
-    )
-    names += ("per_sample_weights", "include_last_offset", "padding_idx")
+    names = (*LOOKUPS["embedding_bag"], "per_sample_weights", "include_last_offset", "padding_idx")
     given = (
         {"mode": "mean", "padding_idx": None, "per_sample_weights": None}
         | dict(zip(names, args, strict=False))

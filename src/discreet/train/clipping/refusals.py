@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 from discreet.errors import InvalidInput
 from discreet.train.clipping.trees import NOTHING_CLIPPED
 
-_LOOKUPS: dict[str, tuple[str, ...]] = {
+# The arguments of torch.nn.functional's look-ups, in their order.
+LOOKUPS: dict[str, tuple[str, ...]] = {
     "embedding": ("input", "weight", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse"),
     "embedding_bag": (
         "input",
@@ -118,9 +119,9 @@ def refuse_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """
     if name == "embedding_renorm_":
         raise _renormalises("an embedding")
-    if name not in _LOOKUPS or len(args) + len(kwargs) < 3:
+    if name not in LOOKUPS or len(args) + len(kwargs) < 3:
         return
-    given = dict(zip(_LOOKUPS[name], args, strict=False)) | dict(kwargs)
+    given = dict(zip(LOOKUPS[name], args, strict=False)) | dict(kwargs)
     if given.get("max_norm") is not None and not isinstance(given["max_norm"], bool):
         raise _renormalises(f"a call of {name}")
     if given.get("sparse") is True:
