@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ def bind(
     clip: Clip,
     purpose: str,
     average: float | None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Bound:
     """Bind a run to a dataset.
 
@@ -66,6 +68,7 @@ def bind(
         clip: How gradients are clipped.
         purpose: Why.
         average: Of the models on the way, if one is released.
+        facts: What else the owner says of the model.
 
     Raises:
         InvalidInput: they do not fit; nothing was spent.
@@ -75,6 +78,7 @@ def bind(
     _check_unit(dataset, plan)
     _check_optimizer(model, optimizer)
     _check_scheduler(scheduler, plan.steps)
+    about = _about(facts)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
     held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,))]
@@ -93,13 +97,15 @@ def bind(
         "collate": None if functions[1] is None else _source(functions[1]),
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
-    }
+    } | about
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    facts = {
+    left = {
         "kind": "train",
         "title": purpose,
         "sentence": _sentence(plan, trained),
-        "noise": [{"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}],
+        "noise": [
+            {"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std, "share": 1.0}
+        ],
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
         "max_grad_norm": plan.max_grad_norm,
@@ -110,9 +116,25 @@ def bind(
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
         "average": average,
+        "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "parameters": trained,
+        "architecture": repr(model),
+        "torch": torch.__version__,
     }
-    return Bound(plan.event, guarantee, identity, facts)
+    return Bound(plan.event, guarantee, identity, left | about)
+
+
+def _about(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the owner says of the model, under its name among the facts."""
+    if facts is None:
+        return {}
+    try:
+        return {"about": json.loads(json.dumps(dict(facts), allow_nan=False))}
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            "facts must be plain data by name: texts, finite numbers, lists, and the like.",
+            remedy='For example facts={"learning_rate": "found on public data"}.',
+        ) from None
 
 
 def _sentence(plan: DPSGD, trained: int) -> str:
