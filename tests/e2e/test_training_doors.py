@@ -64,7 +64,7 @@ def test_a_run_that_is_killed_goes_on_without_a_second_charge(tmp_path, capsys, 
 
 
 def test_plan_and_run_beside_questions_in_sql(tmp_path, capsys):
-    place = trainee(tmp_path / "clinic", alone=False)
+    place = trainee(tmp_path / "clinic", steps=60, alone=False)
     code, planned = answer(capsys, "plan", place.folder)
     assert code == 0
     check(planned, "discreet plan")
@@ -77,10 +77,19 @@ def test_plan_and_run_beside_questions_in_sql(tmp_path, capsys):
     capsys.readouterr()
     assert run(["plan", str(place.folder)]) == 0
     told = capsys.readouterr().out
-    assert "ward: 10 numbers are trained in 12 steps" in told
+    assert "ward: 10 numbers are trained in 60 steps" in told
     assert "How good the model will be is not known beforehand" in told
     assert run(["run", str(place.folder), "--yes"]) == 0
     assert "0 charged, 4 re-used" in capsys.readouterr().out
+    code, found = answer(capsys, "explain", place.folder)
+    assert code == 0
+    names = sorted(Path(path).name for path in found["written"])
+    assert names == ["model-card-ward.md", "registry.json", "report.html", "report.md"]
+    report = place.folder / "report"
+    assert "# Which ward: model card" in (report / "model-card-ward.md").read_text()
+    assert "Which ward" in (report / "report.html").read_text()
+    code, audited = answer(capsys, "audit", "release", done["releases"][3]["folder"])
+    assert (code, audited["verdict"]) == (0, "consistent")
 
 
 def test_train(place, capsys):

@@ -18,12 +18,13 @@ from discreet.project.reads import Reads
 from discreet.project.reads import names as table_names
 from discreet.project.steps import Done, Step, step
 from discreet.project.stopped import named, stopped
+from discreet.project.training import KIND as TRAINED
 from discreet.project.training import Training, trained
 from discreet.release import Release, Shelf
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
-    from discreet.explain import Report
+    from discreet.explain import ModelCard, Report
     from discreet.project.asking import Asked
 
 RELEASES = "releases"
@@ -321,8 +322,18 @@ class Project:
             project=self.settings.about,
         )
 
+    def _cards(self, population: str) -> Iterator[tuple[str, ModelCard]]:
+        """Yield the card of each trained model, with the name of its file; a name that stands twice is told apart."""
+        from discreet.explain import model_card
+
+        models = [release for release in self.releases(population) if release.facts.get("kind") == TRAINED]
+        names = [release.name for release in models]
+        for release in models:
+            more = f"-{release.entry['request'][:12]}" if names.count(release.name) > 1 else ""
+            yield f"model-card-{release.name}{more}.md", model_card(release, project=self.settings.about)
+
     def write_report(self, folder: Path, *, audience: str | None = None) -> list[Path]:
-        """Write report.html, report.md and registry.json (per population, if there are several)."""
+        """Write report.html, report.md and registry.json (per population, if there are several), and a card of each model."""
         names = self._declared()
         self.check_ledger()
         written = []
@@ -337,6 +348,7 @@ class Project:
                 f"report{stem}.md": markdown,
                 f"registry{stem}.json": json.dumps(report.registry(), indent=1, ensure_ascii=False) + "\n",
             }
+            texts |= {file: card.markdown() for file, card in self._cards(name)}
             written += [_write(folder / file, text) for file, text in texts.items()]
         return written
 

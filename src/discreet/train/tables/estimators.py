@@ -226,19 +226,22 @@ class _Estimator(Generic[T]):
 
     def _facts(self, features: Features, target: str, domain: Mapping[str, Column]) -> dict[str, Any]:
         """Return how the table is read, and which settings are nobody's choice."""
-        defaults = {
-            name: parameter.default
-            for name, parameter in inspect.signature(type(self).__init__).parameters.items()
-            if parameter.default is not inspect.Parameter.empty
-        }
         given = self.get_params()
+        defaults = inspect.signature(type(self).__init__).parameters
+        ours = [name for name, value in given.items() if value is not None and value == defaults[name].default]
+        ours += ["steps"] if self.steps is None and self.epochs is None else []
+        provenance = dict.fromkeys(ours, "default of discreet") | {
+            "noise_multiplier": "calculated from ε, δ, steps and sample rate",
+            "optimizer": "fixed by discreet",
+            "clip": "fixed by discreet, with the max_grad_norm above",
+        }
         return {
             "estimator": type(self).__name__,
             "target": {"column": target} | domain[target].to_dict(),
             "features": [{"column": name} | domain[name].to_dict() for name in features.columns],
             "loss": "cross entropy" if self._target is Choice else "squared error, the target scaled to -1 … 1",
             "parameters": {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
-            "provenance": {name: "default of discreet" for name, value in defaults.items() if given[name] == value},
+            "provenance": provenance,
         }
 
     def _bound(self, dataset: Dataset) -> tuple[Features, T]:
