@@ -1,0 +1,73 @@
+"""Hugging Face's models, padded sequences and adapters against one example at a time."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from discreet.errors import InvalidInput
+from discreet.train.clipping import Flat, Method, SlowModule, check, clipped_sum
+
+pytest.importorskip("transformers")
+pytest.importorskip("peft")
+from tests.unit.train.clipping.hugging import MODELS, PAD, build, pictures, words
+from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
+
+# What peft asks transformers for on its way.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+ALL = 1e6  # longer than any gradient here: nothing is shortened, and no guard of a norm shows
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_one_example_at_a_time(name):
+    case = build(name)
+    gradients = each_gradient(case.model, case.loss, case.batch)
+    norms = torch.tensor([norm(gradient) for gradient in gradients])
+    middle = float(norms.median()) * 0.99  # some are shortened, some are not
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SlowModule)  # these go the fast way
+        for method in (Method.AUTO, Method.DIRECT, Method.GHOST):
+            whole = clipped_sum(case.model, case.loss, case.batch, Flat(ALL), method=method, microbatch=3)
+            assert distance(whole.sums, flat_sum(gradients, ALL)) < 1e-5, method
+            assert torch.allclose(whole.private_norms, norms, rtol=1e-5), method
+            got = clipped_sum(case.model, case.loss, case.batch, Flat(middle), method=method, microbatch=3)
+            assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method  # a norm's guard shortens by as much
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fits_for_training(name):
+    """Dropout is on, as it will be; what is frozen has no sum."""
+    case = build(name)
+    check(case.model.train(), case.loss, case.batch)
+    sums = clipped_sum(case.model, case.loss, case.batch, Flat(1.0)).sums
+    assert sums.keys() == {name for name, p in case.model.named_parameters() if p.requires_grad}
+    adapted = [name for name in sums if "lora_" in name]
+    assert bool(adapted) == ("lora" in name)
+    assert all(float(sums[name].norm()) > 0 for name in adapted)
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if "lora" not in n and MODELS[n][1] is not pictures])
+def test_what_stands_in_padding_counts_for_nothing(name):
+    case = build(name)
+    there = case.batch["attention_mask"].bool()
+    noise = torch.randint(1, 50, there.shape)
+    other = case.batch | {"input_ids": torch.where(there, case.batch["input_ids"], noise)}
+    assert case.batch["input_ids"][~there].eq(PAD).all()
+    one, two = (clipped_sum(case.model, case.loss, batch, Flat(0.5)) for batch in (case.batch, other))
+    assert distance(two.sums, {name: value.double() for name, value in one.sums.items()}) < 1e-5
+    assert torch.allclose(one.private_norms, two.private_norms, rtol=1e-5)
+
+
+def test_a_loss_that_divides_by_all_words_of_the_batch_is_refused():
+    """The mean that a Hugging Face model returns by itself is one: a long text makes the others' gradients shorter."""
+    case = build("gpt-2, tied")
+
+    def own(model, batch):
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        return model(**batch, labels=labels, use_cache=False).loss.expand(len(labels))
+
+    with pytest.raises(InvalidInput, match="with the other examples in its batch"):
+        check(case.model, own, case.batch)
+    assert words(case.model, case.batch).shape == (5,)
