@@ -26,6 +26,7 @@ from discreet.train.clipping.watch import Leaf
 ROWS = 3
 DIGITS = 64  # weights of 1 … 2⁶³, which no gradient of a size that can be squared makes infinite
 LEAST = 2.0**-124  # parts of gradients below this lose digits; they are not told apart
+_SHORT = (torch.bfloat16, torch.float16)
 Key = tuple[str, str, int]
 Records = Sequence[tuple[Leaf, Trace]]
 
@@ -42,11 +43,27 @@ class Notes:
         layouts: By parameter, operation and how many such records came before it in the backward pass.
         moved: The batch's numbers may pick rows, so that every batch has to be looked at.
         slow: The parameter and the operation for which the model runs one example at a time from now on.
+        short: Gradients have 16 bits, so that an example's gradient is not the same, to many digits, whichever way it is had.
     """
 
     layouts: dict[Key, Layout] = field(default_factory=dict)
     moved: bool = False
     slow: tuple[str, str] | None = None
+    short: bool = False
+
+    def learn(self, records: Records, *, moved: bool) -> None:
+        """Take note of what a pass showed.
+
+        Raises:
+            Unwatchable: rows may move, and gradients are short. Whether a batch goes the fast way then depends on all of
+                its examples, and one of them could change how all the others round.
+        """
+        self.moved = self.moved or moved
+        self.short = self.short or any(trace.evidence()[0].dtype in _SHORT for _, trace in records)
+        if self.moved and self.short:
+            raise Unwatchable(
+                records[0][0].roots[0], "16-bit numbers, after a call in which the batch's numbers may move its rows"
+            )
 
 
 def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
