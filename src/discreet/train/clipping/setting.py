@@ -12,7 +12,7 @@ from discreet.errors import InvalidInput
 from discreet.train.clipping.trees import NOTHING_CLIPPED
 
 KINDS = ("cpu", "cuda")
-_PRODUCTS = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+_PRODUCTS = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined] # made at run time
 
 
 @contextlib.contextmanager

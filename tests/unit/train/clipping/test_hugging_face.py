@@ -15,8 +15,6 @@ pytest.importorskip("peft")
 from tests.unit.train.clipping.hugging import MODELS, PAD, build, pictures, words
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
 
-# What peft asks transformers for on its way.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 ALL = 1e6  # longer than any gradient here: nothing is shortened, and no guard of a norm shows
 
 
