@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from discreet.errors import InvalidInput
-from discreet.train.clipping import Flat, Method, SlowModule, check, clipped_sum
+from discreet.train.clipping import Flat, Method, SlowModule, check, clipped_sum, engine
 
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
@@ -69,3 +69,20 @@ def test_a_loss_that_divides_by_all_words_of_the_batch_is_refused():
     with pytest.raises(InvalidInput, match="with the other examples in its batch"):
         check(case.model, own, case.batch)
     assert words(case.model, case.batch).shape == (5,)
+
+
+@pytest.mark.parametrize("name", ["llama, tied", "gemma 2, tied", "bert"])
+def test_a_mask_of_four_axes_says_the_same_and_needs_no_second_look(name, monkeypatch):
+    case = build(name)
+    expected = clipped_sum(case.model, case.loss, case.batch, Flat(ALL)).sums
+    monkeypatch.setattr(engine, "confirm", None)  # what looks at a batch again
+
+    def wide(model, batch):
+        there = batch["attention_mask"]
+        mask = torch.zeros(there.shape).masked_fill(there == 0, -torch.inf)[:, None, None, :]
+        if case.loss is words:  # padding comes last
+            mask = torch.full((there.shape[1],) * 2, -torch.inf).triu(1)[None, None]
+        return case.loss(lambda **given: model(**(given | {"attention_mask": mask})), batch)
+
+    got = clipped_sum(case.model, wide, case.batch, Flat(ALL)).sums
+    assert distance(got, {name: value.double() for name, value in expected.items()}) < 1e-5
