@@ -71,18 +71,46 @@ def test_a_loss_that_divides_by_all_words_of_the_batch_is_refused():
     assert words(case.model, case.batch).shape == (5,)
 
 
+def wide(loss):
+    """Return the loss with a mask of four axes; padding comes last."""
+
+    def masked(model, batch):
+        there = batch["attention_mask"]
+        mask = torch.zeros(there.shape).masked_fill(there == 0, -torch.inf)[:, None, None, :]
+        if loss is words:
+            mask = torch.full((there.shape[1],) * 2, -torch.inf).triu(1)[None, None]
+        return loss(lambda **given: model(**(given | {"attention_mask": mask})), batch)
+
+    return masked
+
+
 @pytest.mark.parametrize("name", ["llama, tied", "gemma 2, tied", "bert"])
 def test_a_mask_of_four_axes_says_the_same_and_needs_no_second_look(name, monkeypatch):
     case = build(name)
     expected = clipped_sum(case.model, case.loss, case.batch, Flat(ALL)).sums
     monkeypatch.setattr(engine, "confirm", None)  # what looks at a batch again
-
-    def wide(model, batch):
-        there = batch["attention_mask"]
-        mask = torch.zeros(there.shape).masked_fill(there == 0, -torch.inf)[:, None, None, :]
-        if case.loss is words:  # padding comes last
-            mask = torch.full((there.shape[1],) * 2, -torch.inf).triu(1)[None, None]
-        return case.loss(lambda **given: model(**(given | {"attention_mask": mask})), batch)
-
-    got = clipped_sum(case.model, wide, case.batch, Flat(ALL)).sums
+    got = clipped_sum(case.model, wide(case.loss), case.batch, Flat(ALL)).sums
     assert distance(got, {name: value.double() for name, value in expected.items()}) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["llama, tied", "llama with lora", "bert"])
+def test_in_bfloat16_one_example_moves_the_sum_by_its_own_share(name):
+    case = build(name)
+    masked = wide(case.loss)
+
+    def loss(model, batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            return masked(model, batch).float()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SlowModule)
+        check(case.model, loss, case.batch)
+        most = Flat(float(clipped_sum(case.model, loss, case.batch, Flat(ALL)).private_norms.median()))
+        whole = clipped_sum(case.model, loss, case.batch, most, microbatch=2).sums
+        less = {key: value[1:] for key, value in case.batch.items()}
+        less = clipped_sum(case.model, loss, less, most, microbatch=2).sums
+        own = {key: value[:1] for key, value in case.batch.items()}
+        own = clipped_sum(case.model, loss, own, most).sums
+    share = {key: whole[key].double() - less[key].double() for key in whole}
+    assert norm(share) <= most.max_norm * (1 + 1e-6)
+    assert norm({key: share[key] - own[key].double() for key in share}) < 1e-5 * most.max_norm
