@@ -26,6 +26,7 @@ from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind, moved
 from discreet.train.clipping import Clip, Flat, check
+from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
@@ -211,11 +212,13 @@ class Run:
             batch: The one that `loader` handed out last.
 
         Raises:
-            InvalidInput: the batch is another one, or the model's parameters are others than at the start.
+            InvalidInput: the batch is another one, the model's parameters are others than at the start, or autocast is
+                switched on around the step.
             DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed, and
                 its model unusable (NaN); `make_private` takes the run up again from its last checkpoint.
         """
         work = self._open()
+        refuse_autocast()
         if batch is not self._due:
             raise InvalidInput(
                 "this is not the batch that is due.",

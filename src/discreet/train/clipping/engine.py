@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, g
 from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
+from discreet.train.clipping.setting import eager, exact
 from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, lengths, units
@@ -179,17 +179,19 @@ class _Work:
 
     def add(self, batch: Any, examples: int) -> Tensor:
         """Add a micro-batch; return its examples' squared norms."""
-        if self.method is not Method.LOOP and examples > 1:
-            notes = self._notes()
+        notes = self._notes()
+        # Alone, its short numbers would round otherwise than among others.
+        twice = examples == 1 and notes.slow is None and (notes.short or not notes.layouts)
+        if self.method is not Method.LOOP and (examples > 1 or twice):
             try:
-                uses = self._uses(batch, examples, notes)
+                uses = self._twice(batch, notes) if twice else self._uses(batch, examples, notes)
             except Unwatchable as reason:
                 notes.slow = reason.name, reason.operation
             except Unsure:
                 return self._loop(batch, examples)
             else:
-                with torch.no_grad(), _exact():
-                    value, dead = self._clip(uses, examples)
+                with torch.no_grad(), exact():
+                    value, dead = (found[:examples] for found in self._clip(uses, 2 if twice else examples))
                 return self._again(batch, value, dead) if bool(dead.any()) else value
             name, operation = notes.slow
             warnings.warn(
@@ -250,6 +252,14 @@ class _Work:
             confirm(records, other, notes, weight)
         return uses
 
+    def _twice(self, batch: Any, notes: Notes) -> dict[int, tuple[Leaf, list[Part]]]:
+        """Return the uses for an example beside itself, which counts once."""
+        uses = self._uses(taken(batch, repeated(batch, 2, 1)), 2, notes)
+        for leaf, parts in uses.values():
+            for part in parts:
+                part.drop(torch.tensor([False, True], device=leaf.tensor.device))
+        return uses
+
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
             few, more = (self._calls(batch, examples, rows) for rows in (FEW, MORE))
@@ -260,7 +270,7 @@ class _Work:
         """Return the calls of a run with so many examples."""
         watch = self._watch(rows)
         watch.calls = []
-        with aside(self.named), torch.enable_grad(), watch:
+        with aside(self.named), eager(), torch.enable_grad(), watch:
             losses_of(self.model, self.loss, taken(batch, repeated(batch, rows, examples)), rows)
         return watch.calls
 
@@ -272,7 +282,7 @@ class _Work:
         """Run forward once and backward once for each vector of weights."""
         watch = self._watch(examples)
         found: list[Records] = []
-        with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
+        with aside(self.named), noticed(self.named), eager(), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
@@ -280,7 +290,7 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
-        notes.moved = notes.moved or watch.moved
+        notes.learn(found[0], moved=watch.moved)
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
@@ -350,7 +360,7 @@ def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[
         Unwatchable: the notes do not know one, or its shape does not fit them.
     """
     uses: dict[int, tuple[Leaf, list[Part]]] = {}
-    with _exact():
+    with exact():
         for key, leaf, trace in keyed(records):
             if key not in notes.layouts:
                 raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
@@ -362,10 +372,3 @@ def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[
 def _none(examples: int, device: torch.device) -> norms.Squares:
     zeros = torch.zeros(examples, device=device)
     return norms.Squares(zeros, zeros)
-
-
-@contextlib.contextmanager
-def _exact() -> Iterator[None]:
-    """Switch autocast off: norms and sums are taken in float32."""
-    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-        yield

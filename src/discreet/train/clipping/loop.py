@@ -14,6 +14,7 @@ from discreet.train.clipping.clips import Clip
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.refusals import Refusing
+from discreet.train.clipping.setting import eager
 from discreet.train.clipping.trees import losses_of, taken
 
 Loss = Callable[[Any, Any], Tensor]
@@ -26,7 +27,7 @@ class SlowModule(UserWarning):
 def gradients(model: Any, loss: Loss, batch: Any, index: int, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of one example, for the parameters it has one for."""
     # backward() and not grad(), which checkpoints of the older kind refuse.
-    with aside(named), torch.enable_grad(), Refusing():
+    with aside(named), eager(), torch.enable_grad(), Refusing():
         losses_of(model, loss, taken(batch, slice(index, index + 1)), 1).sum().backward()  # type: ignore[no-untyped-call]
         return {name: p.grad.float() for name, p in named.items() if p.grad is not None}
 
