@@ -1,5 +1,6 @@
 """[[release]] of kind train: read, planned without rows, run once, and taken up where it was."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from discreet.project import Project, Training
 from discreet.project.training import trained
 from discreet.train import PrivateClassifier, PrivateRegressor
 from discreet.train.work import Work
+from tests.docs.pages import DOCS
 from tests.trainee import trainee
 
 
@@ -270,3 +272,31 @@ def test_what_the_account_does_not_hold_is_refused(tmp_path):
         list(project.run())
     assert place.kinds() == ["open"]
     assert not list((place.folder / "private").iterdir())
+
+
+# -------------------------------------------------------------------------------------------- docs
+
+KIND = re.compile(r"```toml\n(\[\[release\]\][^`]*?kind = \"train\"[^`]*)```")
+
+
+def test_the_reference_lists_the_known_keys(tmp_path):
+    text = (DOCS / "reference" / "toml.md").read_text(encoding="utf-8")
+    section = text.partition('## [[release]] with kind = "train"')[2]
+    rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    with pytest.raises(InvalidInput) as error:
+        change(trainee(tmp_path, opened=False), "steps = 12", "qqqq = 1")
+    known = set(error.value.remedy.removeprefix("Known: ").rstrip(".").split(", "))
+    assert {key for cell in rows for key in re.findall(r"`(\w+)`", cell)} == known - {"kind"}
+
+
+@pytest.mark.parametrize("page", ["reference/toml.md", "how-to/train-on-a-table.md"])
+def test_what_the_docs_show_can_be_planned(tmp_path, page):
+    (release,) = KIND.findall((DOCS / page).read_text(encoding="utf-8"))
+    place = trainee(tmp_path, opened=False)
+    text = place.toml.read_text().partition("[[release]]")[0].replace("table.visits", "table.stays")
+    columns = 'back = { type = "boolean" }\n'
+    name = "visits" if "visits" in release else "stays"
+    place.toml.write_text(text.replace("table.stays", f"table.{name}").rstrip() + f"\n{columns}\n{release}")
+    place.data.unlink()
+    (step,) = Project.read(place.folder).plan()
+    assert step.state == "new"
