@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from discreet.train.clipping.folding import Fold
 from discreet.train.clipping.kernels import Geometry, kernel_for
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
@@ -71,6 +72,10 @@ class Convolved:
         for name in ("inputs", "outgoing"):
             tensor = getattr(self, name)
             setattr(self, name, tensor.masked_fill(dead.view(-1, *[1] * (tensor.dim() - 1)), 0))
+
+    def folded(self, fold: Fold) -> Convolved:
+        """Return the same with units in front: their examples' rows side by side."""
+        return Convolved(fold(self.inputs).flatten(1, 2), fold(self.outgoing).flatten(1, 2), self.geometry)
 
 
 class _Conv(torch.autograd.Function):
