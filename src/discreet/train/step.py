@@ -90,7 +90,7 @@ class Step:
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        sums = {name: torch.zeros(p.shape, dtype=torch.float32, device=p.device) for name, p in named.items()}
+        found: dict[str, torch.Tensor] = {}
         device = next(iter(named.values())).device
         mine = Batch(batch.step, self.world.share(batch.indices))
         times = 1 if self.augment is None else self.augment.times
@@ -101,8 +101,10 @@ class Step:
                     examples = _moved(rows.batch(units), device)
                     if self.augment is not None:
                         examples, owners = self.augment.variants(examples, owners)
-                    clipped_sum(self.model, self.loss, examples, self.clip, into=sums, owners=owners)
+                    clipped_sum(self.model, self.loss, examples, self.clip, into=found, owners=owners)
                 self.fixed.restore()
+        # In the model's order: processes add up one tensor after the other. None is found in an empty batch.
+        sums = {name: found[name] if found else torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
         self.world.total(sums)
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -14,9 +15,10 @@ from discreet.train.clipping.kernels import Geometry, kernel_for
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
 from discreet.train.clipping.records import SummedTrace, add_weighted
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.watch import Leaf, Rule, Watch, pulling
 
 Owners = tuple[Leaf | None, Leaf | None]
+AT_ONCE = 1 << 22  # numbers that the gradients of one example's rows may have before they are added up
 
 
 class ConvTrace:
@@ -54,6 +56,13 @@ class Convolved:
         sides = (self.outgoing, self.inputs) if self.geometry.transposed else (self.inputs, self.outgoing)
         inputs, outgoing = (side[low:high].flatten(0, 1) for side in sides)
         kernel = kernel_for(tuple(outgoing.shape[1:]), self.geometry)
+        most = max(1, AT_ONCE // math.prod(self.geometry.weight))
+        if high - low == 1 and len(inputs) > most:
+            total = kernel.run(inputs[:most], outgoing[:most], self.geometry).sum(0, keepdim=True)
+            for start in range(most, len(inputs), most):
+                cut = slice(start, start + most)
+                total += kernel.run(inputs[cut], outgoing[cut], self.geometry).sum(0, keepdim=True)
+            return total, kernel.channels_last
         each = kernel.run(inputs, outgoing, self.geometry)
         if self.inputs.shape[1] > 1:
             each = each.reshape(high - low, -1, *each.shape[1:]).sum(1)
@@ -105,8 +114,9 @@ class _Conv(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        inputs, weight = ctx.saved_tensors
+    @pulling
+    def backward(ctx: Any, saved: Sequence[Any], *grads: Tensor) -> Any:
+        inputs, weight = saved
         geometry, (owner, shift) = ctx.geometry, ctx.owners
         outgoing = grads[0]
         if owner is not None:

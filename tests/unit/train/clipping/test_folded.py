@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from discreet.errors import InvalidInput
-from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, clipped_sum
+from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, clipped_sum, conv, engine, kernels
 from discreet.train.clipping.folding import Fold
 from tests.unit.train.clipping import zoo
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
@@ -169,3 +169,20 @@ def test_wrong_owners_are_refused(owners, monkeypatch):
     with pytest.raises(InvalidInput, match="owners has") as error:
         clipped_sum(nn.Linear(4, 3), squared, randn(4), Flat(1.0), owners=owners)
     assert "Nothing was clipped" in error.value.state
+
+
+def test_a_convolution_of_many_rows_is_added_up_piece_by_piece(monkeypatch):
+    """What one unit's rows take does not grow with them."""
+    monkeypatch.setattr(zoo, "B", 9)
+    case = build("conv stride")
+    owners = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1])
+    units = means(each_gradient(case.model, case.loss, case.batch), owners)
+    monkeypatch.setattr(conv, "AT_ONCE", 150)
+    monkeypatch.setattr(engine, "CHUNK", 1)
+    seen = []
+    for name in ("_patches", "_patches_last", "_grouped"):
+        real = getattr(kernels, name)
+        monkeypatch.setattr(kernels, name, lambda x, *told, real=real: (seen.append(len(x)), real(x, *told))[1])
+    got = clipped_sum(case.model, case.loss, case.batch, Flat(0.1), owners=owners)
+    assert distance(got.sums, flat_sum(units, 0.1)) < 1e-5
+    assert max(seen) == 2
