@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput, missing_extra
+from discreet.train import columns
 from discreet.train.draws import Rows as Numbers
 from discreet.train.people import People, packed
 from discreet.units import PrivacyUnit
@@ -30,7 +31,7 @@ class Rows:
 
     Args:
         source: A tensor, or a tuple, list or dict of tensors, whose first axis is the record; a data set with `len`
-            and numbers; an Arrow table, or the path of a Parquet file.
+            and numbers; a `datasets.Dataset`; an Arrow table, or the path of a Parquet file.
         collate: Makes a batch of tensors of an Arrow table of a few rows, or of a list of what the data set returned.
         person: The name of the column, or key, that identifies a person. People are numbered by their first rows. A row
             of nobody (NULL) counts for nobody.
@@ -114,6 +115,8 @@ def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any
                 'For example collate=lambda rows: torch.tensor(rows["age"].to_numpy()).float()',
             )
         return None
+    if columns.has_columns(source):
+        return columns.unfit(source, unit, collate, example)
     leaves = _pytree.tree_leaves(source)
     if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
         return _unfit_tensors(source, leaves, unit, example)
@@ -133,7 +136,7 @@ def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any
     if unit.column is not None:
         return (
             f"the unit is {unit.label}, and a data set of records does not say whose each is.",
-            "Give a dict of tensors, or an Arrow table, with that column.",
+            "Give a dict of tensors, a datasets.Dataset or an Arrow table, with that column.",
         )
     return None
 
@@ -177,6 +180,9 @@ def _read(
         assert collate is not None
         people = None if person is None else numbered(source.column(person))
         return source.num_rows, lambda numbers: collate(source.take(numbers)), people
+    if columns.has_columns(source):
+        count, batch, ids = columns.read(source, collate, person)
+        return count, batch, None if ids is None else numbered(ids)
     tensors = [leaf for leaf in _pytree.tree_leaves(source) if isinstance(leaf, torch.Tensor)]
     if tensors:
         (count,) = {len(leaf) for leaf in tensors}

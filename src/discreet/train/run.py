@@ -62,7 +62,8 @@ def make_private(
 
     Args:
         dataset: The private records. Its source is a tensor, a tuple, list or dict of tensors (first axis: the
-            record), a PyTorch data set with `len` and numbers, an Arrow table, or the path of a Parquet file.
+            record), a PyTorch data set with `len` and numbers, a `datasets.Dataset`, an Arrow table, or the path of a
+            Parquet file.
         plan: A calibrated plan.
         model: The model, with its first weights. It is trained in place.
         optimizer: Over the model's trainable parameters.
