@@ -27,6 +27,7 @@ from discreet.train.correlation import BandedInverseRoot, BandedRoot
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Quantile
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
@@ -55,6 +56,7 @@ __all__ = [
     "Poisson",
     "PrivateClassifier",
     "PrivateRegressor",
+    "Quantile",
     "Run",
     "SlowModule",
     "check",

@@ -18,6 +18,7 @@ from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee, show_delta
 from discreet.train.clipping import Clip
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Quantile
 
 VERSION = 1
 ASSUMED = (
@@ -98,8 +99,8 @@ def bind(
     facts = {
         "kind": "train",
         "title": purpose,
-        "sentence": _sentence(plan, trained),
-        "noise": [{"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}],
+        "sentence": _sentence(plan, clip, trained),
+        "noise": _noise(plan, clip),
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
         "max_grad_norm": plan.max_grad_norm,
@@ -115,12 +116,26 @@ def bind(
     return Bound(plan.event, guarantee, identity, facts)
 
 
-def _sentence(plan: DPSGD, trained: int) -> str:
+def _sentence(plan: DPSGD, clip: Clip, trained: int) -> str:
     """Return what was done, for people."""
+    strength = f"{plan.max_grad_norm:g}"
+    if isinstance(clip, Quantile):
+        strength += f" at first, later of what {clip.quantile:.0%} of them keep below"
     return (
         f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, every record of a random batch "
-        f"pulled the model with a strength of at most {plan.max_grad_norm:g}, and noise was added to the sum."
+        f"pulled the model with a strength of at most {strength}, and noise was added to the sum."
     )
+
+
+def _noise(plan: DPSGD, clip: Clip) -> list[dict[str, Any]]:
+    """Return what noise there is, for `explain`."""
+    of, deviation, rest = "each sum of gradients", plan.noise_std, []
+    if isinstance(clip, Quantile):
+        assert plan.noise_multiplier is not None
+        of_gradients, of_count = clip.noise(plan.noise_multiplier)
+        of, deviation = "each sum of gradients, of norm 1", of_gradients
+        rest = [{"of": "each count of short ones", "mechanism": "Gaussian", "standard_deviation": of_count}]
+    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": deviation}, *rest]
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:
@@ -134,6 +149,22 @@ def _check_plan(plan: DPSGD, clip: Clip) -> None:
         raise InvalidInput(
             f"the clip leaves gradients up to {clip.sensitivity:g}, and the plan's noise hides {plan.max_grad_norm:g}.",
             remedy="Give the plan that max_grad_norm, or clip to less.",
+        )
+
+    if isinstance(clip, Quantile):
+        _check_moving(plan, clip)
+
+
+def _check_moving(plan: DPSGD, clip: Quantile) -> None:
+    if clip.max_norm != plan.max_grad_norm:
+        raise InvalidInput(
+            f"the first norm of the clip is {clip.max_norm:g}, and the plan's max_grad_norm {plan.max_grad_norm:g}.",
+            remedy="Give both the same: noise follows the clip's norm, from the plan's on.",
+        )
+    if plan.correlation is not None:
+        raise InvalidInput(
+            "noise that is correlated over steps takes back what was added under one norm, and this norm moves.",
+            remedy="Clip by Flat, or plan without correlation.",
         )
 
 
