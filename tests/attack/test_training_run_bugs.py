@@ -70,7 +70,7 @@ IN_A_STEP = {
     "one noise for all tensors": ("tensor=name", 'tensor="noise"'),
     "one noise for all steps": ("step=batch.step, tensor", "step=0, tensor"),
     "the last micro-batch twice": (LOOP, "enumerate([*(parts := list(batch.micro(self.microbatch))), *parts[-1:]])"),
-    "clipped to twice the norm": ("self.rule, into", "type(self.rule)(2 * self.rule.max_norm), into"),
+    "clipped to twice the norm": ("examples, rule, into", "examples, type(rule)(2 * rule.max_norm), into"),
 }
 
 

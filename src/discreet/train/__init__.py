@@ -10,6 +10,7 @@ try:
 except ImportError:
     raise _missing_extra("train", "torch") from None
 
+from discreet.train.adam import PrivateAdam
 from discreet.train.batches import Batch, Batches, MicroBatch, People
 from discreet.train.clipping import (
     Automatic,
@@ -19,6 +20,7 @@ from discreet.train.clipping import (
     Groups,
     Method,
     PerLayer,
+    Scaled,
     SlowModule,
     check,
     clipped_sum,
@@ -54,10 +56,12 @@ __all__ = [
     "People",
     "PerLayer",
     "Poisson",
+    "PrivateAdam",
     "PrivateClassifier",
     "PrivateRegressor",
     "Quantile",
     "Run",
+    "Scaled",
     "SlowModule",
     "check",
     "clipped_sum",

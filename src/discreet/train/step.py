@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from discreet.train.adam import PrivateAdam
 from discreet.train.average import Average
 from discreet.train.batches import Batch
-from discreet.train.clipping import Clip, clipped_sum
+from discreet.train.clipping import Clip, Scaled, clipped_sum
 from discreet.train.fixed import Fixed
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
@@ -75,7 +76,11 @@ class Step:
     @property
     def rule(self) -> Clip:
         """How the next step clips."""
-        return self.clip if self.moving is None else self.moving.rule
+        rule = self.clip if self.moving is None else self.moving.rule
+        scales = self.optimizer.scales() if isinstance(self.optimizer, PrivateAdam) else {}
+        if not scales:
+            return rule
+        return Scaled(rule, {name: scales[p] for name, p in self.model.named_parameters() if p in scales})
 
     @property
     def noise_std(self) -> float:
@@ -104,13 +109,16 @@ class Step:
         sums = {name: torch.zeros(p.shape, dtype=torch.float32, device=p.device) for name, p in named.items()}
         device = next(iter(named.values())).device
         count = torch.zeros((), dtype=torch.int64, device=device)
+        if isinstance(self.optimizer, PrivateAdam):
+            self.optimizer.expect(self.noise_std / self.plan.expected_batch_size)
+        rule = self.rule
         mine = Batch(batch.step, self.world.share(batch.indices))
         with self.world.together():
             for place, part in enumerate(mine.micro(self.microbatch)):
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
                     examples = _moved(rows.batch(part.indices[part.real]), device)
-                    found = clipped_sum(self.model, self.loss, examples, self.rule, into=sums)
+                    found = clipped_sum(self.model, self.loss, examples, rule, into=sums)
                     if self.moving is not None:
                         count += self.moving.counted(found.private_norms).to(device)
                 self.fixed.restore()
