@@ -174,8 +174,8 @@ def test_clipping_after_averaging_is_caught(monkeypatch):
         count = len(examples)
         found = torch.autograd.grad(loss(net, examples).mean(), list(net.parameters()))
         norm = torch.cat([g.flatten() for g in found]).norm()
-        for total, gradient in zip(into.values(), found, strict=True):
-            total += count * gradient * (clip.max_norm / norm.clamp(min=1e-9)).clamp(max=1.0)
+        for (name, _), gradient in zip(net.named_parameters(), found, strict=True):
+            into[name] = into.get(name, 0.0) + count * gradient * (clip.max_norm / norm.clamp(min=1e-9)).clamp(max=1.0)
 
     others = [NOTHING] * (MICRO - 1)
     caught(

@@ -85,7 +85,7 @@ def test_lengths_without_gradients_of_what_is_scaled_afterwards_are_caught(monke
     def quick(model, loss, batch, clip, *, into):
         found = engine.clipped_sum(model, loss, batch, clip.rule)
         for name, total in found.sums.items():
-            into[name] += total * clip.scales[name]
+            into[name] = into.get(name, 0.0) + total * clip.scales[name]
         return found
 
     monkeypatch.setattr("discreet.train.step.clipped_sum", quick)

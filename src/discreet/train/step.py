@@ -106,7 +106,7 @@ class Step:
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        sums = {name: torch.zeros(p.shape, dtype=torch.float32, device=p.device) for name, p in named.items()}
+        found: dict[str, torch.Tensor] = {}
         device = next(iter(named.values())).device
         count = torch.zeros((), dtype=torch.int64, device=device)
         if isinstance(self.optimizer, PrivateAdam):
@@ -118,10 +118,12 @@ class Step:
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
                     examples = _moved(rows.batch(part.indices[part.real]), device)
-                    found = clipped_sum(self.model, self.loss, examples, rule, into=sums)
+                    clipped = clipped_sum(self.model, self.loss, examples, rule, into=found)
                     if self.moving is not None:
-                        count += self.moving.counted(found.private_norms).to(device)
+                        count += self.moving.counted(clipped.private_norms).to(device)
                 self.fixed.restore()
+        # In the model's order: processes add up one tensor after the other. None is found in an empty batch.
+        sums = {name: found[name] if found else torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
         self.world.total(sums if self.moving is None else {**sums, "": count})
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.noise_std, step=batch.step, tensor=name)
