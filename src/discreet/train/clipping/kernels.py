@@ -110,7 +110,7 @@ def kernel_for(outgoing: tuple[int, ...], geometry: Geometry) -> Kernel:
         geometry: The convolution.
     """
     positions, patch = math.prod(outgoing[1:]), math.prod(geometry.weight[1:])
-    if geometry.groups > 1 or (positions >= 256 and positions * patch >= 100_000):
+    if geometry.groups > 1 or (positions >= 256 and positions * patch >= 50_000):
         return Kernel(_grouped)
     if positions <= 64 and patch > geometry.weight[1]:
         return Kernel(_patches_last, channels_last=True)
