@@ -25,7 +25,7 @@ from discreet.train.clipping import (
     check,
     clipped_sum,
 )
-from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
@@ -51,6 +51,7 @@ __all__ = [
     "Groups",
     "KeyedNoise",
     "Keystream",
+    "LambdaCGD",
     "Method",
     "MicroBatch",
     "People",
