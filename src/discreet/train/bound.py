@@ -133,7 +133,7 @@ def _noise(plan: DPSGD, clip: Clip) -> list[dict[str, Any]]:
     if isinstance(clip, Quantile):
         assert plan.noise_multiplier is not None
         of_gradients, of_count = clip.noise(plan.noise_multiplier)
-        of, deviation = "each sum of gradients, of norm 1", of_gradients
+        of, deviation = "each sum of gradients, in clipping norms", of_gradients
         rest = [{"of": "each count of short ones", "mechanism": "Gaussian", "standard_deviation": of_count}]
     return [{"of": of, "mechanism": "Gaussian", "standard_deviation": deviation}, *rest]
 
@@ -226,9 +226,9 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
-    """Return what an optimiser was built with, of each group, as texts."""
+    """Return what an optimiser was built with, of each group, as texts; but not the noise that a run tells it of."""
     return [
-        {name: str(value) for name, value in sorted(group.items()) if name not in ("params", "initial_lr")}
+        {name: str(value) for name, value in sorted(group.items()) if name not in ("params", "initial_lr", "noise")}
         for group in optimizer.param_groups
     ]
 

@@ -181,6 +181,16 @@ def test_where_the_norm_moves_it_is_told_what_noise_there_is(tmp_path):
     assert len(set(seen)) == STEPS
 
 
+def test_called_again_with_the_same_objects_it_is_the_same_run(tmp_path):
+    """The optimizer was told other noise meanwhile, and that names no other run."""
+    data, facts = dataset(tmp_path), told("moving")
+    run = start(data, tmp_path, **facts)
+    run.fit()
+    release = run.finish()
+    again = start(data, tmp_path, **facts)
+    assert again.finish().to_dict() == release.to_dict()
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 
