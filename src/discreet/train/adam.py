@@ -60,13 +60,7 @@ class PrivateAdam(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         scaled: bool = False,
     ) -> None:
-        if not isinstance(plan, DPSGD) or plan.noise_multiplier is None:
-            raise _refused("plan is no calibrated plan.", "Take plan.calibrate(target_epsilon, target_delta).")
-        if plan.correlation is not None:
-            raise _refused(
-                "with correlated noise, squares of noisy gradients depend on each other over steps.",
-                "Take SGD with momentum, which correlated noise is made for, or plan without correlation.",
-            )
+        self.fits(plan)
         for name, value, least, most in (
             ("lr", lr, 0.0, math.inf),
             ("betas[0]", betas[0], 0.0, 1.0),
@@ -86,6 +80,21 @@ class PrivateAdam(torch.optim.Optimizer):
                         f"a parameter is {parameter.dtype}, in which a variance less another one is mostly rounding.",
                         "Keep parameters in float32, and compute under torch.autocast.",
                     )
+
+    @staticmethod
+    def fits(plan: DPSGD) -> None:
+        """Refuse a plan whose noise cannot be taken off.
+
+        Raises:
+            InvalidInput: it is not calibrated, or its noise is correlated.
+        """
+        if not isinstance(plan, DPSGD) or plan.noise_multiplier is None:
+            raise _refused("plan is no calibrated plan.", "Take plan.calibrate(target_epsilon, target_delta).")
+        if plan.correlation is not None:
+            raise _refused(
+                "with correlated noise, squares of noisy gradients depend on each other over steps.",
+                "Take SGD with momentum, which correlated noise is made for, or plan without correlation.",
+            )
 
     def expect(self, noise: float) -> None:
         """Take the noise of the next gradients to have this deviation: in units of scaled ones, where they are scaled."""

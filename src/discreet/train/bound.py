@@ -16,6 +16,7 @@ from discreet import events
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee, show_delta
+from discreet.train.adam import PrivateAdam
 from discreet.train.clipping import Clip
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Quantile
@@ -75,6 +76,8 @@ def bind(
     _check_plan(plan, clip)
     _check_unit(dataset, plan)
     _check_optimizer(model, optimizer)
+    if isinstance(optimizer, PrivateAdam):
+        optimizer.fits(plan)
     _check_scheduler(scheduler, plan.steps)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper

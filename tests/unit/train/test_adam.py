@@ -220,6 +220,27 @@ def test_what_cannot_be_is_refused(changes, says):
     assert len(str(caught.value).splitlines()) == 3
 
 
+def test_a_run_with_correlated_noise_is_refused(tmp_path):
+    net, other = model(), plan(sample_rate=None, sampler=train.Cyclic(0.5, 3), correlation=train.LambdaCGD(0.9))
+    data = dataset(tmp_path)
+    with pytest.raises(InvalidInput, match="correlated noise"):
+        start(data, tmp_path, model=net, optimizer=train.PrivateAdam(net.parameters(), plan()), plan=other)
+    assert not [entry for entry in data.ledger.entries("people") if entry.kind == "charge"]
+
+
+def test_a_parameter_without_scales_is_refused():
+    with pytest.raises(InvalidInput, match=r"'0\.bias' has no scales \(3 in all\)"):
+        train.clipped_sum(model(), loss, EXAMPLE, train.Scaled(train.Flat(0.5), {"0.weight": torch.ones(6, 4)}))
+
+
+def test_schedules_move_it(tmp_path):
+    net = model()
+    adam = train.PrivateAdam(net.parameters(), plan(), lr=0.1)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, STEPS)
+    start(dataset(tmp_path), tmp_path, model=net, optimizer=adam, scheduler=rate).fit()
+    assert adam.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_closure_is_refused():
     with pytest.raises(InvalidInput, match="looks at the loss again"):
         train.PrivateAdam([nn.Parameter(torch.zeros(2))], plan()).step(lambda: 0.0)

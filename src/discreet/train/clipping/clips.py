@@ -190,7 +190,17 @@ class Scaled:
         return self.rule.sensitivity
 
     def groups(self, names: Sequence[str]) -> list[int]:
-        """Return the groups of the rule."""
+        """Return the groups of the rule.
+
+        Raises:
+            InvalidInput: a parameter has no scales.
+        """
+        missing = [name for name in names if name not in self.scales]
+        if missing:
+            raise InvalidInput(
+                f"parameter {missing[0]!r} has no scales ({len(missing)} in all).",
+                remedy="Give ones for parameters that are not to be scaled.",
+            )
         return self.rule.groups(names)
 
     def factors(self, group: int, groups: int, norm: Squares) -> Tensor:
