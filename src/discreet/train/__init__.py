@@ -11,6 +11,7 @@ except ImportError:
     raise _missing_extra("train", "torch") from None
 
 from discreet.train.batches import Batch, Batches, MicroBatch, People
+from discreet.train.choosing import Setup, select
 from discreet.train.clipping import (
     Automatic,
     Clip,
@@ -30,6 +31,7 @@ from discreet.train.plan import DPSGD
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+from discreet.train.selection import Selection
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [
@@ -56,10 +58,13 @@ __all__ = [
     "PrivateClassifier",
     "PrivateRegressor",
     "Run",
+    "Selection",
+    "Setup",
     "SlowModule",
     "check",
     "clipped_sum",
     "fresh_key",
     "load",
     "make_private",
+    "select",
 ]
