@@ -101,7 +101,8 @@ def select(
         selection: A calibrated selection.
         candidates: The settings to choose from, public plain data: texts, numbers, lists and dicts of them.
         build: Makes the `Setup` of a candidate: new each time, and the same each time from torch's seed.
-        score: `score(model)` says how good a trained model is, larger being better, by public data alone.
+        score: `score(model)` says how good a trained model is, larger being better, by public data alone. It is called
+            without gradients.
         example: At least three rows that are public or made up: all that is built is tried on them.
         name: The release's name.
         purpose: Why; written to the ledger.
@@ -238,7 +239,7 @@ class _Runs:
             raise _failed("a frozen parameter has changed")
         found = snapshot(step.model)
         try:
-            with _seeded(_word(stream, "score")):
+            with torch.no_grad(), _seeded(_word(stream, "score")):
                 return self.loan.read(lambda _: float(self.score(step.model))), found
         except DataFailure:  # a constant: it holds nothing of its cause
             raise _failed(
@@ -278,7 +279,7 @@ def _tried(
     if setup.average is not None:
         Average(setup.model, setup.average)
     check(setup.model, setup.loss, example)
-    with _seeded(0):
+    with torch.no_grad(), _seeded(0):
         told = score(setup.model)
     try:
         float(told)
