@@ -70,7 +70,7 @@ class Selection:
         if not (1 <= mean <= 2**20) or (self.shape is not None and mean == 1):
             raise _refused(
                 f"mean_runs must be a number {least}, up to 2**20, got {shown(self.mean_runs)}.",
-                "About twice the number of candidates is usual.",
+                "For example 5 or 10.",
             )
         if self.shape is not None and not -1 < _number(self.shape) <= 1:
             raise _refused(
