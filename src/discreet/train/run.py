@@ -374,6 +374,7 @@ def fingerprint(microbatch: int, world: World) -> dict[str, str]:
         "processes": str(world.size),
         "discreet": installed("discreet"),
         "torch": torch.__version__,
+        "numpy": installed("numpy"),
         "threads": str(torch.get_num_threads()),
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }

@@ -87,7 +87,7 @@ class Step:
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        sums = {name: torch.zeros(p.shape, dtype=torch.float32, device=p.device) for name, p in named.items()}
+        found: dict[str, torch.Tensor] = {}
         device = next(iter(named.values())).device
         mine = Batch(batch.step, self.world.share(batch.indices))
         with self.world.together():
@@ -95,8 +95,10 @@ class Step:
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
                     examples = _moved(rows.batch(part.indices[part.real]), device)
-                    clipped_sum(self.model, self.loss, examples, self.clip, into=sums)
+                    clipped_sum(self.model, self.loss, examples, self.clip, into=found)
                 self.fixed.restore()
+        # In the model's order: processes add up one tensor after the other. None is found in an empty batch.
+        sums = {name: found[name] if found else torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
         self.world.total(sums)
         for name, parameter in named.items():
             self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)

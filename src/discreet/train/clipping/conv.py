@@ -13,7 +13,7 @@ from discreet.train.clipping.kernels import Geometry, kernel_for
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
 from discreet.train.clipping.records import SummedTrace, add_weighted
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.watch import Leaf, Rule, Watch, pulling
 
 Owners = tuple[Leaf | None, Leaf | None]
 
@@ -100,8 +100,9 @@ class _Conv(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        inputs, weight = ctx.saved_tensors
+    @pulling
+    def backward(ctx: Any, saved: Sequence[Any], *grads: Tensor) -> Any:
+        inputs, weight = saved
         geometry, (owner, shift) = ctx.geometry, ctx.owners
         outgoing = grads[0]
         if owner is not None:

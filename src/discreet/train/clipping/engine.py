@@ -23,7 +23,7 @@ from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
 from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
-from discreet.train.clipping.units import Formed, Method, units
+from discreet.train.clipping.units import Formed, Method, lengths, units
 from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
 
 RULES: dict[str, Rule] = {
@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
     **recurrent.RULES,
 }
 _backward = unasked(torch.autograd.backward) or torch.autograd.backward
-CHUNK = 1 << 20  # numbers held at a time where gradients are formed: 4 MB, which stay in a cache
+CHUNK = 1 << 22  # numbers held at a time where gradients are formed: 16 MB
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,11 @@ class _Work:
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
         quick, formed = units(uses, self.named, self.sums, self.method)
         self.settle(self.fresh - {unit.name for unit in quick})
-        parts: list[list[norms.Squares]] = [[] for _ in range(self.count)]
-        for unit in quick:
-            parts[self.groups[unit.name]].append(unit.squares())
         device = next(iter(self.sums.values())).device
-        known = [norms.added(each) if each else _none(examples, device) for each in parts]
+        known = [
+            norms.added(lengths(each)) if each else _none(examples, device)
+            for each in ([unit for unit in quick if self.groups[unit.name] == group] for group in range(self.count))
+        ]
         factors, total = self._formed(formed, known, examples) if formed else self._factors(known)
         dead = ~norms.finite(total)
         if bool(dead.any()):

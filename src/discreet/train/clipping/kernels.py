@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+CACHED = 1 << 18  # numbers of patches that are copied at a time: 1 MB
+
 
 class Geometry(NamedTuple):
     """What defines a convolution beside its numbers."""
@@ -77,6 +79,12 @@ def _padding(geometry: Geometry) -> list[int]:
     return [width for width in reversed(geometry.padding) for _ in range(2)]
 
 
+def _blocks(rows: int, numbers: int) -> list[slice]:
+    """Cut rows of patches so that what is copied at a time stays in a cache."""
+    size = max(1, CACHED // numbers)
+    return [slice(low, low + size) for low in range(0, rows, size)]
+
+
 def _patches(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
     """The patches under the kernel as positions of a matrix product."""
     rows, groups = len(inputs), geometry.groups
@@ -84,9 +92,12 @@ def _patches(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
     inside, between = _steps(padded, range(2, padded.dim()), geometry)
     size = (rows, padded.shape[1], *geometry.weight[2:], *outgoing.shape[2:])
     patches = padded.as_strided(size, (*padded.stride()[:2], *inside, *between))
-    out = outgoing.reshape(rows * groups, outgoing.shape[1] // groups, -1)
-    patches = patches.reshape(rows * groups, -1, out.shape[2])
-    return torch.bmm(out, patches.transpose(1, 2)).view(rows, *geometry.weight)
+    out = outgoing.reshape(rows, groups, outgoing.shape[1] // groups, -1)
+    found = out.new_empty(rows, groups, out.shape[2], math.prod(geometry.weight[1:]))
+    for part in _blocks(rows, math.prod(size[1:])):
+        here = patches[part].reshape(-1, found.shape[3], out.shape[3])
+        torch.bmm(out[part].flatten(0, 1), here.transpose(1, 2), out=found[part].flatten(0, 1))
+    return found.view(rows, *geometry.weight)
 
 
 def _patches_last(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tensor:
@@ -96,7 +107,9 @@ def _patches_last(inputs: Tensor, outgoing: Tensor, geometry: Geometry) -> Tenso
     size = (len(inputs), *outgoing.shape[2:], *geometry.weight[2:], padded.shape[-1])
     patches = padded.as_strided(size, (padded.stride(0), *between, *inside, 1))
     out = outgoing.flatten(2)
-    found = torch.bmm(out, patches.reshape(len(inputs), out.shape[2], -1))
+    found = out.new_empty(len(inputs), out.shape[1], math.prod(geometry.weight[1:]))
+    for part in _blocks(len(inputs), math.prod(size[1:])):
+        torch.bmm(out[part], patches[part].reshape(-1, out.shape[2], found.shape[2]), out=found[part])
     return found.view(len(inputs), out.shape[1], *geometry.weight[2:], -1)
 
 
@@ -110,7 +123,7 @@ def kernel_for(outgoing: tuple[int, ...], geometry: Geometry) -> Kernel:
         geometry: The convolution.
     """
     positions, patch = math.prod(outgoing[1:]), math.prod(geometry.weight[1:])
-    if geometry.groups > 1 or (positions >= 256 and positions * patch >= 100_000):
+    if geometry.groups > 1 or (positions >= 256 and positions * patch >= 50_000):
         return Kernel(_grouped)
     if positions <= 64 and patch > geometry.weight[1]:
         return Kernel(_patches_last, channels_last=True)

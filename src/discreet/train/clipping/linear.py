@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from discreet.train.clipping.records import ProductTrace, SummedTrace
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.watch import Leaf, Rule, Watch, pulling
 
 
 class _Linear(torch.autograd.Function):
@@ -32,10 +32,11 @@ class _Linear(torch.autograd.Function):
         return functional.linear(inputs, weight.t() if owners[2] else weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
+    @pulling
+    def backward(ctx: Any, saved: Sequence[Any], *grads: Tensor) -> Any:
         """Record."""
         outgoing = grads[0]
-        inputs, weight = ctx.saved_tensors
+        inputs, weight = saved
         owner, shift, turned = ctx.owners
         if owner is not None:
             ctx.watch.record(owner, ProductTrace(inputs, outgoing, turned=turned))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.records import Ready, SummedTrace
 from discreet.train.clipping.refusals import mixing
-from discreet.train.clipping.watch import Leaf, Rule, Watch
+from discreet.train.clipping.watch import Leaf, Rule, Watch, pulling
 
 Owners = tuple[Leaf | None, Leaf | None]
 
@@ -53,8 +53,9 @@ class _LayerNorm(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        inputs, weight, bias, mean, rate = ctx.saved_tensors
+    @pulling
+    def backward(ctx: Any, saved: Sequence[Any], *grads: Tensor) -> Any:
+        inputs, weight, bias, mean, rate = saved
         scale, shift = ctx.owners
         outgoing = grads[0]
         if scale is not None:
@@ -93,8 +94,9 @@ class _GroupNorm(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        inputs, weight, mean, rate = ctx.saved_tensors
+    @pulling
+    def backward(ctx: Any, saved: Sequence[Any], *grads: Tensor) -> Any:
+        inputs, weight, mean, rate = saved
         scale, shift = ctx.owners
         rows, channels = inputs.shape[:2]
         size = inputs[0, 0].numel()

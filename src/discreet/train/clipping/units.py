@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from discreet.train.clipping.conv import Convolved
-from discreet.train.clipping.norms import Squares, added, raised
+from discreet.train.clipping.norms import Squares, added, raised, squares
 from discreet.train.clipping.records import Lookup, Part, Product, Ready, add_weighted
 from discreet.train.clipping.watch import Leaf
 
@@ -62,6 +62,14 @@ class Quick:
         for part in self.parts:
             part.total(factors, gathered)
         into.add_(torch.autograd.grad(self.leaf.tensor, root, gathered, retain_graph=True)[0])
+
+
+def lengths(quick: Sequence[Quick]) -> list[Squares]:
+    """Return squared lengths that add up to those of all these parameters: small gradients are measured in one go."""
+    small = [unit.parts[0].gradients for unit in quick if isinstance(unit.parts[0], Ready)]
+    ready = [each.reshape(len(each), -1) for each in small]
+    found = [unit.squares() for unit in quick if not isinstance(unit.parts[0], Ready)]
+    return [squares(torch.cat(ready, 1)), *found] if ready else found
 
 
 def _with_cross_term(product: Product, lookup: Lookup, each: Squares) -> Squares:

@@ -8,6 +8,7 @@ result stands for the parameters it came from.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -236,6 +237,22 @@ class Watch(TorchFunctionMode):
         """Keep what the backward pass found for a parameter; nothing for a frozen one."""
         if leaf is not None:
             self.records.append((leaf, trace))
+
+
+def pulling(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the backward pass of a call of ours out of `backward(ctx, saved, *grads)`.
+
+    Its own calls are not watched: that takes longer than they do. What was saved is asked for before: under a checkpoint
+    the model is computed again there, and that has to be watched.
+    """
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grads: Tensor) -> Any:
+        saved = ctx.saved_tensors
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - no public name
+            return backward(ctx, saved, *grads)
+
+    return run
 
 
 def name_of(func: Callable[..., Any]) -> str:
