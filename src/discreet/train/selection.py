@@ -77,6 +77,8 @@ class Selection:
                 f"shape must be above -1 and at most 1, got {shown(self.shape)}.",
                 "Leave it out for Poisson's law, or give 1 for the geometric one.",
             )
+        object.__setattr__(self, "mean_runs", float(self.mean_runs))  # 5 and 5.0 are one selection
+        object.__setattr__(self, "shape", None if self.shape is None else float(self.shape))
         if isinstance(self.plan.sampler, Allocation) and self.plan.correlation is None:
             raise self._unbounded()
 
@@ -141,7 +143,7 @@ class Selection:
         """The law of K, in words."""
         if self.shape is None:
             return f"Poisson of mean {self.mean_runs:g}"
-        named = {0.0: "logarithmic", 1.0: "geometric"}.get(float(self.shape))
+        named = {0.0: "logarithmic", 1.0: "geometric"}.get(self.shape)
         return f"{named or f'truncated negative binomial of shape {self.shape:g}'} of mean {self.mean_runs:g}"
 
     def __str__(self) -> str:
