@@ -11,7 +11,7 @@ except ImportError:
     raise _missing_extra("train", "torch") from None
 
 from discreet.train.batches import Batch, Batches, MicroBatch, People
-from discreet.train.choosing import Setup, select
+from discreet.train.choosing import select
 from discreet.train.clipping import (
     Automatic,
     Clip,
@@ -32,6 +32,7 @@ from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
 from discreet.train.selection import Selection
+from discreet.train.setup import Setup
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from discreet.dataset import Answer, Dataset
 from discreet.errors import DataFailure, InvalidInput
@@ -20,17 +17,16 @@ from discreet.loan import Loan
 from discreet.profiles import Guarantee
 from discreet.release import Release
 from discreet.train.average import Average
-from discreet.train.bound import Bound, bind, source_of
-from discreet.train.clipping import Clip, Flat, check
+from discreet.train.bound import Bound, source_of
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
-from discreet.train.plan import DPSGD
 from discreet.train.released import TENSORS, described, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.run import borrow, check_whole, fingerprint, stream_of
 from discreet.train.selection import Best, Selection, best_of, snapshot
+from discreet.train.setup import Build, Score, plain, seeded, tried
 from discreet.train.state import CHECKPOINT, State
-from discreet.train.step import Loss, Step
+from discreet.train.step import Step
 from discreet.train.work import AGAIN, Work
 from discreet.train.world import World
 
@@ -38,41 +34,6 @@ ASSUMED = (
     "The score looks at the trained model and at public data alone, and nothing that it saw is kept or shown.",
     "Nobody but the owner sees how many runs were made, how long they took, or any run but the best.",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Setup:
-    """What is trained with one candidate's settings.
-
-    Args:
-        model: A new model, with its first weights.
-        optimizer: A new one, over the model's trainable parameters.
-        loss: `loss(model, batch)` returns one number for each example, not averaged.
-        max_grad_norm: The clipping norm; the plan's if left out. The noise grows with it.
-        clip: How gradients are clipped; `Flat(max_grad_norm)` if left out.
-        scheduler: A scheduler of the optimizer's, stepped after each step.
-        average: Take the moving average of the models on the way, see `make_private`.
-    """
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    loss: Loss
-    max_grad_norm: float | None = None
-    clip: Clip | None = None
-    scheduler: Any = None
-    average: float | None = None
-
-    def plan(self, plan: DPSGD) -> DPSGD:
-        """Return the plan with this candidate's clipping norm: the same event."""
-        return plan if self.max_grad_norm is None else replace(plan, max_grad_norm=self.max_grad_norm)
-
-    def clips(self, plan: DPSGD) -> Clip:
-        """Return how gradients are clipped."""
-        return Flat(plan.max_grad_norm) if self.clip is None else self.clip
-
-
-Build = Callable[[Any], Setup]
-Score = Callable[[nn.Module], float]
 
 
 def select(
@@ -143,8 +104,8 @@ def select(
             f"{world.size} processes were started, and select works in one.",
             remedy="Start one process; or choose on public data, and train by make_private in several.",
         )
-    listed = _plain(candidates)
-    bounds = [_tried(dataset, selection, one, build, score, example, collate, purpose) for one in listed]
+    listed = plain(candidates)
+    bounds = [tried(dataset, selection.plan, one, build, score, example, collate, purpose) for one in listed]
     bound = _bound(dataset, selection, listed, bounds, score)
     request = dataset.request(bound, name=name, attempt=attempt)
     state, best = State(Path(private).absolute() / request), Best()
@@ -181,7 +142,7 @@ class _Runs:
 
     def take(self, number: int, which: int, stream: Keystream) -> tuple[float, Mapping[str, torch.Tensor]]:
         """Train with a candidate, from the start or from where it was interrupted; return score and model."""
-        with _seeded(_word(stream, "build")):
+        with seeded(_word(stream, "build")):
             setup = self.build(self.candidates[which])
         plan = setup.plan(self.selection.plan)
         mean = None if setup.average is None else Average(setup.model, setup.average)
@@ -217,7 +178,7 @@ class _Runs:
         """Release the best run."""
 
         def release(_: Any, entry: Entry) -> Release:
-            with _seeded(0):
+            with seeded(0):
                 model = self.build(self.candidates[best.which or 0]).model
             if best.which is None:
                 answer, facts = Answer(described(model).slice(0, 0), {}, {}), bound.facts
@@ -239,7 +200,7 @@ class _Runs:
             raise _failed("a frozen parameter has changed")
         found = snapshot(step.model)
         try:
-            with torch.no_grad(), _seeded(_word(stream, "score")):
+            with torch.no_grad(), seeded(_word(stream, "score")):
                 return self.loan.read(lambda _: float(self.score(step.model))), found
         except DataFailure:  # a constant: it holds nothing of its cause
             raise _failed(
@@ -248,62 +209,6 @@ class _Runs:
 
     def _folder(self, number: int) -> State:
         return State(self.state.folder / f"run-{number}")
-
-
-def _tried(
-    dataset: Dataset,
-    selection: Selection,
-    candidate: Any,
-    build: Build,
-    score: Score,
-    example: Any,
-    collate: Collate | None,
-    purpose: str,
-) -> Bound:
-    """Try a candidate on the example, before anything is spent; return what a run of it is."""
-    setups = []
-    for _ in range(2):
-        with _seeded(0):
-            setups.append(build(candidate))
-    for setup in setups:
-        if not isinstance(setup, Setup):
-            raise InvalidInput(
-                f"build must return a Setup, got {type(setup).__name__}.",
-                remedy="Setup(model=…, optimizer=…, loss=…)",
-            )
-    _check_new(candidate, *setups)
-    setup = setups[0]
-    plan = setup.plan(selection.plan)
-    moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate)
-    found = bind(dataset, plan, moving, functions, setup.clips(plan), purpose, setup.average)
-    if setup.average is not None:
-        Average(setup.model, setup.average)
-    check(setup.model, setup.loss, example)
-    with torch.no_grad(), _seeded(0):
-        told = score(setup.model)
-    try:
-        float(told)
-    except (TypeError, ValueError):
-        raise InvalidInput(
-            f"score must return a number, got {type(told).__name__}.", remedy="The larger, the better the model."
-        ) from None
-    return found
-
-
-def _check_new(candidate: Any, first: Setup, second: Setup) -> None:
-    """Refuse what would let one run go on where another one ended, or begin otherwise when taken up again."""
-    ones, others = first.model.state_dict(), second.model.state_dict()
-    shared = {id(p) for p in first.model.parameters() if p.requires_grad} & {id(p) for p in second.model.parameters()}
-    if shared or first.optimizer is second.optimizer or first.optimizer.state:
-        raise InvalidInput(
-            f"build returned a model or an optimizer that it had returned before, for {candidate!r}.",
-            remedy="Make both anew inside of build: each run begins from the start.",
-        )
-    if ones.keys() != others.keys() or not all(torch.equal(ones[name], others[name]) for name in ones):
-        raise InvalidInput(
-            f"build made two models with different first weights from the same seed of torch, for {candidate!r}.",
-            remedy="Let torch alone draw the first weights: what is interrupted has to come out the same.",
-        )
 
 
 def _check_account(dataset: Dataset, selection: Selection) -> None:
@@ -319,20 +224,6 @@ def _check_account(dataset: Dataset, selection: Selection) -> None:
             "runs is known.",
             remedy="Open an account that is measured in renyi; or choose on public data, and train by make_private.",
         )
-
-
-def _plain(candidates: Sequence[Any]) -> list[Any]:
-    """Return the candidates as plain data."""
-    try:
-        found = json.loads(json.dumps(list(candidates), allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        found = None
-    if not found or found != list(candidates):
-        raise InvalidInput(
-            "candidates must be a list of at least one setting, each of texts, finite numbers, lists and dicts of them.",
-            remedy='For example [{"lr": 0.1}, {"lr": 1.0}]: what is built of one is for build.',
-        )
-    return list(found)
 
 
 def _bound(
@@ -389,11 +280,3 @@ def _failed(what: str) -> DataFailure:
 
 def _word(stream: Keystream, label: str) -> int:
     return int(stream.words(label, 0, 1)[0])
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Let torch draw from a seed: first weights are new for each run, and the same when it is taken up again."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

@@ -80,6 +80,17 @@ def test_a_target_that_is_none_is_refused():
         selection(plan=plan(noise_multiplier=None)).calibrate(0, 1e-5)
 
 
+def test_runs_by_other_samplers_have_a_bound():
+    for sampler, settled in (
+        (train.Cyclic(0.3, 4), {}),
+        (train.FixedSize(7), {"records": ROWS, "relation": Relation.REPLACE_ONE}),
+    ):
+        one = plan(sample_rate=None, sampler=sampler, noise_multiplier=4.0, **settled)
+        for shape in (None, 1.0):
+            found = selection(plan=one, shape=shape)
+            assert one.epsilon(1e-5).upper < found.epsilon(1e-5).upper < 4 * one.epsilon(1e-5).upper
+
+
 def test_runs_without_a_renyi_bound_are_refused():
     with pytest.raises(UnsupportedEvent, match="Allocation"):
         selection(plan=plan(sample_rate=None, sampler=train.Allocation(1)))
