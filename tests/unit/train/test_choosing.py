@@ -297,6 +297,16 @@ def test_first_weights_that_torch_does_not_draw_are_refused(tmp_path, data):
     refused(tmp_path, data, "different first weights", build=drawn)
 
 
+def test_a_clip_that_is_not_known_is_refused(tmp_path, data):
+    """One that moves has noise of its own: its run has to be made for it."""
+
+    class Moving(train.Clip):
+        sensitivity = 0.5
+
+    for clip in (Moving(), 0.5):
+        refused(tmp_path, data, "no clip", build=lambda one, clip=clip: dataclasses.replace(build(one), clip=clip))
+
+
 def test_a_candidate_that_cannot_be_private_is_refused(tmp_path, data):
     def normed(candidate):
         setup = build(candidate)
