@@ -13,6 +13,7 @@ except ImportError:
 from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.batches import Batch, Batches, MicroBatch
+from discreet.train.choosing import select
 from discreet.train.clipping import (
     Automatic,
     Clip,
@@ -35,6 +36,8 @@ from discreet.train.quantile import Quantile
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+from discreet.train.selection import Selection
+from discreet.train.setup import Setup
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [
@@ -66,10 +69,13 @@ __all__ = [
     "Quantile",
     "Run",
     "Scaled",
+    "Selection",
+    "Setup",
     "SlowModule",
     "check",
     "clipped_sum",
     "fresh_key",
     "load",
     "make_private",
+    "select",
 ]

@@ -99,8 +99,8 @@ def bind(
         "trained": shapes,
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
-        "loss": _source(functions[0]),
-        "collate": None if functions[1] is None else _source(functions[1]),
+        "loss": source_of(functions[0]),
+        "collate": None if functions[1] is None else source_of(functions[1]),
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
         "augment": None if augment is None else [_source(augment.function), augment.times],
@@ -268,7 +268,7 @@ def _check_scheduler(scheduler: Any, steps: int) -> None:
         )
 
 
-def _source(function: Any) -> str:
+def source_of(function: Any) -> str:
     """Return a hash of a function's text: another loss is another question."""
     given = ""
     while isinstance(function, functools.partial):

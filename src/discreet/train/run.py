@@ -108,7 +108,7 @@ def make_private(
         raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
     check_source(dataset, collate, example)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
-        _check_whole(label, value)
+        check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
     bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate, augment), clip, purpose, average)
     mean = None if average is None else Average(model, average)
@@ -123,13 +123,13 @@ def make_private(
             "the processes were given different runs: plans, models, losses or datasets that are not the same.",
             remedy="Start all processes with the same program.",
         )
-    lend = partial(_borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
+    lend = partial(borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
     with ExitStack() as held:
 
         def opened() -> bytes:
             held.enter_context(state.held())
-            under = _fingerprint(microbatch, world)
-            found = _stream(dataset, request, state, under, lambda: state.save(0, parts))
+            under = fingerprint(microbatch, world)
+            found = stream_of(dataset, request, state, under, lambda: state.save(0, parts))
             lend(found)
             return found.key()
 
@@ -149,7 +149,7 @@ def make_private(
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
 
-def _borrow(
+def borrow(
     dataset: Dataset, bound: Bound, state: State, stream: Keystream, *, name: str, purpose: str, request: str
 ) -> Loan | Release:
     """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
@@ -354,7 +354,7 @@ class Run:
         sys.stderr.flush()
 
 
-def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
+def stream_of(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
     """Return the random bits of a run, from a new key or that of the run that is taken up.
 
     No frame that an error may leave holds a key that was charged for: a traceback may show what its frames hold.
@@ -381,7 +381,7 @@ def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], s
     return stream
 
 
-def _fingerprint(microbatch: int, world: World) -> dict[str, str]:
+def fingerprint(microbatch: int, world: World) -> dict[str, str]:
     """Return what the last bits of a step depend on, as texts."""
     return {
         "microbatch": str(microbatch),
@@ -398,6 +398,7 @@ def _trained(model: nn.Module) -> list[tuple[str, int]]:
     return [(name, id(parameter)) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _check_whole(name: str, value: object) -> None:
+def check_whole(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInput(f"{name} must be a whole number of at least 1, got {value!r}.")

@@ -15,7 +15,7 @@ from discreet.units import PrivacyUnit
 
 T = TypeVar("T")
 KEPT = "The charge stands, and the run is kept up to its last checkpoint. Nothing was released."
-AGAIN = "Call make_private again with the same arguments: the run goes on from there without a new charge."
+AGAIN = "Call make_private (or select) again with the same arguments: it goes on from there without a new charge."
 
 
 class Work:
