@@ -159,7 +159,7 @@ class _Runs:
             )  # fmt: skip
             work = Work(step, self.loan, state, parts, state.load(parts), self.checkpoint_every)
             try:
-                work.resume(self.collate, self.dataset.unit.column)
+                work.resume(self.collate, self.dataset.unit)
                 while work.taken < plan.steps:
                     work.take(work.batch())
                 return self._scored(step, stream)
