@@ -51,7 +51,7 @@ class Task:
             self.dataset,
             self.plan,
             (self.net, self._optimizer(), None),
-            (Loss(self.target), as_it_is),
+            (Loss(self.target), as_it_is, None),
             Flat(self.plan.max_grad_norm),
             purpose,
             None,
