@@ -210,7 +210,9 @@ class Project:
         )
 
     def dataset_to_train(self, table: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
-        """Return a declared table of people as a dataset that a model can be trained on: one row of each person.
+        """Return a declared table of people as a dataset that a model can be trained on.
+
+        Of each person the table's `max_rows` first rows count, in all.
 
         Args:
             table: Its name.

@@ -229,7 +229,7 @@ def _check_unit(dataset: Dataset, plan: DPSGD) -> None:
     if dataset.ledger.account(dataset.population).measure.kind == "pure":
         raise InvalidInput(
             f"the account {dataset.population!r} is measured in pure epsilon, which Gaussian noise does not have.",
-            remedy="Open an account that is measured in renyi or zcdp.",
+            remedy="Open an account that is measured in renyi.",
         )
     sampler = plan.drawn_by
     if getattr(sampler, "cap", None) is not None and plan.records is None:
