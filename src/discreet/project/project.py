@@ -246,14 +246,8 @@ class Project:
             if name not in accounts:
                 accounts[name] = draft.account(name)
                 room[name] = accounts[name].left()
-            try:
-                made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
-            except UnsupportedEvent as error:
-                wrong = located(error, self.settings.path, release.name)
-            else:
-                steps.append(made)
-                continue
-            raise wrong  # outside of the handler, so that nothing hangs on to it
+            made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
+            steps.append(made)
         return steps
 
     def run(self, only: str | None = None) -> Iterator[Done]:
@@ -298,7 +292,7 @@ class Project:
             else:
                 yield release, dataset, plan
                 continue
-            raise wrong
+            raise wrong  # outside of the handler, so that nothing hangs on to it
 
     def releases(self, population: str) -> list[Release]:
         """Return every release that the ledger knows of a population and the shelf still has, oldest first."""

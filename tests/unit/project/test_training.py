@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from discreet.errors import BudgetExceeded, DataFailure, InvalidInput, UnsupportedEvent
+from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.project import Project, Training
 from discreet.project.training import trained
 from discreet.train import PrivateClassifier, PrivateRegressor
@@ -111,7 +111,9 @@ def test_what_cannot_be_trained_is_refused_by_the_plan(tmp_path, old, new, said)
 
 def test_a_measure_that_cannot_bound_it_is_named(tmp_path):
     project = change(trainee(tmp_path, opened=False), '"renyi"', '"zcdp"')
-    with pytest.raises(UnsupportedEvent, match=r"\[\[release\]\] ward: .* has no known cost in the measure zcdp"):
+    with pytest.raises(
+        InvalidInput, match=r"\[\[release\]\] ward: the account 'people' is measured in zcdp, in which no"
+    ):
         project.plan()
 
 

@@ -8,7 +8,7 @@ from discreet.domains import Domain
 from discreet.errors import InvalidInput
 from discreet.train import PrivateClassifier, PrivateRegressor
 from discreet.train.state import State, told
-from tests.training import dataset, start
+from tests.training import dataset, ledger, start
 from tests.unit.train.test_tables import SETTINGS, data
 
 
@@ -128,3 +128,11 @@ def test_only_the_charge_of_the_kept_key_is_kept(tmp_path):
     (kept.folder / "begun.json").write_text('{"key": "00"}')
     assert not kept.keeps(str(charge.purpose))
     assert told("why", run._work.step.stream) == charge.purpose
+
+
+@pytest.mark.parametrize("measure", ["zcdp", "pure"])
+def test_a_measure_that_does_not_bound_the_run_is_refused_before_anything_is_kept(tmp_path, measure):
+    rows = dataset(tmp_path, ledger=ledger(measure=measure, delta=0.0 if measure == "pure" else 1e-5))
+    with pytest.raises(InvalidInput, match=f"'people' is measured in {measure}"):
+        start(rows, tmp_path)
+    assert not (tmp_path / "private").exists()
