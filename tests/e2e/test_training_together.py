@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from discreet import PrivacyUnit
@@ -42,16 +43,26 @@ def tensors(folder: Path, name: str):
     return load_file(path)
 
 
-def test_two_processes_give_the_model_of_one(tmp_path):
-    trained(tmp_path, "one", 1)
-    first, second = trained(tmp_path, "two", 2)
+@pytest.mark.parametrize("what", ["", "people, "])
+def test_two_processes_give_the_model_of_one(tmp_path, what):
+    trained(tmp_path, what + "one", 1)
+    first, second = trained(tmp_path, what + "two", 2)
     assert first["release"] == second["release"]
     assert first["sum"] == second["sum"]
-    one, two = tensors(tmp_path, "one"), tensors(tmp_path, "two")
+    one, two = tensors(tmp_path, what + "one"), tensors(tmp_path, what + "two")
     for name in one:
         assert one[name].sub(two[name]).abs().max() < 1e-5
-    kinds = [entry.kind for entry in ScratchLedger(tmp_path / "two.db").entries("people")]
+    kinds = [entry.kind for entry in ScratchLedger(tmp_path / f"{what}two.db").entries("people")]
     assert kinds.count("charge") == kinds.count("release") == 1
+
+
+def test_a_norm_that_moves_is_that_of_one_process(tmp_path):
+    """Each counts its share of a batch, and the noise is added once, to the whole."""
+    (one,) = trained(tmp_path, "moving_alone", 1)
+    first, second = trained(tmp_path, "moving", 2)
+    assert first["norm"] == second["norm"]
+    assert abs(first["norm"] / one["norm"] - 1) < 1e-5
+    assert abs(first["norm"] / 0.5 - 1) > 0.01
 
 
 def test_what_fails_in_one_process_ends_the_other(tmp_path):

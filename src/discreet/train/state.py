@@ -83,6 +83,14 @@ class State:
             raise _damaged(self.folder / BEGUN) from None
         return dict(found) if isinstance(found, dict) else None
 
+    def keeps(self, purpose: str) -> bool:
+        """Return whether the run that was charged for `purpose`, as the ledger has it, is kept here to go on."""
+        try:
+            found = self.begun()
+            return found is not None and purpose.endswith(told("", Keystream(bytes.fromhex(found["key"]))))
+        except (InvalidInput, KeyError, TypeError, ValueError):
+            return False
+
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Keep what a run is and its key, durably, before it is charged."""
         self._write(BEGUN, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
@@ -163,18 +171,26 @@ class State:
         _flush(self.folder)
 
 
-def mark(model: nn.Module, stream: Keystream) -> int:
+def told(purpose: str, stream: Keystream) -> str:
+    """Return a run's purpose as the ledger has it: with a commitment to its key."""
+    return f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
+
+
+def mark(model: nn.Module, stream: Keystream, norm: float | None = None) -> int:
     """Return 64 bits of a keyed hash of a model's parameters (GMAC, then BLAKE2b): other bits have other ones.
 
     Args:
         model: The model.
         stream: From the run's key: who chooses the bits does not know the key.
+        norm: What the next step clips to, where that moves.
     """
     cipher, found = AESGCM(stream.words("mark", 0, 4).tobytes()), hashlib.blake2b(digest_size=8)
     for parameter in model.parameters():
         data = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
         for start in range(0, max(1, len(data)), PIECE):
             found.update(cipher.encrypt(bytes(12), b"", data[start : start + PIECE]))
+    if norm is not None:
+        found.update(cipher.encrypt(bytes(12), b"", struct.pack("<d", norm)))
     return int.from_bytes(found.digest(), "big")
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from discreet.train.clipping import norms
-from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.refusals import Refusing
@@ -24,11 +24,11 @@ class SlowModule(UserWarning):
     """A model takes longer than it might: one example at a time, or looked at in every batch."""
 
 
-def gradients(model: Any, loss: Loss, batch: Any, index: int, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the gradient of one example, for the parameters it has one for."""
+def gradients(model: Any, loss: Loss, batch: Any, rows: slice, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the gradient of one example, or the mean of one unit's, for the parameters it has one for."""
     # backward() and not grad(), which checkpoints of the older kind refuse.
     with aside(named), eager(), torch.enable_grad(), Refusing():
-        losses_of(model, loss, taken(batch, slice(index, index + 1)), 1).sum().backward()  # type: ignore[no-untyped-call]
+        losses_of(model, loss, taken(batch, rows), rows.stop - rows.start).mean().backward()  # type: ignore[no-untyped-call]
         return {name: p.grad.float() for name, p in named.items() if p.grad is not None}
 
 
@@ -71,6 +71,7 @@ def add_clipped(
     found: Mapping[str, Tensor], clip: Clip, groups: Mapping[str, int], sums: Mapping[str, Tensor]
 ) -> Tensor:
     """Add one example's clipped gradient; return the squared norm of all of it, as one number in a tensor."""
+    found = clip.scaled(found) if isinstance(clip, Scaled) else found
     count = max(groups.values(), default=0) + 1
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():
@@ -89,7 +90,7 @@ def add_clipped(
         for name, gradient in found.items():
             norm = known[groups[name]]
             assert norm is not None
-            sums[name].add_(gradient * clip.factors(groups[name], count, norm))
+            sums[name].add_(gradient * clip.factors(groups[name], count, norm).reshape(()))
     return total.value.float()
 
 
