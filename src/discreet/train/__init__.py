@@ -10,8 +10,10 @@ try:
 except ImportError:
     raise _missing_extra("train", "torch") from None
 
+from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.batches import Batch, Batches, MicroBatch
+from discreet.train.choosing import select
 from discreet.train.clipping import (
     Automatic,
     Clip,
@@ -20,18 +22,22 @@ from discreet.train.clipping import (
     Groups,
     Method,
     PerLayer,
+    Scaled,
     SlowModule,
     check,
     clipped_sum,
 )
-from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.people import People
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Quantile
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+from discreet.train.selection import Selection
+from discreet.train.setup import Setup
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [
@@ -51,18 +57,25 @@ __all__ = [
     "Groups",
     "KeyedNoise",
     "Keystream",
+    "LambdaCGD",
     "Method",
     "MicroBatch",
     "People",
     "PerLayer",
     "Poisson",
+    "PrivateAdam",
     "PrivateClassifier",
     "PrivateRegressor",
+    "Quantile",
     "Run",
+    "Scaled",
+    "Selection",
+    "Setup",
     "SlowModule",
     "check",
     "clipped_sum",
     "fresh_key",
     "load",
     "make_private",
+    "select",
 ]

@@ -18,6 +18,7 @@ from discreet.train.batches import Batches
 from discreet.train.correlation import (
     BandedRoot,
     Correlation,
+    choices,
     correlation_from_dict,
     correlation_to_dict,
 )
@@ -209,6 +210,36 @@ class DPSGD:
             value = self._search(self._event_of, target, PRECISION)
         return replace(self, noise_multiplier=value, delta=float(target_delta))
 
+    def correlate(self, target_epsilon: float, target_delta: float, *, most_bands: int = 64) -> DPSGD:
+        """Return this plan with the correlation that makes sums of steps least noisy, calibrated to the target.
+
+        Tried are none, `BandedRoot` and `BandedInverseRoot` with 2, 4, 8, … bands or as many as groups, and `LambdaCGD`. Each gets the noise
+        that it needs for the same target; what counts is the root mean square of the noise of all sums of the first
+        1, 2, … steps.
+
+        Args:
+            target_epsilon: As for `calibrate`.
+            target_delta: As for `calibrate`.
+            most_bands: The most that are tried: a step takes as many draws of noise, or memory for as many.
+
+        Raises:
+            InvalidInput: no noise does that, the target is none, or such batches have no bound with correlated noise.
+            UnsupportedEvent: no engine bounds such a run.
+        """
+        best = replace(self, correlation=None).calibrate(target_epsilon, target_delta)
+        least, alone = best.noise_std * math.sqrt((self.steps + 1) / 2), best.noise_multiplier
+        whole = None  # the multiplier where one Gaussian is charged, whatever the strategy
+        _, separation = self.drawn_by.participations(self.steps)
+        for one in choices(self.steps, most_bands, separation):
+            tried = replace(self, correlation=one, noise_multiplier=alone, delta=best.delta)
+            if isinstance(tried.event, events.Gaussian):
+                whole = tried.calibrate(target_epsilon, target_delta).noise_multiplier if whole is None else whole
+                tried = replace(tried, noise_multiplier=whole)
+            error = tried.noise_std * one.rms_noise(self.steps)
+            if error < least:
+                best, least = tried, error
+        return best
+
     def _search(self, event_of: Callable[[float], events.Event], target: Target, tolerance: float) -> float:
         try:
             return calibrate(event_of, target, low=LEAST_NOISE, high=MOST_NOISE, tolerance=tolerance).value
@@ -220,27 +251,11 @@ class DPSGD:
             ) from None
 
     def _near(self, target: Target) -> float:
-        """Search from the noise of Poisson batches: the engine of random allocation has a reach, and takes seconds.
-
-        A secant of log ε over log noise; whatever it does, only what meets the target is returned.
-        """
+        """Search from the noise of Poisson batches: the engine of random allocation has a reach, and takes seconds."""
         times, _ = self.drawn_by.participations(self.steps)
         poisson = Poisson(times / self.steps)
         start = self._search(lambda noise: poisson.event(noise, self.steps, relation=self.relation), target, COARSE)
-        at, slope, before = math.log(start), -1.3, (0.0, 0.0)
-        for turn in range(20):
-            reached = target.of(profile(self._event_of(math.exp(at)))).upper
-            gap = math.log(max(reached, 1e-300) / target.value)
-            if -2 * COARSE <= gap <= 0:
-                return math.exp(at)
-            if turn and at != before[0]:
-                slope = min(-0.2, max(-5.0, (gap - before[1]) / (at - before[0])))
-            before = (at, gap)
-            at += min(0.7, max(-0.7, -(gap + COARSE) / slope))
-        raise _refused(
-            f"no noise multiplier near {start:.3g} was found to reach ε = {target.epsilon!r} at δ = {target.delta!r}.",
-            "Give a noise_multiplier and look at plan.epsilon(delta), or sample by Poisson.",
-        )
+        return near(self._event_of, target, start)
 
     def _noise(self) -> float:
         if self.noise_multiplier is None:
@@ -331,6 +346,30 @@ _PLAIN: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sampler": (sampler_to_dict, sampler_from_dict),
     "correlation": (correlation_to_dict, correlation_from_dict),
 }
+
+
+def near(event_of: Callable[[float], events.Event], target: Target, start: float) -> float:
+    """Return about the least noise that meets the target, from a start not far from it, where each ε takes seconds.
+
+    A secant of log ε over log noise; whatever it does, only what meets the target is returned.
+
+    Raises:
+        InvalidInput: the search came to no end.
+    """
+    at, slope, before = math.log(start), -1.3, (0.0, 0.0)
+    for turn in range(20):
+        reached = target.of(profile(event_of(math.exp(at)))).upper
+        gap = math.log(max(reached, 1e-300) / target.value)
+        if -2 * COARSE <= gap <= 0:
+            return math.exp(at)
+        if turn and at != before[0]:
+            slope = min(-0.2, max(-5.0, (gap - before[1]) / (at - before[0])))
+        before = (at, gap)
+        at += min(0.7, max(-0.7, -(gap + COARSE) / slope))
+    raise _refused(
+        f"no noise multiplier near {start:.3g} was found to reach ε = {target.epsilon!r} at δ = {target.delta!r}.",
+        "Give a noise_multiplier and look at epsilon(delta), or sample by Poisson.",
+    )
 
 
 def _refused(what: str, remedy: str) -> InvalidInput:

@@ -27,9 +27,11 @@ from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind, moved
 from discreet.train.clipping import Clip, Flat, check
+from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.state import State
@@ -72,7 +74,7 @@ def make_private(
             loss are tried on before anything is spent.
         name: The release's name.
         purpose: Why; written to the ledger.
-        clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out.
+        clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out. With `Quantile` the norm moves.
         microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
             Those of a person stay together: there may be as many as the unit's `max_rows`.
         scheduler: A scheduler of the optimizer's, stepped after each step.
@@ -106,11 +108,12 @@ def make_private(
         raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
     check_source(dataset, collate, example)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
-        _check_whole(label, value)
+        check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
     bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate, augment), clip, purpose, average)
     mean = None if average is None else Average(model, average)
-    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean}
+    moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
+    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean, "clip": moving}
     parts = {label: part for label, part in every.items() if part is not None}
     check(model, loss, example if augment is None else augment.tried(example))
     request = dataset.request(bound, name=name, attempt=attempt)
@@ -120,13 +123,13 @@ def make_private(
             "the processes were given different runs: plans, models, losses or datasets that are not the same.",
             remedy="Start all processes with the same program.",
         )
-    lend = partial(_borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
+    lend = partial(borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
     with ExitStack() as held:
 
         def opened() -> bytes:
             held.enter_context(state.held())
-            under = _fingerprint(microbatch, world)
-            found = _stream(dataset, request, state, under, lambda: state.save(0, parts))
+            under = fingerprint(microbatch, world)
+            found = stream_of(dataset, request, state, under, lambda: state.save(0, parts))
             lend(found)
             return found.key()
 
@@ -138,13 +141,15 @@ def make_private(
             return Run(dataset, bound, plan, model, lent, world)
         taken = state.load(parts)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment)
+        step = Step(
+            plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment, moving
+        )
         work = Work(step, lent, state, parts, taken, checkpoint_every)
         work.resume(collate, dataset.unit)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
 
-def _borrow(
+def borrow(
     dataset: Dataset, bound: Bound, state: State, stream: Keystream, *, name: str, purpose: str, request: str
 ) -> Loan | Release:
     """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
@@ -214,11 +219,13 @@ class Run:
             batch: The one that `loader` handed out last.
 
         Raises:
-            InvalidInput: the batch is another one, or the model's parameters are others than at the start.
+            InvalidInput: the batch is another one, the model's parameters are others than at the start, or autocast is
+                switched on around the step.
             DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed, and
                 its model unusable (NaN); `make_private` takes the run up again from its last checkpoint.
         """
         work = self._open()
+        refuse_autocast()
         if batch is not self._due:
             raise InvalidInput(
                 "this is not the batch that is due.",
@@ -315,6 +322,8 @@ class Run:
 
     def _release(self, work: Work, _: Any, entry: Entry) -> Release:
         facts = {**self._bound.facts, "steps_taken": work.taken}
+        if work.step.moving is not None:
+            facts["last_norm"] = work.step.moving.norm
         bound = replace(self._bound, facts=facts)
         work.step.fixed.restore()
         if not work.step.fixed.frozen():
@@ -345,7 +354,7 @@ class Run:
         sys.stderr.flush()
 
 
-def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
+def stream_of(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
     """Return the random bits of a run, from a new key or that of the run that is taken up.
 
     No frame that an error may leave holds a key that was charged for: a traceback may show what its frames hold.
@@ -372,7 +381,7 @@ def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], s
     return stream
 
 
-def _fingerprint(microbatch: int, world: World) -> dict[str, str]:
+def fingerprint(microbatch: int, world: World) -> dict[str, str]:
     """Return what the last bits of a step depend on, as texts."""
     return {
         "microbatch": str(microbatch),
@@ -389,6 +398,7 @@ def _trained(model: nn.Module) -> list[tuple[str, int]]:
     return [(name, id(parameter)) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _check_whole(name: str, value: object) -> None:
+def check_whole(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInput(f"{name} must be a whole number of at least 1, got {value!r}.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +14,14 @@ from torch import Tensor, nn
 
 from discreet.errors import InvalidInput
 from discreet.train.clipping import conv, embed, linear, normed, norms, recurrent, spread
-from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.folding import Fold, pieces, spans
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
 from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
+from discreet.train.clipping.setting import eager, exact
 from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, lengths, units
@@ -75,7 +75,7 @@ def clipped_sum(
         model: The model; nothing about it is changed.
         loss: `loss(model, batch)` returns one number for each example, not averaged.
         batch: A tensor or a tuple, list or dict of tensors; the first axis is the example.
-        clip: `Flat`, `Automatic`, `PerLayer` or `Groups`.
+        clip: `Flat`, `Automatic`, `PerLayer`, `Groups`, or one of them `Scaled`.
         method: How the gradients of single examples are had; the result is the same.
         microbatch: At most so many examples at a time: less memory, the same result. Those of a unit stay together.
         real: One bool for each example; False for padding, which adds exactly nothing.
@@ -181,17 +181,20 @@ class _Work:
 
     def add(self, batch: Any, examples: int, fold: Fold | None) -> Tensor:
         """Add a micro-batch; return its examples', or units', squared norms."""
-        if self.method is not Method.LOOP and examples > 1:
-            notes = self._notes()
+        notes = self._notes()
+        # Alone, its short numbers would round otherwise than among others.
+        twice = examples == 1 and notes.slow is None and (notes.short or not notes.layouts)
+        if self.method is not Method.LOOP and (examples > 1 or twice):
+            found = examples if fold is None else fold.units
             try:
-                uses = self._uses(batch, examples, notes, fold)
+                uses = self._twice(batch, notes) if twice else self._uses(batch, examples, notes, fold)
             except Unwatchable as reason:
                 notes.slow = reason.name, reason.operation
             except Unsure:
                 return self._loop(batch, spans(examples, fold))
             else:
-                with torch.no_grad(), _exact():
-                    value, dead = self._clip(uses, examples if fold is None else fold.units)
+                with torch.no_grad(), exact():
+                    value, dead = (each[:found] for each in self._clip(uses, 2 if twice else found))
                 return self._again(batch, value, dead, spans(examples, fold)) if bool(dead.any()) else value
             name, operation = notes.slow
             warnings.warn(
@@ -253,6 +256,14 @@ class _Work:
             confirm(records, other, notes, weight)
         return uses
 
+    def _twice(self, batch: Any, notes: Notes) -> dict[int, tuple[Leaf, list[Part]]]:
+        """Return the uses for an example beside itself, which counts once."""
+        uses = self._uses(taken(batch, repeated(batch, 2, 1)), 2, notes, None)
+        for leaf, parts in uses.values():
+            for part in parts:
+                part.drop(torch.tensor([False, True], device=leaf.tensor.device))
+        return uses
+
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
             few, more = (self._calls(batch, examples, rows) for rows in (FEW, MORE))
@@ -263,7 +274,7 @@ class _Work:
         """Return the calls of a run with so many examples."""
         watch = self._watch(rows)
         watch.calls = []
-        with aside(self.named), torch.enable_grad(), watch:
+        with aside(self.named), eager(), torch.enable_grad(), watch:
             losses_of(self.model, self.loss, taken(batch, repeated(batch, rows, examples)), rows)
         return watch.calls
 
@@ -275,7 +286,7 @@ class _Work:
         """Run forward once and backward once for each vector of weights."""
         watch = self._watch(examples)
         found: list[Records] = []
-        with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
+        with aside(self.named), noticed(self.named), eager(), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
@@ -283,11 +294,11 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
-        notes.moved = notes.moved or watch.moved
+        notes.learn(found[0], moved=watch.moved)
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
-        quick, formed = units(uses, self.named, self.sums, self.method)
+        quick, formed = units(uses, self.named, self.sums, self.method, whole=isinstance(self.clip, Scaled))
         self.settle(self.fresh - {unit.name for unit in quick})
         device = next(iter(self.sums.values())).device
         known = [
@@ -326,7 +337,8 @@ class _Work:
             rows: list[tuple[Formed, str, Tensor]] = []
             lengths: list[list[norms.Length]] = [[] for _ in known]
             for unit in formed:
-                for name, row in unit.form(low, high).items():
+                found = unit.form(low, high)
+                for name, row in (self.clip.scaled(found) if isinstance(self.clip, Scaled) else found).items():
                     rows.append((unit, name, row))
                     lengths[self.groups[name]].append(norms.length(row))
             here = [norms.Squares(norm.value[low:high], norm.bound[low:high]) for norm in known]
@@ -353,7 +365,7 @@ def _arranged(records: Records, notes: Notes, examples: int, fold: Fold | None) 
         Unwatchable: the notes do not know one, or its shape does not fit them.
     """
     uses: dict[int, tuple[Leaf, list[Part]]] = {}
-    with _exact():
+    with exact():
         for key, leaf, trace in keyed(records):
             if key not in notes.layouts:
                 raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
@@ -366,10 +378,3 @@ def _arranged(records: Records, notes: Notes, examples: int, fold: Fold | None) 
 def _none(examples: int, device: torch.device) -> norms.Squares:
     zeros = torch.zeros(examples, device=device)
     return norms.Squares(zeros, zeros)
-
-
-@contextlib.contextmanager
-def _exact() -> Iterator[None]:
-    """Switch autocast off: norms and sums are taken in float32."""
-    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-        yield

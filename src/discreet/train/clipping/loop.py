@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from discreet.train.clipping import norms
-from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.refusals import Refusing
+from discreet.train.clipping.setting import eager
 from discreet.train.clipping.trees import losses_of, taken
 
 Loss = Callable[[Any, Any], Tensor]
@@ -26,7 +27,7 @@ class SlowModule(UserWarning):
 def gradients(model: Any, loss: Loss, batch: Any, rows: slice, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of one example, or the mean of one unit's, for the parameters it has one for."""
     # backward() and not grad(), which checkpoints of the older kind refuse.
-    with aside(named), torch.enable_grad(), Refusing():
+    with aside(named), eager(), torch.enable_grad(), Refusing():
         losses_of(model, loss, taken(batch, rows), rows.stop - rows.start).mean().backward()  # type: ignore[no-untyped-call]
         return {name: p.grad.float() for name, p in named.items() if p.grad is not None}
 
@@ -70,6 +71,7 @@ def add_clipped(
     found: Mapping[str, Tensor], clip: Clip, groups: Mapping[str, int], sums: Mapping[str, Tensor]
 ) -> Tensor:
     """Add one example's clipped gradient; return the squared norm of all of it, as one number in a tensor."""
+    found = clip.scaled(found) if isinstance(clip, Scaled) else found
     count = max(groups.values(), default=0) + 1
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():

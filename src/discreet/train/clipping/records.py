@@ -112,13 +112,12 @@ class Product:
         """Return the gradients of examples low to high."""
         return torch.bmm(self.left[low:high].transpose(1, 2), self.right[low:high])
 
-    def fill(self, rows: Tensor, low: int, high: int, *, flipped: bool) -> None:
-        """Write the same over `rows`, which are (examples, d, p) where flipped: a wide last axis multiplies faster."""
-        left, right = (self.right, self.left) if flipped else (self.left, self.right)
+    def fill(self, rows: Tensor, low: int, high: int) -> None:
+        """Write the same over `rows`."""
         if high - low == 1:
-            torch.mm(left[low].t(), right[low], out=rows[0])
+            torch.mm(self.left[low].t(), self.right[low], out=rows[0])
         else:
-            torch.bmm(left[low:high].transpose(1, 2), right[low:high], out=rows)
+            torch.bmm(self.left[low:high].transpose(1, 2), self.right[low:high], out=rows)
 
     def add_rows(self, rows: Tensor, low: int, high: int) -> None:
         """Add the same to rows that are there already."""

@@ -113,17 +113,10 @@ class Lone:
 
     def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part], root: Tensor, into: Tensor) -> None:
         self.name, self.leaf, self.parts, self.root, self.into = name, leaf, parts, root, into
-        shape = tuple(leaf.tensor.shape)
-        self.flipped = (
-            isinstance(parts[0], Product)
-            and all(isinstance(part, Lookup) for part in parts[1:])
-            and shape[0] >= 4 * shape[1]
-        )
-        self.shape = shape[::-1] if self.flipped else shape
         self.last = False  # channels come last in what a convolution's kernel leaves
         self.buffer = torch.empty(0)
-        self.apart = self.flipped or leaf.tensor is not root or isinstance(parts[0], Convolved)
-        self.gathered = torch.zeros(self.shape, device=leaf.tensor.device) if self.apart else into
+        self.apart = leaf.tensor is not root or isinstance(parts[0], Convolved)
+        self.gathered = torch.zeros(leaf.tensor.shape, device=leaf.tensor.device) if self.apart else into
 
     @property
     def size(self) -> int:
@@ -138,13 +131,13 @@ class Lone:
             rows, self.last = first.as_formed(low, high)
         elif isinstance(first, Product):
             if len(self.buffer) != high - low:
-                self.buffer = torch.empty(high - low, *self.shape, device=self.gathered.device)
+                self.buffer = torch.empty(high - low, *self.leaf.tensor.shape, device=self.gathered.device)
             rows = self.buffer
-            first.fill(rows, low, high, flipped=self.flipped)
+            first.fill(rows, low, high)
         else:
             rows = first.rows(low, high)
         for part in rest:
-            part.add_rows(rows.transpose(1, 2) if self.flipped else rows, low, high)
+            part.add_rows(rows, low, high)
         return {self.name: rows}
 
     def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:  # noqa: ARG002 - there is one
@@ -158,7 +151,6 @@ class Lone:
         if not self.apart:
             return
         found = self.gathered.movedim(-1, 1) if self.last else self.gathered
-        found = found.t() if self.flipped else found
         if self.leaf.tensor is not self.root:
             found = torch.autograd.grad(self.leaf.tensor, self.root, found, retain_graph=True)[0]
         self.into.add_(found)
@@ -242,14 +234,16 @@ def units(
     named: Mapping[str, Tensor],
     sums: Mapping[str, Tensor],
     method: Method,
+    *,
+    whole: bool = False,
 ) -> tuple[list[Quick], list[Formed]]:
-    """Sort the parameters by how their gradients are had."""
+    """Sort the parameters by how their gradients are had; `whole` has all formed, in their parameters' shapes."""
     quick: list[Quick] = []
     formed: list[Formed] = []
     for names, keys in _families(leaves):
         uses = {key: (leaves[key][0], joined(leaves[key][1])) for key in keys}
         leaf, parts = uses[keys[0]]
-        lone = len(keys) == 1 and len(names) == 1 and leaf.plain
+        lone = len(keys) == 1 and len(names) == 1 and leaf.plain and not whole
         kinds = tuple(type(part) for part in parts)
         simple = kinds in {(Product,), (Lookup,), (Ready,), (Product, Lookup)}
         if lone and simple and all(_ghost(part, method) for part in parts):
