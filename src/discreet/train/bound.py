@@ -150,12 +150,13 @@ def _about(facts: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
     """Return what was done, for people."""
-    who = f"a person's rows (the first {unit.max_rows:,}) together" if unit.max_rows > 1 else "every record"
+    several = f"the rows of each person in a random batch (the first {unit.max_rows:,}) together"
+    who = several if unit.max_rows > 1 else "every record of a random batch"
     strength = f"{plan.max_grad_norm:g}"
     if isinstance(clip, Quantile):
         strength += f" at first, later of what {clip.quantile:.0%} of them keep below"
     return (
-        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} of a random batch "
+        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} "
         f"pulled the model with a strength of at most {strength}, and noise was added to the sum."
     )
 
