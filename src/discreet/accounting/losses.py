@@ -368,7 +368,7 @@ def _selects(event: events.Event) -> bool:
 
 
 def _samples(event: events.Event) -> bool:
-    return isinstance(event, _PAIRED) or any(map(_samples, events.parts(event)))
+    return isinstance(event, _PAIRED | events.CyclicPoissonSampled) or any(map(_samples, events.parts(event)))
 
 
 def _between(event: events.Event, order: float) -> float:

@@ -11,7 +11,9 @@ except ImportError:
     raise _missing_extra("train", "torch") from None
 
 from discreet.train.adam import PrivateAdam
-from discreet.train.batches import Batch, Batches, MicroBatch, People
+from discreet.train.augment import Augment
+from discreet.train.batches import Batch, Batches, MicroBatch
+from discreet.train.choosing import select
 from discreet.train.clipping import (
     Automatic,
     Clip,
@@ -28,16 +30,20 @@ from discreet.train.clipping import (
 from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
+from discreet.train.people import People
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Quantile
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
+from discreet.train.selection import Selection
+from discreet.train.setup import Setup
 from discreet.train.tables import PrivateClassifier, PrivateRegressor
 
 __all__ = [
     "DPSGD",
     "Allocation",
+    "Augment",
     "Automatic",
     "BandedInverseRoot",
     "BandedRoot",
@@ -64,10 +70,13 @@ __all__ = [
     "Quantile",
     "Run",
     "Scaled",
+    "Selection",
+    "Setup",
     "SlowModule",
     "check",
     "clipped_sum",
     "fresh_key",
     "load",
     "make_private",
+    "select",
 ]

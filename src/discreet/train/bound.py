@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,11 @@ from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee, show_delta
 from discreet.train.adam import PrivateAdam
+from discreet.train.augment import Augment
 from discreet.train.clipping import Clip
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Quantile
+from discreet.units import PrivacyUnit
 
 VERSION = 1
 ASSUMED = (
@@ -30,6 +33,9 @@ ASSUMED = (
     "Nobody but the owner sees losses, norms and batch sizes, how long a step took, or what is kept of the run.",
 )
 ONE_ROW = "One row is one unit: nobody has two."
+VARIANTS = (
+    "A variant of a row depends on that row and its own random numbers alone (tested on the rows given as `example`)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,11 @@ def bind(
     dataset: Dataset,
     plan: DPSGD,
     moving: tuple[nn.Module, torch.optim.Optimizer, Any],
-    functions: tuple[Callable[[Any, Any], torch.Tensor], Callable[[Any], Any] | None],
+    functions: tuple[Callable[[Any, Any], torch.Tensor], Callable[[Any], Any] | None, Augment | None],
     clip: Clip,
     purpose: str,
     average: float | None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Bound:
     """Bind a run to a dataset.
 
@@ -64,10 +71,11 @@ def bind(
         dataset: The private records.
         plan: The plan.
         moving: Model, optimizer, and scheduler or None.
-        functions: Loss, and collate or None.
+        functions: Loss, collate or None, and what makes variants of rows, or None.
         clip: How gradients are clipped.
         purpose: Why.
         average: Of the models on the way, if one is released.
+        facts: What else the owner says of the model.
 
     Raises:
         InvalidInput: they do not fit; nothing was spent.
@@ -79,9 +87,11 @@ def bind(
     if isinstance(optimizer, PrivateAdam):
         optimizer.fits(plan)
     _check_scheduler(scheduler, plan.steps)
+    about = _about(facts)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
-    held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,))]
+    augment = functions[2]
+    held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,)), *(() if augment is None else (VARIANTS,))]
     guarantee = Guarantee(dataset.unit, epsilon, plan.delta, plan.profile.method, tuple(held))
     shapes = {name: [*parameter.shape] for name, parameter in model.named_parameters() if parameter.requires_grad}
     identity = {
@@ -93,16 +103,17 @@ def bind(
         "trained": shapes,
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
-        "loss": _source(functions[0]),
-        "collate": None if functions[1] is None else _source(functions[1]),
+        "loss": source_of(functions[0]),
+        "collate": None if functions[1] is None else source_of(functions[1]),
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
-    }
+        "augment": None if augment is None else [source_of(augment.function), augment.times],
+    } | about
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    facts = {
+    left = {
         "kind": "train",
         "title": purpose,
-        "sentence": _sentence(plan, clip, trained),
+        "sentence": _sentence(plan, clip, trained, dataset.unit),
         "noise": _noise(plan, clip),
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
@@ -114,31 +125,53 @@ def bind(
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
         "average": average,
+        "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "parameters": trained,
+        "rows_of_a_unit": dataset.unit.max_rows,
+        "variants_of_a_row": 1 if augment is None else augment.times,
+        "architecture": repr(model),
+        "torch": torch.__version__,
     }
-    return Bound(plan.event, guarantee, identity, facts)
+    return Bound(plan.event, guarantee, identity, left | about)
 
 
-def _sentence(plan: DPSGD, clip: Clip, trained: int) -> str:
+def _about(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the owner says of the model, under its name among the facts."""
+    if facts is None:
+        return {}
+    try:
+        return {"about": json.loads(json.dumps(dict(facts), allow_nan=False))}
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            "facts must be plain data by name: texts, finite numbers, lists, and the like.",
+            remedy='For example facts={"learning_rate": "found on public data"}.',
+        ) from None
+
+
+def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
     """Return what was done, for people."""
+    who = f"a person's rows (the first {unit.max_rows:,}) together" if unit.max_rows > 1 else "every record"
     strength = f"{plan.max_grad_norm:g}"
     if isinstance(clip, Quantile):
         strength += f" at first, later of what {clip.quantile:.0%} of them keep below"
     return (
-        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, every record of a random batch "
+        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} of a random batch "
         f"pulled the model with a strength of at most {strength}, and noise was added to the sum."
     )
 
 
 def _noise(plan: DPSGD, clip: Clip) -> list[dict[str, Any]]:
-    """Return what noise there is, for `explain`."""
-    of, deviation, rest = "each sum of gradients", plan.noise_std, []
-    if isinstance(clip, Quantile):
-        assert plan.noise_multiplier is not None
-        of_gradients, of_count = clip.noise(plan.noise_multiplier)
-        of, deviation = "each sum of gradients, in clipping norms", of_gradients
-        rest = [{"of": "each count of short ones", "mechanism": "Gaussian", "standard_deviation": of_count}]
-    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": deviation}, *rest]
+    """Return what noise there is, and which share of the charge is for it, for `explain`."""
+    if not isinstance(clip, Quantile):
+        of_sums = {"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}
+        return [of_sums | {"share": 1.0}]
+    assert plan.noise_multiplier is not None
+    of_gradients, of_count = clip.noise(plan.noise_multiplier)
+    each = (
+        ("each sum of gradients, in clipping norms", of_gradients, 1 - clip.share),
+        ("each count of short ones", of_count, clip.share),
+    )
+    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": std, "share": share} for of, std, share in each]
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:
@@ -178,11 +211,15 @@ def _check_unit(dataset: Dataset, plan: DPSGD) -> None:
             f"the plan is for neighbours by {plan.relation.value}, and the dataset's are by {unit.relation.value}.",
             remedy=f"Make the plan with relation=Relation.{unit.relation.name}.",
         )
-    if unit.max_rows != 1 or unit.per is not None:
-        what = f"{unit.max_rows} rows each" if unit.max_rows != 1 else "a person in one period"
+    if unit.per is not None:
         raise InvalidInput(
-            f"training takes one row of each unit, and the dataset's units have {what}.",
-            remedy="Declare PrivacyUnit(column=…, max_rows=1): the first row of each person counts.",
+            f"the unit is a person in one {unit.per}, and a model is trained on all of them at once.",
+            remedy=f"Declare PrivacyUnit(column={unit.column!r}, max_rows=…): a person's rows of all times together.",
+        )
+    if unit.max_rows != 1 and not unit.enforced:
+        raise InvalidInput(
+            f"the dataset's units have {unit.max_rows} rows each, and nothing says which rows are one person's.",
+            remedy="Declare PrivacyUnit(column=…, max_rows=…): the first rows of each person count, together.",
         )
     if dataset.tables or dataset.views:
         raise InvalidInput(
@@ -254,7 +291,7 @@ def _check_scheduler(scheduler: Any, steps: int) -> None:
         )
 
 
-def _source(function: Any) -> str:
+def source_of(function: Any) -> str:
     """Return a hash of a function's text: another loss is another question."""
     given = ""
     while isinstance(function, functools.partial):

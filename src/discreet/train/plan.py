@@ -251,27 +251,11 @@ class DPSGD:
             ) from None
 
     def _near(self, target: Target) -> float:
-        """Search from the noise of Poisson batches: the engine of random allocation has a reach, and takes seconds.
-
-        A secant of log ε over log noise; whatever it does, only what meets the target is returned.
-        """
+        """Search from the noise of Poisson batches: the engine of random allocation has a reach, and takes seconds."""
         times, _ = self.drawn_by.participations(self.steps)
         poisson = Poisson(times / self.steps)
         start = self._search(lambda noise: poisson.event(noise, self.steps, relation=self.relation), target, COARSE)
-        at, slope, before = math.log(start), -1.3, (0.0, 0.0)
-        for turn in range(20):
-            reached = target.of(profile(self._event_of(math.exp(at)))).upper
-            gap = math.log(max(reached, 1e-300) / target.value)
-            if -2 * COARSE <= gap <= 0:
-                return math.exp(at)
-            if turn and at != before[0]:
-                slope = min(-0.2, max(-5.0, (gap - before[1]) / (at - before[0])))
-            before = (at, gap)
-            at += min(0.7, max(-0.7, -(gap + COARSE) / slope))
-        raise _refused(
-            f"no noise multiplier near {start:.3g} was found to reach ε = {target.epsilon!r} at δ = {target.delta!r}.",
-            "Give a noise_multiplier and look at plan.epsilon(delta), or sample by Poisson.",
-        )
+        return near(self._event_of, target, start)
 
     def _noise(self) -> float:
         if self.noise_multiplier is None:
@@ -362,6 +346,30 @@ _PLAIN: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sampler": (sampler_to_dict, sampler_from_dict),
     "correlation": (correlation_to_dict, correlation_from_dict),
 }
+
+
+def near(event_of: Callable[[float], events.Event], target: Target, start: float) -> float:
+    """Return about the least noise that meets the target, from a start not far from it, where each ε takes seconds.
+
+    A secant of log ε over log noise; whatever it does, only what meets the target is returned.
+
+    Raises:
+        InvalidInput: the search came to no end.
+    """
+    at, slope, before = math.log(start), -1.3, (0.0, 0.0)
+    for turn in range(20):
+        reached = target.of(profile(event_of(math.exp(at)))).upper
+        gap = math.log(max(reached, 1e-300) / target.value)
+        if -2 * COARSE <= gap <= 0:
+            return math.exp(at)
+        if turn and at != before[0]:
+            slope = min(-0.2, max(-5.0, (gap - before[1]) / (at - before[0])))
+        before = (at, gap)
+        at += min(0.7, max(-0.7, -(gap + COARSE) / slope))
+    raise _refused(
+        f"no noise multiplier near {start:.3g} was found to reach ε = {target.epsilon!r} at δ = {target.delta!r}.",
+        "Give a noise_multiplier and look at epsilon(delta), or sample by Poisson.",
+    )
 
 
 def _refused(what: str, remedy: str) -> InvalidInput:

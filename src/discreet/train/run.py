@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -22,17 +22,19 @@ from discreet.ledger import Entry
 from discreet.loan import Loan
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind, moved
 from discreet.train.clipping import Clip, Flat, check
+from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
-from discreet.train.state import State
+from discreet.train.state import State, told
 from discreet.train.step import Loss, Step
 from discreet.train.work import AGAIN, Work
 from discreet.train.world import World
@@ -52,16 +54,19 @@ def make_private(
     microbatch: int = 64,
     scheduler: Any = None,
     average: float | None = None,
+    augment: Augment | None = None,
     collate: Collate | None = None,
     private: str | Path = "private",
     checkpoint_every: int = 100,
     attempt: int = 1,
+    facts: Mapping[str, Any] | None = None,
 ) -> Run:
     """Charge a training run, whole, and return it; or take up one that was interrupted, without a new charge.
 
     Args:
         dataset: The private records. Its source is a tensor, a tuple, list or dict of tensors (first axis: the
-            record), a PyTorch data set with `len` and numbers, an Arrow table, or the path of a Parquet file.
+            record), a PyTorch data set with `len` and numbers, a `datasets.Dataset`, an Arrow table, or the path of a
+            Parquet file.
         plan: A calibrated plan.
         model: The model, with its first weights. It is trained in place.
         optimizer: Over the model's trainable parameters.
@@ -72,14 +77,18 @@ def make_private(
         purpose: Why; written to the ledger.
         clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out. With `Quantile` the norm moves.
         microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
+            Those of a person stay together: there may be as many as the unit's `max_rows`.
         scheduler: A scheduler of the optimizer's, stepped after each step.
         average: Release the moving average of the models on the way, of which this much stays in each step (0.99, say);
             None: the last model. It costs nothing.
+        augment: Random variants of each row, clipped as one: `Augment(function, times)`. They count for `microbatch`.
         collate: What makes a batch of what the source holds, see `Rows`; an Arrow table needs one.
         private: The owner's folder, where what a run needs to go on is kept until it is finished: as private as
             the rows.
         checkpoint_every: After how many steps the run is saved; an interrupted one takes the steps since then again.
         attempt: Train anew, for a new charge, what was charged and cannot go on.
+        facts: What else is public of the model and of how its settings were chosen: plain data, for reports. Part of what
+            names the run.
 
     Returns:
         The run: `run.fit()`, or `for batch in run.loader: run.step(batch)`; then `run.finish()`.
@@ -102,14 +111,15 @@ def make_private(
         raise InvalidInput(f"plan must be a DPSGD, got {type(plan).__name__}.", remedy="For example DPSGD(…).")
     check_source(dataset, collate, example)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
-        _check_whole(label, value)
+        check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate), clip, purpose, average)
+    functions = loss, collate, augment
+    bound = bind(dataset, plan, (model, optimizer, scheduler), functions, clip, purpose, average, facts)
     mean = None if average is None else Average(model, average)
     moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
     every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean, "clip": moving}
     parts = {label: part for label, part in every.items() if part is not None}
-    check(model, loss, example)
+    check(model, loss, example if augment is None else augment.tried(example))
     request = dataset.request(bound, name=name, attempt=attempt)
     state, world = State(Path(private).absolute() / request), World.here()
     if not world.same(int(request[:16], 16)):
@@ -117,13 +127,13 @@ def make_private(
             "the processes were given different runs: plans, models, losses or datasets that are not the same.",
             remedy="Start all processes with the same program.",
         )
-    lend = partial(_borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
+    lend = partial(borrow, dataset, bound, state, name=name, purpose=purpose, request=request)
     with ExitStack() as held:
 
         def opened() -> bytes:
             held.enter_context(state.held())
-            under = _fingerprint(microbatch, world)
-            found = _stream(dataset, request, state, under, lambda: state.save(0, parts))
+            under = fingerprint(microbatch, world)
+            found = stream_of(dataset, request, state, under, lambda: state.save(0, parts))
             lend(found)
             return found.key()
 
@@ -135,19 +145,20 @@ def make_private(
             return Run(dataset, bound, plan, model, lent, world)
         taken = state.load(parts)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, moving)
+        step = Step(
+            plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment, moving
+        )
         work = Work(step, lent, state, parts, taken, checkpoint_every)
-        work.resume(collate, dataset.unit.column)
+        work.resume(collate, dataset.unit)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
 
-def _borrow(
+def borrow(
     dataset: Dataset, bound: Bound, state: State, stream: Keystream, *, name: str, purpose: str, request: str
 ) -> Loan | Release:
     """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
-    told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
     try:
-        return dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
+        return dataset.borrow(bound.event, purpose=told(purpose, stream), name=name, request=request, goes_on=True)
     except (BudgetExceeded, InvalidInput):
         if dataset.ledger.request(dataset.accounts[0], request) is None:
             state.erase()
@@ -211,11 +222,13 @@ class Run:
             batch: The one that `loader` handed out last.
 
         Raises:
-            InvalidInput: the batch is another one, or the model's parameters are others than at the start.
+            InvalidInput: the batch is another one, the model's parameters are others than at the start, or autocast is
+                switched on around the step.
             DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed, and
                 its model unusable (NaN); `make_private` takes the run up again from its last checkpoint.
         """
         work = self._open()
+        refuse_autocast()
         if batch is not self._due:
             raise InvalidInput(
                 "this is not the batch that is due.",
@@ -344,7 +357,7 @@ class Run:
         sys.stderr.flush()
 
 
-def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
+def stream_of(dataset: Dataset, request: str, state: State, now: dict[str, str], save: Callable[[], None]) -> Keystream:
     """Return the random bits of a run, from a new key or that of the run that is taken up.
 
     No frame that an error may leave holds a key that was charged for: a traceback may show what its frames hold.
@@ -371,7 +384,7 @@ def _stream(dataset: Dataset, request: str, state: State, now: dict[str, str], s
     return stream
 
 
-def _fingerprint(microbatch: int, world: World) -> dict[str, str]:
+def fingerprint(microbatch: int, world: World) -> dict[str, str]:
     """Return what the last bits of a step depend on, as texts."""
     return {
         "microbatch": str(microbatch),
@@ -388,6 +401,7 @@ def _trained(model: nn.Module) -> list[tuple[str, int]]:
     return [(name, id(parameter)) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _check_whole(name: str, value: object) -> None:
+def check_whole(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInput(f"{name} must be a whole number of at least 1, got {value!r}.")

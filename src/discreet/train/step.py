@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from discreet.train.adam import PrivateAdam
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.clipping import Clip, Scaled, clipped_sum
@@ -38,11 +39,12 @@ class Step:
         scheduler: Stepped after each step, if there is one.
         loss: One number for each example.
         clip: How gradients are clipped.
-        microbatch: How many examples are computed at once.
+        microbatch: How many examples are computed at once. Those of a person stay together, however many they are.
         stream: From the run's key.
         noise: From the same key.
         world: The processes that take the step together.
         average: Of the models on the way, if one is kept.
+        augment: How variants of rows are made, if they are.
         moving: Where the norm stands, if it moves.
 
     Guarantee:
@@ -67,6 +69,7 @@ class Step:
     noise: KeyedNoise
     world: World = field(default_factory=World)
     average: Average | None = None
+    augment: Augment | None = None
     moving: Moving | None = None
     fixed: Fixed = field(init=False)
 
@@ -113,12 +116,15 @@ class Step:
             self.optimizer.expect(self.noise_std / self.plan.expected_batch_size)
         rule = self.rule
         mine = Batch(batch.step, self.world.share(batch.indices))
+        times = 1 if self.augment is None else self.augment.times
         with self.world.together():
-            for place, part in enumerate(mine.micro(self.microbatch)):
+            for place, (units, owners) in enumerate(rows.micro(mine.indices, self.microbatch, times)):
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
-                    examples = _moved(rows.batch(part.indices[part.real]), device)
-                    clipped = clipped_sum(self.model, self.loss, examples, rule, into=found)
+                    examples = _moved(rows.batch(units), device)
+                    if self.augment is not None:
+                        examples, owners = self.augment.variants(examples, owners)
+                    clipped = clipped_sum(self.model, self.loss, examples, rule, into=found, owners=owners)
                     if self.moving is not None:
                         count += self.moving.counted(clipped.private_norms).to(device)
                 self.fixed.restore()

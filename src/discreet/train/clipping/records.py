@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from discreet.train.clipping.folding import Fold
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.norms import Squares, raised, squares
 
@@ -34,6 +35,10 @@ class Part(Protocol):
 
     def drop(self, dead: Tensor) -> None:
         """Set to zero what belongs to these examples: 0 times infinity would not be 0."""
+        ...
+
+    def folded(self, fold: Fold) -> Part:
+        """Return the same with units in front, of which each has several of these examples."""
         ...
 
 
@@ -154,6 +159,10 @@ class Product:
         self.left = self.left.masked_fill(dead[:, None, None], 0)
         self.right = self.right.masked_fill(dead[:, None, None], 0)
 
+    def folded(self, fold: Fold) -> Product:
+        """Return the same with units in front: their examples' positions side by side."""
+        return Product(fold(self.left).flatten(1, 2), fold(self.right).flatten(1, 2))
+
 
 def _gram(left: Tensor, right: Tensor) -> Tensor:
     both = torch.bmm(left, left.transpose(1, 2)).mul_(torch.bmm(right, right.transpose(1, 2)))
@@ -243,6 +252,10 @@ class Lookup:
         self.outgoing = self.outgoing.masked_fill(dead[:, None, None], 0)
         self._sums = None
 
+    def folded(self, fold: Fold) -> Lookup:
+        """Return the same with units in front: their examples' positions side by side."""
+        return Lookup(fold(self.places).flatten(1, 2), fold(self.outgoing).flatten(1, 2), self.table)
+
 
 class SummedTrace:
     """A parameter that was spread over a larger shape: its gradient is the sum of `outgoing` down to its own."""
@@ -298,6 +311,10 @@ class Ready:
     def drop(self, dead: Tensor) -> None:
         """Set to zero what belongs to these examples."""
         self.gradients = self.gradients.masked_fill(dead.view(-1, *[1] * (self.gradients.dim() - 1)), 0)
+
+    def folded(self, fold: Fold) -> Ready:
+        """Return the same with units in front: their examples' gradients added up."""
+        return Ready(fold(self.gradients).sum(1))
 
 
 def add_weighted(rows: Tensor, factors: Tensor, into: Tensor) -> None:

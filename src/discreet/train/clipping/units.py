@@ -120,8 +120,9 @@ class Lone:
 
     @property
     def size(self) -> int:
-        """How many numbers one example's gradients have."""
-        return self.root.numel()
+        """How many numbers one example's gradients have, before they are added up over its rows."""
+        first = self.parts[0]
+        return self.root.numel() * (first.inputs.shape[1] if isinstance(first, Convolved) else 1)
 
     def form(self, low: int, high: int) -> Mapping[str, Tensor]:
         """Return the gradients of examples low to high."""

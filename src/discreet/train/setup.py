@@ -1,0 +1,147 @@
+"""Setups: what is trained with each of several settings, built anew for each run, and tried before anything is spent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from discreet.dataset import Dataset
+from discreet.errors import InvalidInput
+from discreet.train.average import Average
+from discreet.train.bound import Bound, bind
+from discreet.train.clipping import Automatic, Clip, Flat, Groups, PerLayer, check
+from discreet.train.plan import DPSGD
+from discreet.train.rows import Collate
+from discreet.train.step import Loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Setup:
+    """What is trained with one candidate's settings.
+
+    Args:
+        model: A new model, with its first weights.
+        optimizer: A new one, over the model's trainable parameters.
+        loss: `loss(model, batch)` returns one number for each example, not averaged.
+        max_grad_norm: The clipping norm; the plan's if left out. The noise grows with it.
+        clip: How gradients are clipped; `Flat(max_grad_norm)` if left out.
+        scheduler: A scheduler of the optimizer's, stepped after each step.
+        average: Take the moving average of the models on the way, see `make_private`.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Loss
+    max_grad_norm: float | None = None
+    clip: Clip | None = None
+    scheduler: Any = None
+    average: float | None = None
+
+    def plan(self, plan: DPSGD) -> DPSGD:
+        """Return the plan with this candidate's clipping norm: the same event."""
+        return plan if self.max_grad_norm is None else replace(plan, max_grad_norm=self.max_grad_norm)
+
+    def clips(self, plan: DPSGD) -> Clip:
+        """Return how gradients are clipped."""
+        return Flat(plan.max_grad_norm) if self.clip is None else self.clip
+
+
+Build = Callable[[Any], Setup]
+Score = Callable[[nn.Module], float]
+
+
+def tried(
+    dataset: Dataset,
+    shared: DPSGD,
+    candidate: Any,
+    build: Build,
+    score: Score,
+    example: Any,
+    collate: Collate | None,
+    purpose: str,
+) -> Bound:
+    """Try a candidate on the example, before anything is spent; return what a run of it is.
+
+    Raises:
+        InvalidInput: it cannot be trained privately, or not again and again.
+    """
+    setups = []
+    for _ in range(2):
+        with seeded(0):
+            setups.append(build(candidate))
+    for setup in setups:
+        if not isinstance(setup, Setup):
+            raise InvalidInput(
+                f"build must return a Setup, got {type(setup).__name__}.",
+                remedy="Setup(model=…, optimizer=…, loss=…)",
+            )
+    _check_new(candidate, *setups)
+    setup = setups[0]
+    plan = setup.plan(shared)
+    if type(setup.clips(plan)) not in {Flat, Automatic, PerLayer, Groups}:  # a Quantile is a Flat whose norm moves
+        raise InvalidInput(
+            f"{type(setup.clip).__name__} is no clip that a selection's runs take.",
+            remedy="Flat, Automatic, PerLayer or Groups.",
+        )
+    moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate, None)
+    found = bind(dataset, plan, moving, functions, setup.clips(plan), purpose, setup.average)
+    if setup.average is not None:
+        Average(setup.model, setup.average)
+    check(setup.model, setup.loss, example)
+    with torch.no_grad(), seeded(0):
+        told = score(setup.model)
+    try:
+        float(told)
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"score must return a number, got {type(told).__name__}.", remedy="The larger, the better the model."
+        ) from None
+    return found
+
+
+def _check_new(candidate: Any, first: Setup, second: Setup) -> None:
+    """Refuse what would let one run go on where another one ended, or begin otherwise when taken up again."""
+    ones, others = first.model.state_dict(), second.model.state_dict()
+    shared = {id(p) for p in first.model.parameters() if p.requires_grad} & {id(p) for p in second.model.parameters()}
+    if shared or first.optimizer is second.optimizer or first.optimizer.state:
+        raise InvalidInput(
+            f"build returned a model or an optimizer that it had returned before, for {candidate!r}.",
+            remedy="Make both anew inside of build: each run begins from the start.",
+        )
+    if ones.keys() != others.keys() or not all(torch.equal(ones[name], others[name]) for name in ones):
+        raise InvalidInput(
+            f"build made two models with different first weights from the same seed of torch, for {candidate!r}.",
+            remedy="Let torch alone draw the first weights: what is interrupted has to come out the same.",
+        )
+
+
+def plain(candidates: Sequence[Any]) -> list[Any]:
+    """Return the candidates as plain data.
+
+    Raises:
+        InvalidInput: they are none, or there is none.
+    """
+    try:
+        found = json.loads(json.dumps(list(candidates), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        found = None
+    if not found or found != list(candidates):
+        raise InvalidInput(
+            "candidates must be a list of at least one setting, each of texts, finite numbers, lists and dicts of them.",
+            remedy='For example [{"lr": 0.1}, {"lr": 1.0}]: what is built of one is for build.',
+        )
+    return list(found)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch draw from a seed: first weights are new for each run, and the same when it is taken up again."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
