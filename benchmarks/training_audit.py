@@ -77,7 +77,7 @@ def signs(plan):
     return np.ones(plan.steps) if plan.correlation is not None else (-1.0) ** np.arange(plan.steps)
 
 
-def noisy_sums(plan, net, source, *, loss=own_output, clip=None, microbatch=8192):
+def noisy_sums(plan, net, source, *, loss=own_output, clip=None, microbatch=8192, augment=None):
     """Take all steps of a run with the real Step, under a fresh key; return each step's noisy sum.
 
     They are computed from the models after each step, as whoever sees those would.
@@ -89,8 +89,8 @@ def noisy_sums(plan, net, source, *, loss=own_output, clip=None, microbatch=8192
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     clip = train.Flat(plan.max_grad_norm) if clip is None else clip
     noise = train.KeyedNoise(stream, plan.correlation)
-    step = Step(plan, net, optimizer, None, loss, clip, microbatch, stream, noise)
-    rows, found = Rows(source, None, None), []
+    step = Step(plan, net, optimizer, None, loss, clip, microbatch, stream, noise, augment=augment)
+    rows, found = source if isinstance(source, Rows) else Rows(source, None, None), []
     for batch, sign in zip(plan.batches(stream, len(rows)), signs(plan), strict=True):
         net.sign = float(sign)
         before = vector(net)

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from discreet import Domain, PrivacyUnit
 from discreet.errors import DiscreetError
 from discreet.testing import with_fixed_randomness
 from tests.training import EXAMPLE, dataset, ledger, loss, model, rows, start
@@ -24,6 +25,11 @@ def broken(net, batch):
     return loss(net, batch)
 
 
+def by_name(net, batch):
+    """Return each row's loss, of a batch that names its columns."""
+    return loss(net, (batch["x"], batch["y"]))
+
+
 def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
     """Train, release, and say how it ended and how much memory it took."""
     torch.set_num_threads(1)
@@ -31,8 +37,15 @@ def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     if rank:
         dist.barrier()  # until process 0 has opened the account
-    source = tuple(part.flip(0) for part in rows()) if rank and name == "reversed" else rows()
-    data = dataset(folder, source, releases=folder / name, ledger=ledger(folder / f"{name}.db"))
+    source, facts, told = rows(), {}, {}
+    if rank and name == "reversed":
+        source = tuple(part.flip(0) for part in source)
+    if name.startswith("people"):  # of one to four rows each, of which three count
+        source = dict(zip("xy", source, strict=True)) | {"who": torch.arange(len(source[0])) ** 2 % 23}
+        facts = {"unit": PrivacyUnit(column="who", max_groups=1, max_rows=3), "domain": Domain(who="integer")}
+        told = {"example": dict(zip("xy", EXAMPLE, strict=True)), "loss": by_name}
+    kept = ledger(folder / f"{name}.db", unit=facts.get("unit"))
+    data = dataset(folder, source, releases=folder / name, ledger=kept, **facts)
     if size > 1 and not rank:
         dist.barrier()
     losses = {"fails": broken, "differs": broken if rank else loss}
@@ -40,7 +53,8 @@ def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
     if name == "sharded":
         fully_shard(net, mesh=init_device_mesh("cpu", (size,)))
     try:
-        run = start(with_fixed_randomness(data, seed=8), folder / name, loss=losses.get(name, loss), model=net)
+        told = {"loss": losses.get(name, loss)} | told
+        run = start(with_fixed_randomness(data, seed=8), folder / name, model=net, **told)
         run.fit()
         release = run.finish()
         found = {"release": release.entry["hash"], "sum": sum(float(p.sum()) for p in run.model.parameters())}

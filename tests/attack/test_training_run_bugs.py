@@ -60,7 +60,7 @@ def test_the_real_step_is_cleared():
 
 
 STD = "std=self.plan.noise_std"
-LOOP = "enumerate(mine.micro(self.microbatch))"
+LOOP = "enumerate(rows.micro(mine.indices, self.microbatch, times))"
 IN_A_STEP = {
     "noise a tenth too small": (STD, f"std=0.9 * {STD[4:]}"),
     "noise shared out to micro-batches": (STD, f"{STD} / self.microbatch**0.5"),
@@ -69,7 +69,7 @@ IN_A_STEP = {
     "noise in the first tensor alone": (STD, f"{STD} * (name == next(iter(named)))"),
     "one noise for all tensors": ("tensor=name", 'tensor="noise"'),
     "one noise for all steps": ("step=batch.step, tensor", "step=0, tensor"),
-    "the last micro-batch twice": (LOOP, "enumerate([*(parts := list(batch.micro(self.microbatch))), *parts[-1:]])"),
+    "the last micro-batch twice": (LOOP, f"enumerate([*(parts := list({LOOP[10:-1]})), *parts[-1:]])"),
     "clipped to twice the norm": ("self.clip, into", "type(self.clip)(2 * self.clip.max_norm), into"),
 }
 
@@ -170,12 +170,14 @@ def test_division_by_the_batch_that_came_is_caught(monkeypatch):
 
 
 def test_clipping_after_averaging_is_caught(monkeypatch):
-    def averaged(net, loss, examples, clip, *, into):
+    def averaged(net, loss, examples, clip, *, into, owners):
+        assert owners is None
         count = len(examples)
         found = torch.autograd.grad(loss(net, examples).mean(), list(net.parameters()))
         norm = torch.cat([g.flatten() for g in found]).norm()
-        for total, gradient in zip(into.values(), found, strict=True):
-            total += count * gradient * (clip.max_norm / norm.clamp(min=1e-9)).clamp(max=1.0)
+        for (name, _), gradient in zip(net.named_parameters(), found, strict=True):
+            clipped = count * gradient * (clip.max_norm / norm.clamp(min=1e-9)).clamp(max=1.0)
+            into[name] = into[name] + clipped if name in into else clipped
 
     others = [NOTHING] * (MICRO - 1)
     caught(
@@ -184,13 +186,13 @@ def test_clipping_after_averaging_is_caught(monkeypatch):
 
 
 def test_counting_what_fills_a_micro_batch_up_is_caught(monkeypatch):
-    plant = ("part.indices[part.real]", "part.indices")
+    plant = ("rows.batch(units)", "rows.batch(units.repeat(self.microbatch // units.size))")
     caught(monkeypatch, lambda: mutate(monkeypatch, *plant), [], [UP], high)
 
 
 def test_dropping_a_micro_batch_that_is_not_full_is_caught(monkeypatch):
     """The record that fills it up lets all others in."""
-    plant = (LOOP, f"(place for place in {LOOP} if place[1].real.all())")
+    plant = (LOOP, f"(place for place in {LOOP} if place[1][0].size == self.microbatch)")
     others = [UP] * (MICRO - 1)
     caught(monkeypatch, lambda: mutate(monkeypatch, *plant), others, [*others, UP], high)
 

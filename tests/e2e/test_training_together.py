@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from discreet import PrivacyUnit
@@ -42,15 +43,16 @@ def tensors(folder: Path, name: str):
     return load_file(path)
 
 
-def test_two_processes_give_the_model_of_one(tmp_path):
-    trained(tmp_path, "one", 1)
-    first, second = trained(tmp_path, "two", 2)
+@pytest.mark.parametrize("what", ["", "people, "])
+def test_two_processes_give_the_model_of_one(tmp_path, what):
+    trained(tmp_path, what + "one", 1)
+    first, second = trained(tmp_path, what + "two", 2)
     assert first["release"] == second["release"]
     assert first["sum"] == second["sum"]
-    one, two = tensors(tmp_path, "one"), tensors(tmp_path, "two")
+    one, two = tensors(tmp_path, what + "one"), tensors(tmp_path, what + "two")
     for name in one:
         assert one[name].sub(two[name]).abs().max() < 1e-5
-    kinds = [entry.kind for entry in ScratchLedger(tmp_path / "two.db").entries("people")]
+    kinds = [entry.kind for entry in ScratchLedger(tmp_path / f"{what}two.db").entries("people")]
     assert kinds.count("charge") == kinds.count("release") == 1
 
 

@@ -67,3 +67,28 @@ def test_one_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, c
         less = clipped_sum(model(kind), loss, batch, clip, method=method, real=others).sums
         apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
         assert apart <= clip.sensitivity * (1 + 1e-6)
+
+
+@settings(max_examples=80)
+@given(
+    kind=st.sampled_from(["rows", "deep", "normed", "tied", "conv"]),
+    exponents=st.lists(st.tuples(st.integers(-20, 20), st.integers(-20, 20)), min_size=2, max_size=8),
+    owners=st.lists(st.integers(0, 3), min_size=8, max_size=8),
+    clip=st.sampled_from(CLIPS),
+    method=st.sampled_from([Method.AUTO, Method.GHOST, Method.DIRECT, Method.LOOP]),
+    microbatch=st.sampled_from([None, 1, 3]),
+    seed=st.integers(0, 2**20),
+)
+def test_one_unit_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, owners, clip, method, microbatch, seed):
+    """Whatever its rows are, and however many."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(exponents), 5, 4, generator=generator)
+    x = x * torch.tensor([10.0**a for a, _ in exponents])[:, None, None]
+    batch = (x, torch.tensor([10.0**b for _, b in exponents]))
+    whose = torch.tensor(owners[: len(exponents)])
+    told = {"method": method, "owners": whose, "microbatch": microbatch}
+    whole = clipped_sum(model(kind), loss, batch, clip, **told).sums
+    for unit in whose.unique():
+        less = clipped_sum(model(kind), loss, batch, clip, real=whose != unit, **told).sums
+        apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
+        assert apart <= clip.sensitivity * (1 + 1e-6)

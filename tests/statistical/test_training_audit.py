@@ -11,6 +11,7 @@ import pytest
 
 from discreet import audit, train
 from discreet.testing.fit import FALSE_ALARM
+from discreet.train.rows import Rows
 from tests.benchmark_scripts import load
 
 bench = load("training_audit")
@@ -25,6 +26,22 @@ def test_a_step_keeps_what_is_charged_and_comes_near(words):
     plan = PLANS[words]
     inside, outside = bench.trials(plan, runs=4, lanes=8192)
     finding = bench.judge(plan, inside, outside, alpha=FALSE_ALARM)
+    assert finding.verdict is audit.Verdict.CONSISTENT
+    assert bench.noisier(plan, finding.point) > 0.7 * EPSILON
+
+
+def test_people_of_several_rows_keep_what_is_charged_and_come_near():
+    """Each canary is a person whose five rows all pull the same way; of a sixth and seventh none counts."""
+    plan, lanes, scores = PLANS["40 steps, chance 1/4 of a batch"], 8192, ([], [])
+    for _ in range(4):
+        coins = audit.flip(lanes).included
+        who = bench.torch.from_numpy(np.tile(np.flatnonzero(coins), 7))
+        held = Rows({"who": who}, None, "who", 5)
+        sums = bench.noisy_sums(plan, bench.Twins(lanes), held, loss=lambda net, batch: net(batch["who"]))
+        found = bench.evidence(plan, bench.along(plan, lanes, sums))
+        scores[0].append(found[coins])
+        scores[1].append(found[~coins])
+    finding = bench.judge(plan, *map(np.concatenate, scores), alpha=FALSE_ALARM)
     assert finding.verdict is audit.Verdict.CONSISTENT
     assert bench.noisier(plan, finding.point) > 0.7 * EPSILON
 

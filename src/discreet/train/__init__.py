@@ -10,7 +10,8 @@ try:
 except ImportError:
     raise _missing_extra("train", "torch") from None
 
-from discreet.train.batches import Batch, Batches, MicroBatch, People
+from discreet.train.augment import Augment
+from discreet.train.batches import Batch, Batches, MicroBatch
 from discreet.train.choosing import select
 from discreet.train.clipping import (
     Automatic,
@@ -27,6 +28,7 @@ from discreet.train.clipping import (
 from discreet.train.correlation import BandedInverseRoot, BandedRoot
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
+from discreet.train.people import People
 from discreet.train.plan import DPSGD
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
@@ -38,6 +40,7 @@ from discreet.train.tables import PrivateClassifier, PrivateRegressor
 __all__ = [
     "DPSGD",
     "Allocation",
+    "Augment",
     "Automatic",
     "BandedInverseRoot",
     "BandedRoot",

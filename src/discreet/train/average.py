@@ -31,7 +31,13 @@ class Average:
             )
         self.decay = decay
         self._model = model
-        self._held = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        self._held = {
+            name: p.detach().to(
+                torch.promote_types(p.dtype, torch.float32), copy=True
+            )  # in bfloat16 it would stand still
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        }
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -39,7 +45,7 @@ class Average:
         keep = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in self._model.named_parameters():
             if name in self._held:
-                self._held[name].lerp_(parameter, 1 - keep)
+                self._held[name].lerp_(parameter.to(self._held[name].dtype), 1 - keep)
 
     @torch.no_grad()
     def put(self) -> None:

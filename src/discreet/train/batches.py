@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from discreet.errors import InvalidInput
 from discreet.events.checks import shown
@@ -96,55 +95,6 @@ class Batches:
     def since(self, step: int) -> Iterator[Batch]:
         """Yield the batches from `step` on: how an interrupted run goes on."""
         return (self[t] for t in range(step, self.steps))
-
-
-class People:
-    """Which rows belong to whom, so that people are sampled, and a person's rows come together or not at all.
-
-    Args:
-        ids: The identifier of each row's person: a vector that NumPy can sort.
-
-    Guarantee:
-        `rows(batch)` of a batch of people holds all rows of each of them and no other: with each person's gradients
-        summed or averaged and then clipped as one, a sampler's event holds for people.
-    Evidence:
-        Proven: docs/proofs/batches.md.
-    Assumes:
-        A row is of one person, whose identifier does not change.
-    Not protected:
-        How many people there are, if neighbours add or remove one.
-    """
-
-    __slots__ = ("_order", "_starts")
-
-    def __init__(self, ids: ArrayLike) -> None:
-        array: NDArray[Any] = np.asarray(ids)
-        if array.ndim != 1 or array.dtype == np.object_:
-            raise InvalidInput(
-                f"ids must be a vector of numbers or of strings, got {array.ndim} dimensions of {array.dtype}.",
-                remedy="Give one identifier for each row, all of one type, none missing.",
-            )
-        if array.dtype.kind in "fcmM":
-            raise InvalidInput(
-                f"ids must be whole numbers or strings, got {array.dtype}.",
-                remedy="Convert them: a missing one is no person, and rounded ones may be two.",
-            )
-        _, who = np.unique(array, return_inverse=True)
-        self._order: Rows = np.argsort(who, kind="stable").astype(np.int64)
-        self._starts: Rows = np.concatenate([[0], np.cumsum(np.bincount(who))]).astype(np.int64)
-
-    def __len__(self) -> int:
-        return self._starts.size - 1
-
-    def __repr__(self) -> str:
-        return "People(hidden)"
-
-    def rows(self, people: Rows) -> tuple[Rows, Rows]:
-        """Return the rows of some people, and for each row the place of its person in `people`."""
-        sizes = self._starts[people + 1] - self._starts[people]
-        place = np.repeat(np.arange(people.size), sizes)
-        within = np.arange(place.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self._order[np.repeat(self._starts[people], sizes) + within], place
 
 
 def _whole(name: str, value: object) -> None:

@@ -16,8 +16,10 @@ from discreet import events
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee, show_delta
+from discreet.train.augment import Augment
 from discreet.train.clipping import Clip
 from discreet.train.plan import DPSGD
+from discreet.units import PrivacyUnit
 
 VERSION = 1
 ASSUMED = (
@@ -28,6 +30,9 @@ ASSUMED = (
     "Nobody but the owner sees losses, norms and batch sizes, how long a step took, or what is kept of the run.",
 )
 ONE_ROW = "One row is one unit: nobody has two."
+VARIANTS = (
+    "A variant of a row depends on that row and its own random numbers alone (tested on the rows given as `example`)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def bind(
     dataset: Dataset,
     plan: DPSGD,
     moving: tuple[nn.Module, torch.optim.Optimizer, Any],
-    functions: tuple[Callable[[Any, Any], torch.Tensor], Callable[[Any], Any] | None],
+    functions: tuple[Callable[[Any, Any], torch.Tensor], Callable[[Any], Any] | None, Augment | None],
     clip: Clip,
     purpose: str,
     average: float | None,
@@ -62,7 +67,7 @@ def bind(
         dataset: The private records.
         plan: The plan.
         moving: Model, optimizer, and scheduler or None.
-        functions: Loss, and collate or None.
+        functions: Loss, collate or None, and what makes variants of rows, or None.
         clip: How gradients are clipped.
         purpose: Why.
         average: Of the models on the way, if one is released.
@@ -77,7 +82,8 @@ def bind(
     _check_scheduler(scheduler, plan.steps)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
-    held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,))]
+    augment = functions[2]
+    held = [*ASSUMED, *(() if dataset.unit.enforced else (ONE_ROW,)), *(() if augment is None else (VARIANTS,))]
     guarantee = Guarantee(dataset.unit, epsilon, plan.delta, plan.profile.method, tuple(held))
     shapes = {name: [*parameter.shape] for name, parameter in model.named_parameters() if parameter.requires_grad}
     identity = {
@@ -93,12 +99,13 @@ def bind(
         "collate": None if functions[1] is None else source_of(functions[1]),
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
+        "augment": None if augment is None else [source_of(augment.function), augment.times],
     }
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     facts = {
         "kind": "train",
         "title": purpose,
-        "sentence": _sentence(plan, trained),
+        "sentence": _sentence(plan, trained, dataset.unit),
         "noise": [{"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}],
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
@@ -111,14 +118,17 @@ def bind(
         "settings": _settings(optimizer),
         "average": average,
         "parameters": trained,
+        "rows_of_a_unit": dataset.unit.max_rows,
+        "variants_of_a_row": 1 if augment is None else augment.times,
     }
     return Bound(plan.event, guarantee, identity, facts)
 
 
-def _sentence(plan: DPSGD, trained: int) -> str:
+def _sentence(plan: DPSGD, trained: int, unit: PrivacyUnit) -> str:
     """Return what was done, for people."""
+    who = f"a person's rows (the first {unit.max_rows:,}) together" if unit.max_rows > 1 else "every record"
     return (
-        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, every record of a random batch "
+        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} of a random batch "
         f"pulled the model with a strength of at most {plan.max_grad_norm:g}, and noise was added to the sum."
     )
 
@@ -144,11 +154,15 @@ def _check_unit(dataset: Dataset, plan: DPSGD) -> None:
             f"the plan is for neighbours by {plan.relation.value}, and the dataset's are by {unit.relation.value}.",
             remedy=f"Make the plan with relation=Relation.{unit.relation.name}.",
         )
-    if unit.max_rows != 1 or unit.per is not None:
-        what = f"{unit.max_rows} rows each" if unit.max_rows != 1 else "a person in one period"
+    if unit.per is not None:
         raise InvalidInput(
-            f"training takes one row of each unit, and the dataset's units have {what}.",
-            remedy="Declare PrivacyUnit(column=…, max_rows=1): the first row of each person counts.",
+            f"the unit is a person in one {unit.per}, and a model is trained on all of them at once.",
+            remedy=f"Declare PrivacyUnit(column={unit.column!r}, max_rows=…): a person's rows of all times together.",
+        )
+    if unit.max_rows != 1 and not unit.enforced:
+        raise InvalidInput(
+            f"the dataset's units have {unit.max_rows} rows each, and nothing says which rows are one person's.",
+            remedy="Declare PrivacyUnit(column=…, max_rows=…): the first rows of each person count, together.",
         )
     if dataset.tables or dataset.views:
         raise InvalidInput(

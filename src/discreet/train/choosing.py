@@ -155,11 +155,11 @@ class _Runs:
                 state.save(0, parts)
             step = Step(
                 plan, setup.model, setup.optimizer, setup.scheduler, setup.loss, clip, self.microbatch, stream, noise,
-                average=mean,
+                average=mean, augment=setup.augment,
             )  # fmt: skip
             work = Work(step, self.loan, state, parts, state.load(parts), self.checkpoint_every)
             try:
-                work.resume(self.collate, self.dataset.unit.column)
+                work.resume(self.collate, self.dataset.unit)
                 while work.taken < plan.steps:
                     work.take(work.batch())
                 return self._scored(step, stream)
@@ -233,7 +233,7 @@ def _bound(
     delta = selection.plan.delta
     assert delta is not None  # bind saw to it
     epsilon = selection.epsilon(delta).upper
-    held = (*bounds[0].guarantee.assumptions, *ASSUMED)
+    held = tuple(dict.fromkeys([*(text for one in bounds for text in one.guarantee.assumptions), *ASSUMED]))
     guarantee = Guarantee(dataset.unit, epsilon, delta, selection.profile.method, held)
     identity = {
         "kind": "train the best",

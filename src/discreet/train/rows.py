@@ -6,7 +6,7 @@ Reads private rows: everything here is called inside a loan.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from torch.utils.data import default_collate
 
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput, missing_extra
+from discreet.train import columns
 from discreet.train.draws import Rows as Numbers
+from discreet.train.people import People, packed
 from discreet.units import PrivacyUnit
 
 Collate = Callable[[Any], Any]
@@ -25,45 +27,67 @@ LOOKED_AT = 4096  # rows that processes compare
 
 
 class Rows:
-    """The records that a run may see: one of each unit.
+    """The records that a run may see: one of each unit, or up to a number of rows of each person.
 
     Args:
         source: A tensor, or a tuple, list or dict of tensors, whose first axis is the record; a data set with `len`
-            and numbers; an Arrow table, or the path of a Parquet file.
+            and numbers; a `datasets.Dataset`; an Arrow table, or the path of a Parquet file.
         collate: Makes a batch of tensors of an Arrow table of a few rows, or of a list of what the data set returned.
-        person: The name of the column, or key, that identifies a person; of their rows the first one counts. A row of
-            nobody (NULL) counts for nobody.
+        person: The name of the column, or key, that identifies a person. People are numbered by their first rows. A row
+            of nobody (NULL) counts for nobody.
+        most: How many rows of a person count: the first ones, in the order of the source.
     """
 
-    __slots__ = ("_batch", "_kept", "_rows")
+    __slots__ = ("_batch", "_known", "_most", "_people", "_rows")
 
-    def __init__(self, source: Any, collate: Collate | None, person: str | None) -> None:
+    def __init__(self, source: Any, collate: Collate | None, person: str | None, most: int = 1) -> None:
         if isinstance(source, Path):
             source = _table(source)
-        self._rows, self._batch, people = _read(source, collate, person)
-        self._kept: Numbers | None = None
-        if people is not None:
-            known = np.flatnonzero(people >= 0)
-            _, first = np.unique(people[known], return_index=True)
-            self._kept = np.sort(known[first]).astype(np.int64)
+        self._rows, self._batch, ids = _read(source, collate, person)
+        self._most = most
+        self._people: People | None = None
+        if ids is not None:
+            self._known = np.flatnonzero(ids >= 0)
+            _, first, who = np.unique(ids[self._known], return_index=True, return_inverse=True)
+            self._people = People(first.argsort().argsort()[who], most=most)
 
     def __len__(self) -> int:
-        return self._rows if self._kept is None else int(self._kept.size)
+        return self._rows if self._people is None else len(self._people)
 
     def __repr__(self) -> str:
         return "Rows(hidden)"
 
-    def batch(self, numbers: Numbers) -> Any:
-        """Return the tensors of some records, one row for each."""
-        return self._batch(numbers if self._kept is None else self._kept[numbers])
+    def batch(self, units: Numbers) -> Any:
+        """Return the tensors of some units: all rows of each that count, one unit after another."""
+        return self._batch(units if self._people is None else self._known[self._people.rows(units)[0]])
+
+    def micro(self, units: Numbers, size: int, times: int = 1) -> Iterator[tuple[Numbers, torch.Tensor | None]]:
+        """Yield the units that are computed at once, and of each of their rows its unit's place; None: one row each.
+
+        Args:
+            units: Of a batch.
+            size: At most so many rows at once, but for a unit that has more.
+            times: How many rows will be made of each.
+        """
+        if self._people is None or self._most == 1:
+            step = max(1, size // times)
+            yield from ((units[start : start + step], None) for start in range(0, units.size, step))
+            return
+        for chosen in packed(times * self._people.sizes(units), size):
+            yield units[chosen], torch.from_numpy(self._people.rows(units[chosen])[1])
 
     def digest(self, key: bytes) -> bytes:
         """Return a keyed hash of how many rows there are, and of rows all over the source: of each process the same."""
-        found = hashlib.blake2b(len(self).to_bytes(8, "big"), key=key, digest_size=32)
-        places = np.unique(np.linspace(0, max(0, len(self) - 1), min(len(self), LOOKED_AT), dtype=np.int64))
+        every = np.arange(len(self), dtype=np.int64)
+        rows = every if self._people is None else self._people.rows(every)[0]
+        found = hashlib.blake2b(rows.size.to_bytes(8, "big"), key=key, digest_size=32)
+        if self._people is not None:
+            found.update(self._people.sizes(every).astype("<i8").tobytes())
+            rows = self._known[rows]
+        places = np.unique(np.linspace(0, max(0, rows.size - 1), min(rows.size, LOOKED_AT), dtype=np.int64))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # what the source draws itself is drawn alike
-            for leaf in _pytree.tree_leaves(self.batch(places)) if len(places) else ():
+            for leaf in _pytree.tree_leaves(self._batch(rows[places])) if len(places) else ():
                 if isinstance(leaf, torch.Tensor):
                     found.update(leaf.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return found.digest()
@@ -91,6 +115,8 @@ def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any
                 'For example collate=lambda rows: torch.tensor(rows["age"].to_numpy()).float()',
             )
         return None
+    if columns.has_columns(source):
+        return columns.unfit(source, unit, collate, example)
     leaves = _pytree.tree_leaves(source)
     if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
         return _unfit_tensors(source, leaves, unit, example)
@@ -110,7 +136,7 @@ def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any
     if unit.column is not None:
         return (
             f"the unit is {unit.label}, and a data set of records does not say whose each is.",
-            "Give a dict of tensors, or an Arrow table, with that column.",
+            "Give a dict of tensors, a datasets.Dataset or an Arrow table, with that column.",
         )
     return None
 
@@ -154,6 +180,9 @@ def _read(
         assert collate is not None
         people = None if person is None else numbered(source.column(person))
         return source.num_rows, lambda numbers: collate(source.take(numbers)), people
+    if columns.has_columns(source):
+        count, batch, ids = columns.read(source, collate, person)
+        return count, batch, None if ids is None else numbered(ids)
     tensors = [leaf for leaf in _pytree.tree_leaves(source) if isinstance(leaf, torch.Tensor)]
     if tensors:
         (count,) = {len(leaf) for leaf in tensors}

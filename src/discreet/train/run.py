@@ -22,10 +22,12 @@ from discreet.ledger import Entry
 from discreet.loan import Loan
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.bound import Bound, bind, moved
 from discreet.train.clipping import Clip, Flat, check
+from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
@@ -51,6 +53,7 @@ def make_private(
     microbatch: int = 64,
     scheduler: Any = None,
     average: float | None = None,
+    augment: Augment | None = None,
     collate: Collate | None = None,
     private: str | Path = "private",
     checkpoint_every: int = 100,
@@ -60,7 +63,8 @@ def make_private(
 
     Args:
         dataset: The private records. Its source is a tensor, a tuple, list or dict of tensors (first axis: the
-            record), a PyTorch data set with `len` and numbers, an Arrow table, or the path of a Parquet file.
+            record), a PyTorch data set with `len` and numbers, a `datasets.Dataset`, an Arrow table, or the path of a
+            Parquet file.
         plan: A calibrated plan.
         model: The model, with its first weights. It is trained in place.
         optimizer: Over the model's trainable parameters.
@@ -71,9 +75,11 @@ def make_private(
         purpose: Why; written to the ledger.
         clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out.
         microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
+            Those of a person stay together: there may be as many as the unit's `max_rows`.
         scheduler: A scheduler of the optimizer's, stepped after each step.
         average: Release the moving average of the models on the way, of which this much stays in each step (0.99, say);
             None: the last model. It costs nothing.
+        augment: Random variants of each row, clipped as one: `Augment(function, times)`. They count for `microbatch`.
         collate: What makes a batch of what the source holds, see `Rows`; an Arrow table needs one.
         private: The owner's folder, where what a run needs to go on is kept until it is finished: as private as
             the rows.
@@ -103,11 +109,11 @@ def make_private(
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate), clip, purpose, average)
+    bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate, augment), clip, purpose, average)
     mean = None if average is None else Average(model, average)
     every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean}
     parts = {label: part for label, part in every.items() if part is not None}
-    check(model, loss, example)
+    check(model, loss, example if augment is None else augment.tried(example))
     request = dataset.request(bound, name=name, attempt=attempt)
     state, world = State(Path(private).absolute() / request), World.here()
     if not world.same(int(request[:16], 16)):
@@ -133,9 +139,9 @@ def make_private(
             return Run(dataset, bound, plan, model, lent, world)
         taken = state.load(parts)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean)
+        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment)
         work = Work(step, lent, state, parts, taken, checkpoint_every)
-        work.resume(collate, dataset.unit.column)
+        work.resume(collate, dataset.unit)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
 
@@ -209,11 +215,13 @@ class Run:
             batch: The one that `loader` handed out last.
 
         Raises:
-            InvalidInput: the batch is another one, or the model's parameters are others than at the start.
+            InvalidInput: the batch is another one, the model's parameters are others than at the start, or autocast is
+                switched on around the step.
             DataFailure: the step failed on the rows, or came out otherwise than before a crash. The run is closed, and
                 its model unusable (NaN); `make_private` takes the run up again from its last checkpoint.
         """
         work = self._open()
+        refuse_autocast()
         if batch is not self._due:
             raise InvalidInput(
                 "this is not the batch that is due.",

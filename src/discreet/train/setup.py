@@ -13,6 +13,7 @@ from torch import nn
 
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.bound import Bound, bind
 from discreet.train.clipping import Automatic, Clip, Flat, Groups, PerLayer, check
@@ -33,6 +34,7 @@ class Setup:
         clip: How gradients are clipped; `Flat(max_grad_norm)` if left out.
         scheduler: A scheduler of the optimizer's, stepped after each step.
         average: Take the moving average of the models on the way, see `make_private`.
+        augment: Random variants of each row, see `make_private`.
     """
 
     model: nn.Module
@@ -42,6 +44,7 @@ class Setup:
     clip: Clip | None = None
     scheduler: Any = None
     average: float | None = None
+    augment: Augment | None = None
 
     def plan(self, plan: DPSGD) -> DPSGD:
         """Return the plan with this candidate's clipping norm: the same event."""
@@ -89,11 +92,11 @@ def tried(
             f"{type(setup.clip).__name__} is no clip that a selection's runs take.",
             remedy="Flat, Automatic, PerLayer or Groups.",
         )
-    moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate)
+    moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate, setup.augment)
     found = bind(dataset, plan, moving, functions, setup.clips(plan), purpose, setup.average)
     if setup.average is not None:
         Average(setup.model, setup.average)
-    check(setup.model, setup.loss, example)
+    check(setup.model, setup.loss, example if setup.augment is None else setup.augment.tried(example))
     with torch.no_grad(), seeded(0):
         told = score(setup.model)
     try:

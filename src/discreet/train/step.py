@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
 from discreet.train.clipping import Clip, clipped_sum
@@ -36,11 +37,12 @@ class Step:
         scheduler: Stepped after each step, if there is one.
         loss: One number for each example.
         clip: How gradients are clipped.
-        microbatch: How many examples are computed at once.
+        microbatch: How many examples are computed at once. Those of a person stay together, however many they are.
         stream: From the run's key.
         noise: From the same key.
         world: The processes that take the step together.
         average: Of the models on the way, if one is kept.
+        augment: How variants of rows are made, if they are.
 
     Guarantee:
         What a step changes is a function of the sum of clipped gradients with noise of `plan.noise_std`; with all
@@ -64,6 +66,7 @@ class Step:
     noise: KeyedNoise
     world: World = field(default_factory=World)
     average: Average | None = None
+    augment: Augment | None = None
     fixed: Fixed = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,12 +93,15 @@ class Step:
         found: dict[str, torch.Tensor] = {}
         device = next(iter(named.values())).device
         mine = Batch(batch.step, self.world.share(batch.indices))
+        times = 1 if self.augment is None else self.augment.times
         with self.world.together():
-            for place, part in enumerate(mine.micro(self.microbatch)):
+            for place, (units, owners) in enumerate(rows.micro(mine.indices, self.microbatch, times)):
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
-                    examples = _moved(rows.batch(part.indices[part.real]), device)
-                    clipped_sum(self.model, self.loss, examples, self.clip, into=found)
+                    examples = _moved(rows.batch(units), device)
+                    if self.augment is not None:
+                        examples, owners = self.augment.variants(examples, owners)
+                    clipped_sum(self.model, self.loss, examples, self.clip, into=found, owners=owners)
                 self.fixed.restore()
         # In the model's order: processes add up one tensor after the other. None is found in an empty batch.
         sums = {name: found[name] if found else torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}

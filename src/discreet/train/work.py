@@ -11,6 +11,7 @@ from discreet.train.batches import Batch
 from discreet.train.rows import Collate, Rows
 from discreet.train.state import Parts, State, mark
 from discreet.train.step import Step
+from discreet.units import PrivacyUnit
 
 T = TypeVar("T")
 KEPT = "The charge stands, and the run is kept up to its last checkpoint. Nothing was released."
@@ -40,14 +41,14 @@ class Work:
         self._parts, self._every = parts, checkpoint_every
         self._noted: Mapping[int, int] = {}
 
-    def resume(self, collate: Collate | None, person: str | None) -> None:
+    def resume(self, collate: Collate | None, unit: PrivacyUnit) -> None:
         """Open the rows, and see what was noted of steps that will be taken again."""
         self._noted = self.state.noted()
         world, key = self.step.world, self.step.stream.words("rows", 0, 4).tobytes()
 
         def opened(source: Any) -> tuple[Rows, int]:
             with world.together():
-                rows = Rows(source, collate, person)
+                rows = Rows(source, collate, unit.column, unit.max_rows)
                 told = int.from_bytes(rows.digest(key)[:8], "big") if world.size > 1 else 0
             return rows, told
 

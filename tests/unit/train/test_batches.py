@@ -5,8 +5,9 @@ import pytest
 
 from discreet.errors import InvalidInput
 from discreet.mechanisms import Rng
-from discreet.train.batches import Batch, Batches, People
+from discreet.train.batches import Batch, Batches
 from discreet.train.keystream import Keystream, fresh_key
+from discreet.train.people import People
 from discreet.train.sampling import Allocation, Poisson
 
 POISSON = Poisson(0.2)

@@ -244,6 +244,20 @@ def test_first_weights_batches_and_noise_are_new_in_each_run(tmp_path, data, mon
             assert not torch.equal(noise, third)
 
 
+def turned(batch):
+    inputs, labels = batch
+    return inputs + 0.1 * torch.randn_like(inputs), labels
+
+
+def test_what_one_candidate_alone_assumes_is_said_of_all(tmp_path, data):
+    def varied(candidate):
+        return dataclasses.replace(
+            build(candidate), augment=train.Augment(turned, 2) if candidate["lr"] > 0.3 else None
+        )
+
+    assert sum("variant" in text for text in choose(data, tmp_path, build=varied).guarantee.assumptions) == 1
+
+
 def test_a_folder_of_another_process_is_refused(tmp_path, data):
     request = []
     with pytest.MonkeyPatch.context() as patched:

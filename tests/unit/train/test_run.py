@@ -363,7 +363,7 @@ def test_it_is_refused_before_anything_is_spent(data, tmp_path, changes, says):
         (pyarrow.table({"x": [1]}), {}, "collate is not given"),
         (tuple(part.numpy() for part in rows()), {}, "of something else than tensors"),
         (rows()[0].numpy(), {}, "has no records by number"),
-        (None, {"unit": PrivacyUnit(max_rows=2)}, "2 rows each"),
+        (None, {"unit": PrivacyUnit(max_rows=2)}, "2 rows each, and nothing says which"),
         (
             {"who": torch.ones(3)},
             {"unit": PrivacyUnit(column="who", max_groups=1), "domain": Domain(who="integer")},

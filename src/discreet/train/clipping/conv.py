@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from discreet.train.clipping.folding import Fold
 from discreet.train.clipping.kernels import Geometry, kernel_for
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.linear import lowered
@@ -16,6 +18,7 @@ from discreet.train.clipping.records import SummedTrace, add_weighted
 from discreet.train.clipping.watch import Leaf, Rule, Watch, pulling
 
 Owners = tuple[Leaf | None, Leaf | None]
+AT_ONCE = 1 << 22  # numbers that the gradients of one example's rows may have before they are added up
 
 
 class ConvTrace:
@@ -53,6 +56,13 @@ class Convolved:
         sides = (self.outgoing, self.inputs) if self.geometry.transposed else (self.inputs, self.outgoing)
         inputs, outgoing = (side[low:high].flatten(0, 1) for side in sides)
         kernel = kernel_for(tuple(outgoing.shape[1:]), self.geometry)
+        most = max(1, AT_ONCE // math.prod(self.geometry.weight))
+        if high - low == 1 and len(inputs) > most:
+            total = kernel.run(inputs[:most], outgoing[:most], self.geometry).sum(0, keepdim=True)
+            for start in range(most, len(inputs), most):
+                cut = slice(start, start + most)
+                total += kernel.run(inputs[cut], outgoing[cut], self.geometry).sum(0, keepdim=True)
+            return total, kernel.channels_last
         each = kernel.run(inputs, outgoing, self.geometry)
         if self.inputs.shape[1] > 1:
             each = each.reshape(high - low, -1, *each.shape[1:]).sum(1)
@@ -71,6 +81,10 @@ class Convolved:
         for name in ("inputs", "outgoing"):
             tensor = getattr(self, name)
             setattr(self, name, tensor.masked_fill(dead.view(-1, *[1] * (tensor.dim() - 1)), 0))
+
+    def folded(self, fold: Fold) -> Convolved:
+        """Return the same with units in front: their examples' rows side by side."""
+        return Convolved(fold(self.inputs).flatten(1, 2), fold(self.outgoing).flatten(1, 2), self.geometry)
 
 
 class _Conv(torch.autograd.Function):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,13 @@ from torch import Tensor, nn
 from discreet.errors import InvalidInput
 from discreet.train.clipping import conv, embed, linear, normed, norms, recurrent, spread
 from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.folding import Fold, pieces, spans
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
 from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
+from discreet.train.clipping.setting import eager, exact
 from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, lengths, units
@@ -43,8 +44,8 @@ class Clipped:
     """The sum of clipped gradients. Nothing in it has noise yet: all of it is private.
 
     Args:
-        sums: For each trainable parameter, the sum over examples; never divided by their number.
-        private_norms: Each example's norm before clipping; 0 for padding, inf or nan for an example that was left out.
+        sums: For each trainable parameter, the sum over examples (or units); never divided by their number.
+        private_norms: Each example's (or unit's) norm before clipping; 0 for padding, inf or nan where it was left out.
     """
 
     sums: dict[str, Tensor]
@@ -65,6 +66,7 @@ def clipped_sum(
     method: Method = Method.AUTO,
     microbatch: int | None = None,
     real: Tensor | None = None,
+    owners: Tensor | None = None,
     into: dict[str, Tensor] | None = None,
 ) -> Clipped:
     """Return the sum of the examples' clipped gradients, over all parameters that require gradients.
@@ -75,8 +77,10 @@ def clipped_sum(
         batch: A tensor or a tuple, list or dict of tensors; the first axis is the example.
         clip: `Flat`, `Automatic`, `PerLayer` or `Groups`.
         method: How the gradients of single examples are had; the result is the same.
-        microbatch: At most so many examples at a time: less memory, the same result.
+        microbatch: At most so many examples at a time: less memory, the same result. Those of a unit stay together.
         real: One bool for each example; False for padding, which adds exactly nothing.
+        owners: For each example the place of its unit, from 0, as int64: the mean of the gradients of a unit's
+            examples is clipped as one. Left out: each example is a unit.
         into: Sums from earlier micro-batches, to which these are added.
 
     Returns:
@@ -86,9 +90,9 @@ def clipped_sum(
         InvalidInput: the loss is not one number for each example, or a layer mixes the examples.
 
     Guarantee:
-        Adding or removing one example moves the sums by at most `clip.sensitivity` in L2, if each example's loss
-        depends on that example alone. Rounding in norms is bounded, see the proof note. An example whose gradient is
-        not finite adds exactly nothing.
+        Adding or removing one example, or one unit with all its examples, moves the sums by at most
+        `clip.sensitivity` in L2, if each example's loss depends on that example alone. Rounding in norms is bounded,
+        see the proof note. An example whose gradient is not finite adds exactly nothing, nor does the rest of its unit.
 
     Evidence:
         Proved: docs/proofs/clipping.md. Tested against one example at a time through plain autograd.
@@ -107,24 +111,22 @@ def clipped_sum(
     named = _trainable(model)
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
     batch, places = kept(batch, real, examples)
-    count = examples_in(batch)
-    step = max(1, count) if microbatch is None else microbatch
-    if step < 1:
-        raise InvalidInput(f"microbatch is {step}.", state=NOTHING_CLIPPED, remedy="Give at least 1, or leave it out.")
+    parts, units = pieces(examples_in(batch), microbatch, owners, places, examples)
     sums = into if into is not None else {}
     fresh = _allocate(sums, named)
     work = _Work(model, loss, clip, method, named, groups, sums, fresh)
     lengths: list[Tensor] = []
     try:
-        for i in range(0, count, step):
-            lengths.append(work.add(taken(batch, slice(i, i + step)), min(step, count - i)))  # noqa: PERF401 - a frame less under the warning
+        for part in parts:
+            lengths.append(work.add(part.of(batch), part.size, part.fold))  # noqa: PERF401 - a frame less under the warning
     finally:
         work.settle(set(fresh))  # after an error too: what nobody wrote to holds whatever was in memory
     found = torch.cat(lengths).sqrt() if lengths else torch.zeros(0)
-    if places is None:
+    if places is None and owners is None:
         return Clipped(sums, found)
-    every = torch.zeros(examples, device=places.device)
-    every[places] = found.to(places.device)
+    every = torch.zeros(units, device=found.device)
+    if parts:
+        every[torch.cat([part.units for part in parts]).to(found.device)] = found
     return Clipped(sums, every)
 
 
@@ -177,20 +179,23 @@ class _Work:
         """How many groups there are."""
         return max(self.groups.values()) + 1
 
-    def add(self, batch: Any, examples: int) -> Tensor:
-        """Add a micro-batch; return its examples' squared norms."""
-        if self.method is not Method.LOOP and examples > 1:
-            notes = self._notes()
+    def add(self, batch: Any, examples: int, fold: Fold | None) -> Tensor:
+        """Add a micro-batch; return its examples', or units', squared norms."""
+        notes = self._notes()
+        # Alone, its short numbers would round otherwise than among others.
+        twice = examples == 1 and notes.slow is None and (notes.short or not notes.layouts)
+        if self.method is not Method.LOOP and (examples > 1 or twice):
+            found = examples if fold is None else fold.units
             try:
-                uses = self._uses(batch, examples, notes)
+                uses = self._twice(batch, notes) if twice else self._uses(batch, examples, notes, fold)
             except Unwatchable as reason:
                 notes.slow = reason.name, reason.operation
             except Unsure:
-                return self._loop(batch, examples)
+                return self._loop(batch, spans(examples, fold))
             else:
-                with torch.no_grad(), _exact():
-                    value, dead = self._clip(uses, examples)
-                return self._again(batch, value, dead) if bool(dead.any()) else value
+                with torch.no_grad(), exact():
+                    value, dead = (each[:found] for each in self._clip(uses, 2 if twice else found))
+                return self._again(batch, value, dead, spans(examples, fold)) if bool(dead.any()) else value
             name, operation = notes.slow
             warnings.warn(
                 f"parameter {name or '(unknown)'!r} is used in {operation}, which is not watched: the model runs one "
@@ -198,56 +203,65 @@ class _Work:
                 SlowModule,
                 stacklevel=3,
             )
-        return self._loop(batch, examples)
+        return self._loop(batch, spans(examples, fold))
 
     def _notes(self) -> Notes:
         kinds = tuple(type(module) for module in self.model.modules())
         situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
         return _notes(weakref.ref(self.model), situation)
 
-    def _again(self, batch: Any, value: Tensor, dead: Tensor) -> Tensor:
-        """Add by themselves the examples whose norms float32 does not hold on the fast way, and return all norms.
+    def _again(self, batch: Any, value: Tensor, dead: Tensor, spans: Sequence[slice]) -> Tensor:
+        """Add by themselves the examples (or units) whose norms float32 does not hold on the fast way, and return all norms.
 
         One whose gradient is not finite adds nothing there, either. Left out here, a huge one would count or not by
         which way its micro-batch goes, and that depends on the others in it.
         """
         self.settle(set(self.sums))
         for i in dead.nonzero().flatten().tolist():
-            one = gradients(self.model, self.loss, batch, i, self.named)
+            one = gradients(self.model, self.loss, batch, spans[i], self.named)
             with torch.no_grad():
                 value[i] = add_clipped(one, self.clip, self.groups, self.sums)[0]
         return value
 
-    def _loop(self, batch: Any, examples: int) -> Tensor:
+    def _loop(self, batch: Any, spans: Sequence[slice]) -> Tensor:
         self.settle(set(self.sums))
         found = []
-        for i in range(examples):
-            one = gradients(self.model, self.loss, batch, i, self.named)
+        for rows in spans:
+            one = gradients(self.model, self.loss, batch, rows, self.named)
             with torch.no_grad():
                 found.append(add_clipped(one, self.clip, self.groups, self.sums))
         return torch.cat(found)
 
-    def _uses(self, batch: Any, examples: int, notes: Notes) -> dict[int, tuple[Leaf, list[Part]]]:
-        """Run the model watched; return each leaf's uses, examples in front."""
+    def _uses(self, batch: Any, examples: int, notes: Notes, fold: Fold | None) -> dict[int, tuple[Leaf, list[Part]]]:
+        """Run the model watched; return each leaf's uses, examples, or units, in front."""
         if notes.slow is not None:  # once that is known, no batch gets to say otherwise
             raise Unwatchable(*notes.slow)
         if not notes.layouts:
             self._probe(batch, examples, notes)
-        plain, weights = torch.ones(examples), varied(examples) if notes.moved else []
-        records, *weighted = self._record(batch, examples, [plain, *weights], notes)
+        plain = torch.ones(examples) if fold is None else fold.weights()
+        weights = varied(examples) if notes.moved else []
+        records, *weighted = self._record(batch, examples, [plain, *(plain * w for w in weights)], notes)
         if notes.moved and not weighted:
             weights = varied(examples)
-            records, *weighted = self._record(batch, examples, [plain, *weights], notes)
+            records, *weighted = self._record(batch, examples, [plain, *(plain * w for w in weights)], notes)
         try:
-            uses = _arranged(records, notes, examples)
+            uses = _arranged(records, notes, examples, fold)
         except Unwatchable:  # more steps than before, or other lengths that share axes otherwise
             moved = notes.moved
             self._probe(batch, examples, notes)
             if notes.moved and not moved:
-                return self._uses(batch, examples, notes)
-            uses = _arranged(records, notes, examples)
+                return self._uses(batch, examples, notes, fold)
+            uses = _arranged(records, notes, examples, fold)
         for weight, other in zip(weights, weighted, strict=True):
             confirm(records, other, notes, weight)
+        return uses
+
+    def _twice(self, batch: Any, notes: Notes) -> dict[int, tuple[Leaf, list[Part]]]:
+        """Return the uses for an example beside itself, which counts once."""
+        uses = self._uses(taken(batch, repeated(batch, 2, 1)), 2, notes, None)
+        for leaf, parts in uses.values():
+            for part in parts:
+                part.drop(torch.tensor([False, True], device=leaf.tensor.device))
         return uses
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
@@ -260,7 +274,7 @@ class _Work:
         """Return the calls of a run with so many examples."""
         watch = self._watch(rows)
         watch.calls = []
-        with aside(self.named), torch.enable_grad(), watch:
+        with aside(self.named), eager(), torch.enable_grad(), watch:
             losses_of(self.model, self.loss, taken(batch, repeated(batch, rows, examples)), rows)
         return watch.calls
 
@@ -272,7 +286,7 @@ class _Work:
         """Run forward once and backward once for each vector of weights."""
         watch = self._watch(examples)
         found: list[Records] = []
-        with aside(self.named), noticed(self.named), torch.enable_grad(), watch:
+        with aside(self.named), noticed(self.named), eager(), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
@@ -280,7 +294,7 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
-        notes.moved = notes.moved or watch.moved
+        notes.learn(found[0], moved=watch.moved)
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
@@ -343,18 +357,19 @@ class _Work:
 
 
 @torch.no_grad()
-def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[Leaf, list[Part]]]:
-    """Return each leaf's uses with the examples in front.
+def _arranged(records: Records, notes: Notes, examples: int, fold: Fold | None) -> dict[int, tuple[Leaf, list[Part]]]:
+    """Return each leaf's uses with the examples, or units, in front.
 
     Raises:
         Unwatchable: the notes do not know one, or its shape does not fit them.
     """
     uses: dict[int, tuple[Leaf, list[Part]]] = {}
-    with _exact():
+    with exact():
         for key, leaf, trace in keyed(records):
             if key not in notes.layouts:
                 raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
             part = trace.arranged(notes.layouts[key], examples)
+            part = part if fold is None else part.folded(fold)
             uses.setdefault(id(leaf), (leaf, []))[1].append(part)
     return uses
 
@@ -362,10 +377,3 @@ def _arranged(records: Records, notes: Notes, examples: int) -> dict[int, tuple[
 def _none(examples: int, device: torch.device) -> norms.Squares:
     zeros = torch.zeros(examples, device=device)
     return norms.Squares(zeros, zeros)
-
-
-@contextlib.contextmanager
-def _exact() -> Iterator[None]:
-    """Switch autocast off: norms and sums are taken in float32."""
-    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-        yield

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
+from discreet.errors import InvalidInput
 from discreet.mechanisms.rng import Rng
 from discreet.train.clipping.layout import Layout, Unwatchable, candidates, fits
 from discreet.train.clipping.records import Trace
-from discreet.train.clipping.trees import taken
+from discreet.train.clipping.trees import NOTHING_CLIPPED, taken
 from discreet.train.clipping.watch import Leaf
 
 ROWS = 3
@@ -42,11 +43,39 @@ class Notes:
         layouts: By parameter, operation and how many such records came before it in the backward pass.
         moved: The batch's numbers may pick rows, so that every batch has to be looked at.
         slow: The parameter and the operation for which the model runs one example at a time from now on.
+        short: Gradients are bfloat16, so that an example's gradient is not the same, to many digits, whichever way it is had.
     """
 
     layouts: dict[Key, Layout] = field(default_factory=dict)
     moved: bool = False
     slow: tuple[str, str] | None = None
+    short: bool = False
+
+    def learn(self, records: Records, *, moved: bool) -> None:
+        """Take note of what a pass showed.
+
+        Raises:
+            InvalidInput: gradients are float16.
+            Unwatchable: rows may move, and gradients are short. Whether a batch goes the fast way then depends on all of
+                its examples, and one of them could change how all the others round.
+        """
+        kinds = {trace.evidence()[0].dtype for _, trace in records}
+        if torch.float16 in kinds:
+            raise _halved()
+        self.moved = self.moved or moved
+        self.short = self.short or torch.bfloat16 in kinds
+        if self.moved and self.short:
+            raise Unwatchable(
+                records[0][0].roots[0], "bfloat16, after a call in which the batch's numbers may move its rows"
+            )
+
+
+def _halved() -> InvalidInput:
+    return InvalidInput(
+        "gradients come as float16, in which numbers below 6e-8 become 0 and those above 65,504 infinite.",
+        state=NOTHING_CLIPPED,
+        remedy="Take torch.bfloat16, for autocast or for parameters: it has the range of float32.",
+    )
 
 
 def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:

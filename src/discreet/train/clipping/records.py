@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from discreet.train.clipping.folding import Fold
 from discreet.train.clipping.layout import Layout
 from discreet.train.clipping.norms import Squares, raised, squares
 
@@ -34,6 +35,10 @@ class Part(Protocol):
 
     def drop(self, dead: Tensor) -> None:
         """Set to zero what belongs to these examples: 0 times infinity would not be 0."""
+        ...
+
+    def folded(self, fold: Fold) -> Part:
+        """Return the same with units in front, of which each has several of these examples."""
         ...
 
 
@@ -107,13 +112,12 @@ class Product:
         """Return the gradients of examples low to high."""
         return torch.bmm(self.left[low:high].transpose(1, 2), self.right[low:high])
 
-    def fill(self, rows: Tensor, low: int, high: int, *, flipped: bool) -> None:
-        """Write the same over `rows`, which are (examples, d, p) where flipped: a wide last axis multiplies faster."""
-        left, right = (self.right, self.left) if flipped else (self.left, self.right)
+    def fill(self, rows: Tensor, low: int, high: int) -> None:
+        """Write the same over `rows`."""
         if high - low == 1:
-            torch.mm(left[low].t(), right[low], out=rows[0])
+            torch.mm(self.left[low].t(), self.right[low], out=rows[0])
         else:
-            torch.bmm(left[low:high].transpose(1, 2), right[low:high], out=rows)
+            torch.bmm(self.left[low:high].transpose(1, 2), self.right[low:high], out=rows)
 
     def add_rows(self, rows: Tensor, low: int, high: int) -> None:
         """Add the same to rows that are there already."""
@@ -154,6 +158,10 @@ class Product:
         """Set to zero what belongs to these examples."""
         self.left = self.left.masked_fill(dead[:, None, None], 0)
         self.right = self.right.masked_fill(dead[:, None, None], 0)
+
+    def folded(self, fold: Fold) -> Product:
+        """Return the same with units in front: their examples' positions side by side."""
+        return Product(fold(self.left).flatten(1, 2), fold(self.right).flatten(1, 2))
 
 
 def _gram(left: Tensor, right: Tensor) -> Tensor:
@@ -244,6 +252,10 @@ class Lookup:
         self.outgoing = self.outgoing.masked_fill(dead[:, None, None], 0)
         self._sums = None
 
+    def folded(self, fold: Fold) -> Lookup:
+        """Return the same with units in front: their examples' positions side by side."""
+        return Lookup(fold(self.places).flatten(1, 2), fold(self.outgoing).flatten(1, 2), self.table)
+
 
 class SummedTrace:
     """A parameter that was spread over a larger shape: its gradient is the sum of `outgoing` down to its own."""
@@ -299,6 +311,10 @@ class Ready:
     def drop(self, dead: Tensor) -> None:
         """Set to zero what belongs to these examples."""
         self.gradients = self.gradients.masked_fill(dead.view(-1, *[1] * (self.gradients.dim() - 1)), 0)
+
+    def folded(self, fold: Fold) -> Ready:
+        """Return the same with units in front: their examples' gradients added up."""
+        return Ready(fold(self.gradients).sum(1))
 
 
 def add_weighted(rows: Tensor, factors: Tensor, into: Tensor) -> None:

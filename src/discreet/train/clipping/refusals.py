@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from discreet.errors import InvalidInput
+from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.clipping.trees import NOTHING_CLIPPED
 
 # The arguments of torch.nn.functional's look-ups, in their order.
@@ -55,6 +56,16 @@ def _iterates(name: str) -> InvalidInput:
     )
 
 
+def _compiled(name: str) -> InvalidInput:
+    what = f"the module {name!r}" if name else "the model"
+    return InvalidInput(
+        f"{what} is compiled. Every call in it has to be watched, so it would run call by call, and be released under "
+        "the names of the wrapper.",
+        state=NOTHING_CLIPPED,
+        remedy="Give the module itself, and compile it when it is trained.",
+    )
+
+
 def _sparse(what: str) -> InvalidInput:
     return InvalidInput(
         f"{what} has sparse=True: which rows its gradient holds would show who was in the batch.",
@@ -68,9 +79,13 @@ def refuse_unfit(model: nn.Module) -> None:
 
     Raises:
         InvalidInput: a layer takes statistics over the batch, or changes its weights by what is looked up or by how
-            often it is called; a parameter is not real and dense, not there yet, or has a hook.
+            often it is called; a parameter is not real and dense, not there yet, or has a hook; a module is compiled;
+            autocast is switched on around everything.
     """
+    refuse_autocast()
     for name, module in model.named_modules():
+        if hasattr(module, "_orig_mod"):
+            raise _compiled(name)
         batchnorm = isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name
         instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - the same
         if (batchnorm or (instance and module.track_running_stats)) and module.training:

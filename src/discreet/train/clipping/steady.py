@@ -159,11 +159,9 @@ def _whole(tensor: Tensor) -> bool:
 
 
 def unseen(model: nn.Module) -> bool:
-    """Say whether a model holds code that no watch sees into: scripted or compiled."""
+    """Say whether a model holds code that no watch sees into. What is compiled runs call by call, and is seen."""
     return any(
         isinstance(module, torch.jit.ScriptModule)
-        or type(module).__name__ == "OptimizedModule"  # importing it would take seconds
-        or getattr(module, "_compiled_call_impl", None) is not None
         or any(isinstance(value, torch.jit.ScriptFunction) for value in vars(module).values())
         for module in model.modules()
     )

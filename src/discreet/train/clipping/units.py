@@ -113,22 +113,16 @@ class Lone:
 
     def __init__(self, name: str, leaf: Leaf, parts: Sequence[Part], root: Tensor, into: Tensor) -> None:
         self.name, self.leaf, self.parts, self.root, self.into = name, leaf, parts, root, into
-        shape = tuple(leaf.tensor.shape)
-        self.flipped = (
-            isinstance(parts[0], Product)
-            and all(isinstance(part, Lookup) for part in parts[1:])
-            and shape[0] >= 4 * shape[1]
-        )
-        self.shape = shape[::-1] if self.flipped else shape
         self.last = False  # channels come last in what a convolution's kernel leaves
         self.buffer = torch.empty(0)
-        self.apart = self.flipped or leaf.tensor is not root or isinstance(parts[0], Convolved)
-        self.gathered = torch.zeros(self.shape, device=leaf.tensor.device) if self.apart else into
+        self.apart = leaf.tensor is not root or isinstance(parts[0], Convolved)
+        self.gathered = torch.zeros(leaf.tensor.shape, device=leaf.tensor.device) if self.apart else into
 
     @property
     def size(self) -> int:
-        """How many numbers one example's gradients have."""
-        return self.root.numel()
+        """How many numbers one example's gradients have, before they are added up over its rows."""
+        first = self.parts[0]
+        return self.root.numel() * (first.inputs.shape[1] if isinstance(first, Convolved) else 1)
 
     def form(self, low: int, high: int) -> Mapping[str, Tensor]:
         """Return the gradients of examples low to high."""
@@ -137,13 +131,13 @@ class Lone:
             rows, self.last = first.as_formed(low, high)
         elif isinstance(first, Product):
             if len(self.buffer) != high - low:
-                self.buffer = torch.empty(high - low, *self.shape, device=self.gathered.device)
+                self.buffer = torch.empty(high - low, *self.leaf.tensor.shape, device=self.gathered.device)
             rows = self.buffer
-            first.fill(rows, low, high, flipped=self.flipped)
+            first.fill(rows, low, high)
         else:
             rows = first.rows(low, high)
         for part in rest:
-            part.add_rows(rows.transpose(1, 2) if self.flipped else rows, low, high)
+            part.add_rows(rows, low, high)
         return {self.name: rows}
 
     def gather(self, name: str, rows: Tensor, factors: Tensor) -> None:  # noqa: ARG002 - there is one
@@ -157,7 +151,6 @@ class Lone:
         if not self.apart:
             return
         found = self.gathered.movedim(-1, 1) if self.last else self.gathered
-        found = found.t() if self.flipped else found
         if self.leaf.tensor is not self.root:
             found = torch.autograd.grad(self.leaf.tensor, self.root, found, retain_graph=True)[0]
         self.into.add_(found)
