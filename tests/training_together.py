@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from discreet import Domain, PrivacyUnit
+from discreet import Domain, PrivacyUnit, train
 from discreet.errors import DiscreetError
 from discreet.testing import with_fixed_randomness
 from tests.training import EXAMPLE, dataset, ledger, loss, model, rows, start
@@ -50,14 +50,16 @@ def main(folder: Path, name: str, rank: int, size: int, port: int) -> None:
         dist.barrier()
     losses = {"fails": broken, "differs": broken if rank else loss}
     net = model()
+    clip = train.Quantile(0.5, rate=0.5, share=0.3) if name.startswith("moving") else None
     if name == "sharded":
         fully_shard(net, mesh=init_device_mesh("cpu", (size,)))
     try:
-        told = {"loss": losses.get(name, loss)} | told
+        told = {"loss": losses.get(name, loss), "clip": clip} | told
         run = start(with_fixed_randomness(data, seed=8), folder / name, model=net, **told)
         run.fit()
         release = run.finish()
         found = {"release": release.entry["hash"], "sum": sum(float(p.sum()) for p in run.model.parameters())}
+        found["norm"] = release.facts.get("last_norm")
     except DiscreetError as error:
         found = {"refused": type(error).__name__, "says": error.what}
     found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

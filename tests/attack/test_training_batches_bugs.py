@@ -15,7 +15,7 @@ from discreet.events import Relation
 from discreet.mechanisms import Rng
 from discreet.testing import Nonconforming
 from discreet.testing.fit import chance_interval
-from discreet.train.correlation import BandedInverseRoot
+from discreet.train.correlation import BandedInverseRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
@@ -124,9 +124,10 @@ def test_a_cap_cannot_be_planned_without_being_charged():
         dataclasses.replace(one, sampler=Poisson(0.5))
 
 
-def test_correlated_noise_for_one_participation_is_caught_when_there_are_six():
+@pytest.mark.parametrize("correlation", [BandedInverseRoot(2), LambdaCGD(0.6)], ids=str)
+def test_correlated_noise_for_one_participation_is_caught_when_there_are_six(correlation):
     """Mixed by C, as anybody can, what was shown has independent noise, and a unit adds the sum of its columns."""
-    one = plan(sampler=Cyclic(1, 1), correlation=BandedInverseRoot(2))
+    one = plan(sampler=Cyclic(1, 1), correlation=correlation)
     column = one.correlation.strategy(STEPS)
     mixing = np.array([[column[i - j] if i >= j else 0.0 for j in range(STEPS)] for i in range(STEPS)])
     moved = mixing.sum(axis=1)

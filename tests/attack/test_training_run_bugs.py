@@ -59,7 +59,7 @@ def test_the_real_step_is_cleared():
     assert not found_by_many(plan())
 
 
-STD = "std=self.plan.noise_std"
+STD = "std=self.noise_std"
 LOOP = "enumerate(rows.micro(mine.indices, self.microbatch, times))"
 IN_A_STEP = {
     "noise a tenth too small": (STD, f"std=0.9 * {STD[4:]}"),
@@ -70,7 +70,7 @@ IN_A_STEP = {
     "one noise for all tensors": ("tensor=name", 'tensor="noise"'),
     "one noise for all steps": ("step=batch.step, tensor", "step=0, tensor"),
     "the last micro-batch twice": (LOOP, f"enumerate([*(parts := list({LOOP[10:-1]})), *parts[-1:]])"),
-    "clipped to twice the norm": ("self.clip, into", "type(self.clip)(2 * self.clip.max_norm), into"),
+    "clipped to twice the norm": ("examples, rule, into", "examples, type(rule)(2 * rule.max_norm), into"),
 }
 
 

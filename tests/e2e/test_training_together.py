@@ -56,6 +56,15 @@ def test_two_processes_give_the_model_of_one(tmp_path, what):
     assert kinds.count("charge") == kinds.count("release") == 1
 
 
+def test_a_norm_that_moves_is_that_of_one_process(tmp_path):
+    """Each counts its share of a batch, and the noise is added once, to the whole."""
+    (one,) = trained(tmp_path, "moving_alone", 1)
+    first, second = trained(tmp_path, "moving", 2)
+    assert first["norm"] == second["norm"]
+    assert abs(first["norm"] / one["norm"] - 1) < 1e-5
+    assert abs(first["norm"] / 0.5 - 1) > 0.01
+
+
 def test_what_fails_in_one_process_ends_the_other(tmp_path):
     said = trained(tmp_path, "fails", 2)
     assert [one["refused"] for one in said] == ["DataFailure", "DataFailure"]

@@ -12,7 +12,7 @@ import torch
 from discreet.mechanisms import Rng
 from discreet.testing import Cells, gof
 from discreet.testing.fit import FALSE_ALARM, binomials
-from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import CELL, KeyedNoise
 
@@ -117,10 +117,10 @@ def test_no_two_places_share_noise(drawn):
     assert not apart(first, (first + 0.1 * drawn).astype(np.float32))
 
 
-@pytest.mark.parametrize("kind", [BandedRoot, BandedInverseRoot])
-def test_correlated_noise_has_the_covariance_of_the_inverse(kind):
+@pytest.mark.parametrize("one", [BandedRoot(3), BandedInverseRoot(3), LambdaCGD(0.7)], ids=str)
+def test_correlated_noise_has_the_covariance_of_the_inverse(one):
     """Each step's law, and how often two steps agree in sign: 1/2 + asin(correlation)/π for normal pairs."""
-    one, steps = kind(3), 4
+    steps = 4
     source = noise(one)
     found = np.array([source.standard(t, "w", DRAWS).numpy() for t in range(steps)])
     column = one.unmixing(steps)

@@ -10,6 +10,7 @@ try:
 except ImportError:
     raise _missing_extra("train", "torch") from None
 
+from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.batches import Batch, Batches, MicroBatch
 from discreet.train.choosing import select
@@ -21,15 +22,17 @@ from discreet.train.clipping import (
     Groups,
     Method,
     PerLayer,
+    Scaled,
     SlowModule,
     check,
     clipped_sum,
 )
-from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.people import People
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Quantile
 from discreet.train.released import load
 from discreet.train.run import Run, make_private
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
@@ -54,14 +57,18 @@ __all__ = [
     "Groups",
     "KeyedNoise",
     "Keystream",
+    "LambdaCGD",
     "Method",
     "MicroBatch",
     "People",
     "PerLayer",
     "Poisson",
+    "PrivateAdam",
     "PrivateClassifier",
     "PrivateRegressor",
+    "Quantile",
     "Run",
+    "Scaled",
     "Selection",
     "Setup",
     "SlowModule",

@@ -16,9 +16,11 @@ from discreet import events
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
 from discreet.profiles import Guarantee, show_delta
+from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.clipping import Clip
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Quantile
 from discreet.units import PrivacyUnit
 
 VERSION = 1
@@ -79,6 +81,8 @@ def bind(
     _check_plan(plan, clip)
     _check_unit(dataset, plan)
     _check_optimizer(model, optimizer)
+    if isinstance(optimizer, PrivateAdam):
+        optimizer.fits(plan)
     _check_scheduler(scheduler, plan.steps)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
@@ -105,8 +109,8 @@ def bind(
     facts = {
         "kind": "train",
         "title": purpose,
-        "sentence": _sentence(plan, trained, dataset.unit),
-        "noise": [{"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}],
+        "sentence": _sentence(plan, clip, trained, dataset.unit),
+        "noise": _noise(plan, clip),
         "steps": plan.steps,
         "noise_multiplier": plan.noise_multiplier,
         "max_grad_norm": plan.max_grad_norm,
@@ -124,13 +128,27 @@ def bind(
     return Bound(plan.event, guarantee, identity, facts)
 
 
-def _sentence(plan: DPSGD, trained: int, unit: PrivacyUnit) -> str:
+def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
     """Return what was done, for people."""
     who = f"a person's rows (the first {unit.max_rows:,}) together" if unit.max_rows > 1 else "every record"
+    strength = f"{plan.max_grad_norm:g}"
+    if isinstance(clip, Quantile):
+        strength += f" at first, later of what {clip.quantile:.0%} of them keep below"
     return (
         f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} of a random batch "
-        f"pulled the model with a strength of at most {plan.max_grad_norm:g}, and noise was added to the sum."
+        f"pulled the model with a strength of at most {strength}, and noise was added to the sum."
     )
+
+
+def _noise(plan: DPSGD, clip: Clip) -> list[dict[str, Any]]:
+    """Return what noise there is, for `explain`."""
+    of, deviation, rest = "each sum of gradients", plan.noise_std, []
+    if isinstance(clip, Quantile):
+        assert plan.noise_multiplier is not None
+        of_gradients, of_count = clip.noise(plan.noise_multiplier)
+        of, deviation = "each sum of gradients, in clipping norms", of_gradients
+        rest = [{"of": "each count of short ones", "mechanism": "Gaussian", "standard_deviation": of_count}]
+    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": deviation}, *rest]
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:
@@ -144,6 +162,22 @@ def _check_plan(plan: DPSGD, clip: Clip) -> None:
         raise InvalidInput(
             f"the clip leaves gradients up to {clip.sensitivity:g}, and the plan's noise hides {plan.max_grad_norm:g}.",
             remedy="Give the plan that max_grad_norm, or clip to less.",
+        )
+
+    if isinstance(clip, Quantile):
+        _check_moving(plan, clip)
+
+
+def _check_moving(plan: DPSGD, clip: Quantile) -> None:
+    if clip.max_norm != plan.max_grad_norm:
+        raise InvalidInput(
+            f"the first norm of the clip is {clip.max_norm:g}, and the plan's max_grad_norm {plan.max_grad_norm:g}.",
+            remedy="Give both the same: noise follows the clip's norm, from the plan's on.",
+        )
+    if plan.correlation is not None:
+        raise InvalidInput(
+            "noise that is correlated over steps takes back what was added under one norm, and this norm moves.",
+            remedy="Clip by Flat, or plan without correlation.",
         )
 
 
@@ -209,9 +243,9 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
-    """Return what an optimiser was built with, of each group, as texts."""
+    """Return what an optimiser was built with, of each group, as texts; but not the noise that a run tells it of."""
     return [
-        {name: str(value) for name, value in sorted(group.items()) if name not in ("params", "initial_lr")}
+        {name: str(value) for name, value in sorted(group.items()) if name not in ("params", "initial_lr", "noise")}
         for group in optimizer.param_groups
     ]
 

@@ -20,6 +20,7 @@ from discreet.train.average import Average
 from discreet.train.bound import Bound, source_of
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
+from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.run import borrow, check_whole, fingerprint, stream_of
@@ -146,16 +147,21 @@ class _Runs:
             setup = self.build(self.candidates[which])
         plan = setup.plan(self.selection.plan)
         mean = None if setup.average is None else Average(setup.model, setup.average)
-        every = {"model": setup.model, "optimizer": setup.optimizer, "scheduler": setup.scheduler, "average": mean}
+        clip = setup.clips(plan)
+        moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
+        every = {
+            "model": setup.model, "optimizer": setup.optimizer, "scheduler": setup.scheduler, "average": mean,
+            "clip": moving,
+        }  # fmt: skip
         parts = {label: part for label, part in every.items() if part is not None}
         state = self._folder(number)
-        noise, clip = KeyedNoise(stream, plan.correlation), setup.clips(plan)
+        noise = KeyedNoise(stream, plan.correlation)
         with state.held():
             if not (state.folder / CHECKPOINT).exists():
                 state.save(0, parts)
             step = Step(
                 plan, setup.model, setup.optimizer, setup.scheduler, setup.loss, clip, self.microbatch, stream, noise,
-                average=mean, augment=setup.augment,
+                average=mean, augment=setup.augment, moving=moving,
             )  # fmt: skip
             work = Work(step, self.loan, state, parts, state.load(parts), self.checkpoint_every)
             try:

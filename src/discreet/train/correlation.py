@@ -7,8 +7,8 @@ all steps is as good as C·(gradients) + Z. Neither sees the data. Proofs: docs/
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias, get_args
 
@@ -23,26 +23,23 @@ Column: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _SquareRoot:
-    """What both strategies have: checks, sensitivities, errors."""
+class _Strategy:
+    """What all strategies have: sensitivities and errors, from the first columns of C and C⁻¹."""
 
     kind: ClassVar[str]
     bands: int
 
-    def __post_init__(self) -> None:
-        if isinstance(self.bands, bool) or not isinstance(self.bands, int) or not 1 <= self.bands <= MOST_STEPS:
-            raise InvalidInput(
-                f"bands must be a whole number from 1 to {MOST_STEPS}, got {shown(self.bands)}.",
-                remedy="Name few: 1 is noise of each step alone.",
-            )
-
     def strategy(self, steps: int) -> Column:
         """Return the first column of C. Read-only."""
-        return _columns(self.kind, self.bands, _steps(steps))[0]
+        return _columns(self, _steps(steps))[0]
 
     def unmixing(self, steps: int) -> Column:
         """Return the first column of C⁻¹: what a step's noise has of its own and of earlier fresh noise. Read-only."""
-        return _columns(self.kind, self.bands, _steps(steps))[1]
+        return _columns(self, _steps(steps))[1]
+
+    def _worked_out(self, steps: int) -> tuple[Column, Column]:
+        """Return both columns, of which the banded one is rounded to float32 first."""
+        raise NotImplementedError
 
     def sensitivity(self, steps: int, participations: int, separation: int) -> float:
         """Return how far one unit moves C·(gradients) at most in the 2-norm, rounded up.
@@ -52,16 +49,47 @@ class _SquareRoot:
         falling = np.maximum.accumulate(np.abs(self.strategy(steps))[::-1])[
             ::-1
         ]  # the proof wants it; here nothing changes
-        moved = np.zeros(steps)
-        for first in range(0, steps, separation)[:participations]:
-            moved[first:] += falling[: steps - first]
+        firsts = range(0, steps, separation)
+        if participations < len(firsts):
+            moved = np.zeros(steps)
+            for first in firsts[:participations]:
+                moved[first:] += falling[: steps - first]
+        else:  # the same sum, of all: down the columns of a table that is as wide as steps are apart
+            whole = np.zeros(len(firsts) * separation)
+            whole[:steps] = falling
+            moved = whole.reshape(-1, separation).cumsum(axis=0).reshape(-1)[:steps]
         roundings = 8 * steps * (min(self.bands, steps) + 4)
         return math.sqrt(float(moved @ moved)) * (1 + roundings * 2.0**-53)
 
     def rms_error(self, steps: int, participations: int, separation: int) -> float:
         """Return the root-mean-square noise of all sums of the first 1, 2, … steps, for a noise multiplier of 1."""
+        return self.sensitivity(steps, participations, separation) * self.rms_noise(steps)
+
+    def rms_noise(self, steps: int) -> float:
+        """Return the same for fresh noise of deviation 1."""
         squares = np.cumsum(np.cumsum(self.unmixing(steps)) ** 2)
-        return self.sensitivity(steps, participations, separation) * math.sqrt(float(squares.mean()))
+        return math.sqrt(float(squares.mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class _SquareRoot(_Strategy):
+    """What both square roots have: a number of bands."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bands, bool) or not isinstance(self.bands, int) or not 1 <= self.bands <= MOST_STEPS:
+            raise InvalidInput(
+                f"bands must be a whole number from 1 to {MOST_STEPS}, got {shown(self.bands)}.",
+                remedy="Name few: 1 is noise of each step alone.",
+            )
+
+    def _worked_out(self, steps: int) -> tuple[Column, Column]:
+        root = self.kind == BandedRoot.kind
+        k = np.arange(1, min(self.bands, steps))
+        known = np.cumprod(np.append(1.0, (k - (0.5 if root else 1.5)) / k))  # of (1 - z)**(-1/2), or of (1 - z)**(1/2)
+        banded = known.astype(np.float32).astype(np.float64)
+        padded = np.concatenate([banded, np.zeros(steps - banded.size)])
+        inverse = _inverse(banded, steps)
+        return (padded, inverse) if root else (inverse, padded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +144,56 @@ class BandedInverseRoot(_SquareRoot):
     kind: ClassVar[str] = "banded_inverse_root"
 
 
-Correlation: TypeAlias = BandedRoot | BandedInverseRoot
+@dataclass(frozen=True, slots=True)
+class LambdaCGD(_Strategy):
+    """Each step takes back a fixed part λ of the fresh noise of the step before (DP-λCGD).
+
+    A step's noise is z_t - λ·z_(t-1); both are drawn again, and nothing is kept. C is full, its numbers are powers of λ;
+    the gain of sampling is not claimed. It takes two draws of noise a step, whatever λ.
+
+    Args:
+        decay: λ, above 0 and at most 1, rounded to float32.
+
+    Guarantee:
+        As for `BandedRoot`.
+    Evidence:
+        Proven: docs/proofs/training_noise.md.
+    Assumes:
+        Nothing.
+    Not protected:
+        All of it is public.
+
+    References:
+        "DP-λCGD", arXiv:2601.22334, 2026.
+    """
+
+    kind: ClassVar[str] = "lambda_cgd"
+    bands: int = field(default=2, init=False, repr=False, compare=False)
+    decay: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 2.0**-20 <= self.decay <= 1:
+            raise InvalidInput(
+                f"decay must be a number from 2**-20 to 1, got {shown(self.decay)}.",
+                remedy="0.9 takes most of it back; leave the correlation out for nothing.",
+            )
+
+    def _worked_out(self, steps: int) -> tuple[Column, Column]:
+        decay = float(np.float32(self.decay))
+        unmixing = np.zeros(steps)
+        unmixing[:2] = (1.0, -decay)[:steps]
+        return decay ** np.arange(steps, dtype=np.float64), unmixing
+
+
+Correlation: TypeAlias = BandedRoot | BandedInverseRoot | LambdaCGD
 CORRELATIONS: Mapping[str, type[Correlation]] = {kind.kind: kind for kind in get_args(Correlation)}
 
 
 def correlation_to_dict(correlation: Correlation | None) -> dict[str, Any] | None:
     """Return a correlation as plain data."""
-    return None if correlation is None else {"kind": correlation.kind, "bands": correlation.bands}
+    if correlation is None:
+        return None
+    return {"kind": correlation.kind, **{name: getattr(correlation, name) for name in _given(type(correlation))}}
 
 
 def correlation_from_dict(data: object) -> Correlation | None:
@@ -133,9 +204,23 @@ def correlation_from_dict(data: object) -> Correlation | None:
     """
     if data is None:
         return None
-    if not isinstance(data, dict) or set(data) != {"kind", "bands"} or data["kind"] not in CORRELATIONS:
+    kind = CORRELATIONS.get(str(data.get("kind"))) if isinstance(data, dict) else None
+    if kind is None or not isinstance(data, dict) or set(data) != {"kind", *_given(kind)}:
         raise InvalidInput("this is no correlation.", remedy=f"Known kinds: {', '.join(CORRELATIONS)}.")
-    return CORRELATIONS[data["kind"]](data["bands"])
+    return kind(*(data[name] for name in _given(kind)))
+
+
+def _given(kind: type[Correlation]) -> list[str]:
+    return [each.name for each in fields(kind) if each.init]
+
+
+def choices(steps: int, most_bands: int, separation: int) -> Iterator[Correlation]:
+    """Yield what is worth a try: bands as many as units are apart, or a power of two, up to `most_bands`; 99 of λ."""
+    powers = {2**place for place in range(1, MOST_STEPS.bit_length())}
+    for bands in sorted(count for count in powers | {separation} if 1 < count <= min(most_bands, steps)):
+        yield BandedRoot(bands)
+        yield BandedInverseRoot(bands)
+    yield from (LambdaCGD(part / 100) for part in range(1, 100))
 
 
 def _steps(steps: int) -> int:
@@ -148,20 +233,15 @@ def _steps(steps: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _columns(kind: str, bands: int, steps: int) -> tuple[Column, Column]:
+def _columns(strategy: Correlation, steps: int) -> tuple[Column, Column]:
     """Return the first columns of C and of C⁻¹.
 
     The banded one is rounded to float32 first, in which noise is mixed: so it is what runs, exactly.
     """
-    root = kind == BandedRoot.kind
-    k = np.arange(1, min(bands, steps))
-    known = np.cumprod(np.append(1.0, (k - (0.5 if root else 1.5)) / k))  # of (1 - z)**(-1/2), or of (1 - z)**(1/2)
-    banded = known.astype(np.float32).astype(np.float64)
-    padded = np.concatenate([banded, np.zeros(steps - banded.size)])
-    inverse = _inverse(banded, steps)
-    for column in (padded, inverse):
+    columns = strategy._worked_out(steps)  # noqa: SLF001 - of this module
+    for column in columns:
         column.setflags(write=False)
-    return (padded, inverse) if root else (inverse, padded)
+    return columns
 
 
 def _inverse(banded: Column, steps: int) -> Column:

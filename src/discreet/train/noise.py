@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from discreet.errors import InvalidInput
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, Correlation
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, Correlation, LambdaCGD
 from discreet.train.keystream import Keystream
 
 _PAIRS = 256  # of one cell: a multiple of every processor's vector width, so that no value is a vector's leftover
@@ -140,12 +140,12 @@ class KeyedNoise:
         """Yield the noise of a step, piece by piece, each with its place in the stretch."""
         if self._correlation is None:
             return self._fresh(step, tensor, size, offset)
-        if isinstance(self._correlation, BandedInverseRoot):
+        if isinstance(self._correlation, BandedInverseRoot | LambdaCGD):
             return self._regenerated(self._correlation, step, tensor, size, offset)
         return iter([(0, self._recurring(self._correlation, step, tensor, size, offset))])
 
     def _regenerated(
-        self, correlation: BandedInverseRoot, step: int, tensor: str | int, size: int, offset: int
+        self, correlation: BandedInverseRoot | LambdaCGD, step: int, tensor: str | int, size: int, offset: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield Σ_j r_j z_(t-j): each of the last fresh noises is drawn again, piece by piece."""
         weights = correlation.unmixing(correlation.bands)

@@ -18,6 +18,7 @@ from discreet.train.batches import Batches
 from discreet.train.correlation import (
     BandedRoot,
     Correlation,
+    choices,
     correlation_from_dict,
     correlation_to_dict,
 )
@@ -208,6 +209,36 @@ class DPSGD:
         else:
             value = self._search(self._event_of, target, PRECISION)
         return replace(self, noise_multiplier=value, delta=float(target_delta))
+
+    def correlate(self, target_epsilon: float, target_delta: float, *, most_bands: int = 64) -> DPSGD:
+        """Return this plan with the correlation that makes sums of steps least noisy, calibrated to the target.
+
+        Tried are none, `BandedRoot` and `BandedInverseRoot` with 2, 4, 8, … bands or as many as groups, and `LambdaCGD`. Each gets the noise
+        that it needs for the same target; what counts is the root mean square of the noise of all sums of the first
+        1, 2, … steps.
+
+        Args:
+            target_epsilon: As for `calibrate`.
+            target_delta: As for `calibrate`.
+            most_bands: The most that are tried: a step takes as many draws of noise, or memory for as many.
+
+        Raises:
+            InvalidInput: no noise does that, the target is none, or such batches have no bound with correlated noise.
+            UnsupportedEvent: no engine bounds such a run.
+        """
+        best = replace(self, correlation=None).calibrate(target_epsilon, target_delta)
+        least, alone = best.noise_std * math.sqrt((self.steps + 1) / 2), best.noise_multiplier
+        whole = None  # the multiplier where one Gaussian is charged, whatever the strategy
+        _, separation = self.drawn_by.participations(self.steps)
+        for one in choices(self.steps, most_bands, separation):
+            tried = replace(self, correlation=one, noise_multiplier=alone, delta=best.delta)
+            if isinstance(tried.event, events.Gaussian):
+                whole = tried.calibrate(target_epsilon, target_delta).noise_multiplier if whole is None else whole
+                tried = replace(tried, noise_multiplier=whole)
+            error = tried.noise_std * one.rms_noise(self.steps)
+            if error < least:
+                best, least = tried, error
+        return best
 
     def _search(self, event_of: Callable[[float], events.Event], target: Target, tolerance: float) -> float:
         try:

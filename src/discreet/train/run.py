@@ -31,6 +31,7 @@ from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.state import State
@@ -73,7 +74,7 @@ def make_private(
             loss are tried on before anything is spent.
         name: The release's name.
         purpose: Why; written to the ledger.
-        clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out.
+        clip: How gradients are clipped; `Flat(plan.max_grad_norm)` if left out. With `Quantile` the norm moves.
         microbatch: How many examples are computed at once: a matter of memory, neither of privacy nor of the result.
             Those of a person stay together: there may be as many as the unit's `max_rows`.
         scheduler: A scheduler of the optimizer's, stepped after each step.
@@ -111,7 +112,8 @@ def make_private(
     clip = Flat(plan.max_grad_norm) if clip is None else clip
     bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate, augment), clip, purpose, average)
     mean = None if average is None else Average(model, average)
-    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean}
+    moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
+    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean, "clip": moving}
     parts = {label: part for label, part in every.items() if part is not None}
     check(model, loss, example if augment is None else augment.tried(example))
     request = dataset.request(bound, name=name, attempt=attempt)
@@ -139,7 +141,9 @@ def make_private(
             return Run(dataset, bound, plan, model, lent, world)
         taken = state.load(parts)
         noise = KeyedNoise(stream, plan.correlation)
-        step = Step(plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment)
+        step = Step(
+            plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment, moving
+        )
         work = Work(step, lent, state, parts, taken, checkpoint_every)
         work.resume(collate, dataset.unit)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
@@ -318,6 +322,8 @@ class Run:
 
     def _release(self, work: Work, _: Any, entry: Entry) -> Release:
         facts = {**self._bound.facts, "steps_taken": work.taken}
+        if work.step.moving is not None:
+            facts["last_norm"] = work.step.moving.norm
         bound = replace(self._bound, facts=facts)
         work.step.fixed.restore()
         if not work.step.fixed.frozen():

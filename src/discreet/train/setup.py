@@ -16,7 +16,7 @@ from discreet.errors import InvalidInput
 from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.bound import Bound, bind
-from discreet.train.clipping import Automatic, Clip, Flat, Groups, PerLayer, check
+from discreet.train.clipping import Clip, Flat, check
 from discreet.train.plan import DPSGD
 from discreet.train.rows import Collate
 from discreet.train.step import Loss
@@ -87,11 +87,6 @@ def tried(
     _check_new(candidate, *setups)
     setup = setups[0]
     plan = setup.plan(shared)
-    if not isinstance(setup.clips(plan), Flat | Automatic | PerLayer | Groups):
-        raise InvalidInput(
-            f"{type(setup.clip).__name__} is no clip that a selection's runs take.",
-            remedy="Flat, Automatic, PerLayer or Groups.",
-        )
     moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate, setup.augment)
     found = bind(dataset, plan, moving, functions, setup.clips(plan), purpose, setup.average)
     if setup.average is not None:

@@ -163,18 +163,21 @@ class State:
         _flush(self.folder)
 
 
-def mark(model: nn.Module, stream: Keystream) -> int:
+def mark(model: nn.Module, stream: Keystream, norm: float | None = None) -> int:
     """Return 64 bits of a keyed hash of a model's parameters (GMAC, then BLAKE2b): other bits have other ones.
 
     Args:
         model: The model.
         stream: From the run's key: who chooses the bits does not know the key.
+        norm: What the next step clips to, where that moves.
     """
     cipher, found = AESGCM(stream.words("mark", 0, 4).tobytes()), hashlib.blake2b(digest_size=8)
     for parameter in model.parameters():
         data = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
         for start in range(0, max(1, len(data)), PIECE):
             found.update(cipher.encrypt(bytes(12), b"", data[start : start + PIECE]))
+    if norm is not None:
+        found.update(cipher.encrypt(bytes(12), b"", struct.pack("<d", norm)))
     return int.from_bytes(found.digest(), "big")
 
 

@@ -12,14 +12,16 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
-from discreet.train.clipping import Clip, clipped_sum
+from discreet.train.clipping import Clip, Scaled, clipped_sum
 from discreet.train.fixed import Fixed
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Moving
 from discreet.train.rows import Rows
 from discreet.train.world import World
 
@@ -43,10 +45,11 @@ class Step:
         world: The processes that take the step together.
         average: Of the models on the way, if one is kept.
         augment: How variants of rows are made, if they are.
+        moving: Where the norm stands, if it moves.
 
     Guarantee:
-        What a step changes is a function of the sum of clipped gradients with noise of `plan.noise_std`; with all
-        steps, that of `plan.event`.
+        What a step changes is a function of the sum of clipped gradients with noise of `plan.noise_std` (and of a noisy
+        count, see `Quantile`); with all steps, that of `plan.event`.
     Evidence:
         Proven: docs/proofs/training_run.md. Audited with canaries in the gradients.
     Assumes:
@@ -67,10 +70,25 @@ class Step:
     world: World = field(default_factory=World)
     average: Average | None = None
     augment: Augment | None = None
+    moving: Moving | None = None
     fixed: Fixed = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fixed", Fixed(self.model))
+
+    @property
+    def rule(self) -> Clip:
+        """How the next step clips."""
+        rule = self.clip if self.moving is None else self.moving.rule
+        scales = self.optimizer.scales() if isinstance(self.optimizer, PrivateAdam) else {}
+        if not scales:
+            return rule
+        return Scaled(rule, {name: scales[p] for name, p in self.model.named_parameters() if p in scales})
+
+    @property
+    def noise_std(self) -> float:
+        """The deviation of the noise of the next step's sum."""
+        return self.plan.noise_std if self.moving is None else self.moving.noise_std
 
     def spoil(self) -> None:
         """Make everything that a step moves unusable: what a step that failed has left must not be seen.
@@ -84,14 +102,19 @@ class Step:
                     parameter.grad = None
         self.optimizer.state.clear()
         self.fixed.restore()
-        if self.average is not None:
-            self.average.spoil()
+        for beside in (self.average, self.moving):
+            if beside is not None:
+                beside.spoil()
 
     def take(self, rows: Rows, batch: Batch) -> None:
         """Take the step of a batch. An empty one has its noise, and is a step like any other."""
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         found: dict[str, torch.Tensor] = {}
         device = next(iter(named.values())).device
+        count = torch.zeros((), dtype=torch.int64, device=device)
+        if isinstance(self.optimizer, PrivateAdam):
+            self.optimizer.expect(self.noise_std / self.plan.expected_batch_size)
+        rule = self.rule
         mine = Batch(batch.step, self.world.share(batch.indices))
         times = 1 if self.augment is None else self.augment.times
         with self.world.together():
@@ -101,13 +124,15 @@ class Step:
                     examples = _moved(rows.batch(units), device)
                     if self.augment is not None:
                         examples, owners = self.augment.variants(examples, owners)
-                    clipped_sum(self.model, self.loss, examples, self.clip, into=found, owners=owners)
+                    clipped = clipped_sum(self.model, self.loss, examples, rule, into=found, owners=owners)
+                    if self.moving is not None:
+                        count += self.moving.counted(clipped.private_norms).to(device)
                 self.fixed.restore()
         # In the model's order: processes add up one tensor after the other. None is found in an empty batch.
         sums = {name: found[name] if found else torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
-        self.world.total(sums)
+        self.world.total(sums if self.moving is None else {**sums, "": count})
         for name, parameter in named.items():
-            self.noise.add(sums[name], std=self.plan.noise_std, step=batch.step, tensor=name)
+            self.noise.add(sums[name], std=self.noise_std, step=batch.step, tensor=name)
             parameter.grad = sums[name].div_(self.plan.expected_batch_size).to(parameter.dtype)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -115,6 +140,8 @@ class Step:
             self.scheduler.step()
         if self.average is not None:
             self.average.update(batch.step)
+        if self.moving is not None:
+            self.moving.move(count, self.noise, batch.step)
 
 
 @contextmanager

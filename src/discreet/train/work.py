@@ -72,7 +72,8 @@ class Work:
         rows = self.rows
         assert rows is not None
         self._sealed(lambda _: self.step.take(rows, batch))
-        came_to = mark(self.step.model, self.step.stream)
+        moving = self.step.moving
+        came_to = mark(self.step.model, self.step.stream, None if moving is None else moving.norm)
         if self._noted.get(batch.step, came_to) != came_to:
             raise _otherwise(f"step {batch.step + 1} came out otherwise than before the run was interrupted")
         if not self.step.world.same(came_to):

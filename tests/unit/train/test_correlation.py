@@ -11,11 +11,14 @@ from discreet.train.correlation import (
     MOST_STEPS,
     BandedInverseRoot,
     BandedRoot,
+    LambdaCGD,
+    choices,
     correlation_from_dict,
     correlation_to_dict,
 )
 
 KINDS = [BandedRoot, BandedInverseRoot]
+DECAYS = [1e-6, 0.3, 0.5, 0.96, 1.0]
 
 
 def dense(column):
@@ -42,6 +45,37 @@ def test_reference_errors(kind, bands, errors):
             assert found == pytest.approx(error, abs=1e-3)
         else:
             assert found == pytest.approx(math.sqrt(1025 / 2), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "times", "decay", "error"),
+    [(1024, 1, 0.96, 4.816), (1024, 8, 0.96, 13.686), (1024, 16, 0.94, 20.119), (2048, 8, 0.97, 16.132)],
+)
+def test_reference_errors_of_lambda(steps, times, decay, error):
+    found = LambdaCGD(decay).rms_error(steps, times, steps // times)
+    assert found == pytest.approx(error, abs=1e-3)
+    every = [LambdaCGD(part / 100).rms_error(steps, times, steps // times) for part in range(1, 100)]
+    assert min(every) > found - 0.1
+    assert 1 + every.index(min(every)) == pytest.approx(100 * decay, abs=1)
+
+
+def test_the_numbers_of_lambda_are_powers():
+    one = LambdaCGD(0.75)
+    assert one.strategy(4).tolist() == [1, 0.75, 0.75**2, 0.75**3]
+    assert one.unmixing(4).tolist() == [1, -0.75, 0, 0]
+    assert one.unmixing(1).tolist() == one.strategy(1).tolist() == [1]
+    assert LambdaCGD(0.96).strategy(2)[1] == float(np.float32(0.96))
+    assert repr(one) == "LambdaCGD(decay=0.75)"
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_lambda_has_its_inverse_and_never_increases(decay):
+    one = LambdaCGD(decay)
+    assert np.abs(dense(one.strategy(100)) @ dense(one.unmixing(100)) - np.eye(100)).max() < 1e-12
+    column = one.strategy(2000)
+    assert column.min() >= 0
+    assert np.diff(column).max() <= 0
+    assert not column.flags.writeable
 
 
 def test_the_numbers_are_those_of_the_square_root():
@@ -100,6 +134,31 @@ def test_no_unit_moves_more_and_some_move_as_much(kind, bands, times, separation
     assert brute <= one.sensitivity(7, times, separation) <= brute * (1 + 1e-10)
 
 
+@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize(("times", "separation"), [(1, 1), (2, 1), (2, 3), (3, 2), (7, 1), (3, 4), (4, 2)])
+def test_lambda_moves_as_much_as_the_worst_unit(decay, times, separation):
+    turns = np.random.default_rng(3).normal(size=(10, 7, 3))
+    turns /= np.linalg.norm(turns, axis=2, keepdims=True)
+    one = LambdaCGD(decay)
+    brute = worst(dense(one.strategy(7)), times, separation, turns)
+    assert brute <= one.sensitivity(7, times, separation) <= brute * (1 + 1e-10)
+
+
+@pytest.mark.parametrize("one", [BandedRoot(5), BandedInverseRoot(4), LambdaCGD(0.9)], ids=str)
+def test_all_participations_at_once_are_all_one_after_the_other(one):
+    for steps, separation in ((60, 7), (60, 1), (61, 20), (5, 9)):
+        times, column = -(-steps // separation), one.strategy(steps)
+        moved = sum(np.concatenate([np.zeros(s), column[: steps - s]]) for s in range(0, steps, separation))
+        assert one.sensitivity(steps, times, separation) == pytest.approx(np.linalg.norm(moved), rel=1e-10)
+        assert one.sensitivity(steps, times + 3, separation) == one.sensitivity(steps, times, separation)
+
+
+def test_what_is_tried():
+    bands = {one.bands for one in choices(1000, 64, 24) if isinstance(one, BandedRoot)}
+    assert bands == {2, 4, 8, 16, 24, 32, 64}
+    assert {one.bands for one in choices(10, 64, 10) if isinstance(one, BandedInverseRoot)} == {2, 4, 8, 10}
+
+
 def test_a_column_that_rises_is_bounded_all_the_same(monkeypatch):
     rising = np.array([1.0, 0.0, 0.9, -0.5, 0.2, 0.7, 0.0])
     monkeypatch.setattr(BandedRoot, "strategy", lambda *_: rising)
@@ -107,7 +166,7 @@ def test_a_column_that_rises_is_bounded_all_the_same(monkeypatch):
         assert worst(dense(rising), times, separation, []) <= BandedRoot(7).sensitivity(7, times, separation)
 
 
-@pytest.mark.parametrize("one", [None, BandedRoot(3), BandedInverseRoot(8)], ids=str)
+@pytest.mark.parametrize("one", [None, BandedRoot(3), BandedInverseRoot(8), LambdaCGD(0.9)], ids=str)
 def test_a_correlation_is_plain_data_and_back(one):
     assert correlation_from_dict(correlation_to_dict(one)) == one
 
@@ -123,6 +182,12 @@ def test_a_correlation_is_plain_data_and_back(one):
         lambda: correlation_from_dict({"kind": "tree", "bands": 2}),
         lambda: correlation_from_dict({"kind": "banded_root"}),
         lambda: correlation_from_dict([]),
+        lambda: correlation_from_dict({"kind": "lambda_cgd", "bands": 2}),
+        lambda: correlation_from_dict({"kind": ["banded_root"], "bands": 2}),
+        lambda: LambdaCGD(0.0),
+        lambda: LambdaCGD(1.01),
+        lambda: LambdaCGD(math.nan),
+        lambda: LambdaCGD(True),
     ],
 )
 def test_wrong_values_are_refused(make):

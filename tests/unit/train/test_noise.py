@@ -9,13 +9,13 @@ import torch
 from discreet.errors import InvalidInput
 from discreet.mechanisms import Rng
 from discreet.train import noise as module
-from discreet.train.correlation import BandedInverseRoot, BandedRoot
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import CELL, KeyedNoise
 
 KEY = fresh_key(Rng())
 SIZE = 150_001  # more than two pieces, and no whole number of cells
-CORRELATIONS = [None, BandedRoot(3), BandedInverseRoot(3), BandedRoot(1), BandedInverseRoot(1)]
+CORRELATIONS = [None, BandedRoot(3), BandedInverseRoot(3), BandedRoot(1), BandedInverseRoot(1), LambdaCGD(0.9)]
 
 
 def noise(correlation=None, key=KEY):
@@ -119,25 +119,39 @@ def test_no_word_is_without_a_value_and_tails_reach_beyond_8(word, radius):
     assert values.square().sum(0).sqrt().max().item() == pytest.approx(radius, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", [BandedRoot, BandedInverseRoot])
-@pytest.mark.parametrize("bands", [1, 2, 5, 40])
-def test_correlated_noise_is_that_of_the_dense_inverse(kind, bands):
-    steps, source = 12, noise(kind(bands))
+@pytest.mark.parametrize(
+    "one",
+    [
+        *(kind(bands) for kind in (BandedRoot, BandedInverseRoot) for bands in (1, 2, 5, 40)),
+        LambdaCGD(0.9),
+        LambdaCGD(1),
+    ],
+    ids=str,
+)
+def test_correlated_noise_is_that_of_the_dense_inverse(one):
+    steps, source = 12, noise(one)
     found = np.array([source.standard(t, "w", 600).double().numpy() for t in range(steps)])
     fresh = np.array([source.fresh(t, "w", 600).double().numpy() for t in range(steps)])
-    column = kind(bands).strategy(steps)
+    column = one.strategy(steps)
     mixing = np.array([[column[i - j] if i >= j else 0.0 for j in range(steps)] for i in range(steps)])
     assert np.abs(mixing @ found - fresh).max() < 5e-6
     assert np.abs(found - np.linalg.solve(mixing, fresh)).max() < 5e-6
 
 
-@pytest.mark.parametrize("kind", [BandedRoot, BandedInverseRoot])
-def test_an_interrupted_run_has_the_same_correlated_noise(kind):
-    source = noise(kind(4))
+def test_lambda_takes_back_a_part_of_the_step_before():
+    source, part = noise(LambdaCGD(0.9)), float(np.float32(0.9))
+    assert torch.equal(source.standard(0, "w", 700), source.fresh(0, "w", 700))
+    wanted = source.fresh(5, "w", 700) + source.fresh(4, "w", 700) * -part
+    assert torch.equal(source.standard(5, "w", 700), wanted)
+
+
+@pytest.mark.parametrize("one", [BandedRoot(4), BandedInverseRoot(4), LambdaCGD(0.9)], ids=str)
+def test_an_interrupted_run_has_the_same_correlated_noise(one):
+    source = noise(one)
     forth = [source.standard(t, "w", 700) for t in range(9)]
     for t in (8, 3, 3, 5, 0):
         assert torch.equal(source.standard(t, "w", 700), forth[t])
-        assert torch.equal(noise(kind(4)).standard(t, "w", 700), forth[t])
+        assert torch.equal(noise(one).standard(t, "w", 700), forth[t])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])

@@ -1,7 +1,7 @@
 """Clipping the gradient of every single example, exactly, at about the price of ordinary training."""
 
 from discreet.train.clipping.check import check
-from discreet.train.clipping.clips import Automatic, Clip, Flat, Groups, PerLayer
+from discreet.train.clipping.clips import Automatic, Clip, Flat, Groups, PerLayer, Scaled
 from discreet.train.clipping.engine import Clipped, clipped_sum
 from discreet.train.clipping.loop import SlowModule
 from discreet.train.clipping.units import Method
@@ -14,6 +14,7 @@ __all__ = [
     "Groups",
     "Method",
     "PerLayer",
+    "Scaled",
     "SlowModule",
     "check",
     "clipped_sum",

@@ -170,3 +170,43 @@ class Groups:
     def factors(self, group: int, groups: int, norm: Squares) -> Tensor:  # noqa: ARG002 - bounds are known by place
         """Return min(1, bound / norm) with the group's own bound."""
         return _capped(norm, list(self.bounds.values())[group])
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Multiply gradients number by number, then clip: lengths, clipped gradients and their sums are those of scaled ones.
+
+    Args:
+        rule: How scaled gradients are clipped.
+        scales: For each parameter the factors, in its shape: finite and above 0, and worked out without the batch.
+    """
+
+    rule: Clip
+    scales: Mapping[str, Tensor]
+
+    @property
+    def sensitivity(self) -> float:
+        """L2 distance that adding or removing one example can move the sum of scaled gradients."""
+        return self.rule.sensitivity
+
+    def groups(self, names: Sequence[str]) -> list[int]:
+        """Return the groups of the rule.
+
+        Raises:
+            InvalidInput: a parameter has no scales.
+        """
+        missing = [name for name in names if name not in self.scales]
+        if missing:
+            raise InvalidInput(
+                f"parameter {missing[0]!r} has no scales ({len(missing)} in all).",
+                remedy="Give ones for parameters that are not to be scaled.",
+            )
+        return self.rule.groups(names)
+
+    def factors(self, group: int, groups: int, norm: Squares) -> Tensor:
+        """Return the factors of the rule, for norms of scaled gradients."""
+        return self.rule.factors(group, groups, norm)
+
+    def scaled(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return gradients, of one example or of several in front, each times its scale."""
+        return {name: gradient * self.scales[name] for name, gradient in found.items()}

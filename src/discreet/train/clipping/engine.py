@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from discreet.errors import InvalidInput
 from discreet.train.clipping import conv, embed, linear, normed, norms, recurrent, spread
-from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.folding import Fold, pieces, spans
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
@@ -75,7 +75,7 @@ def clipped_sum(
         model: The model; nothing about it is changed.
         loss: `loss(model, batch)` returns one number for each example, not averaged.
         batch: A tensor or a tuple, list or dict of tensors; the first axis is the example.
-        clip: `Flat`, `Automatic`, `PerLayer` or `Groups`.
+        clip: `Flat`, `Automatic`, `PerLayer`, `Groups`, or one of them `Scaled`.
         method: How the gradients of single examples are had; the result is the same.
         microbatch: At most so many examples at a time: less memory, the same result. Those of a unit stay together.
         real: One bool for each example; False for padding, which adds exactly nothing.
@@ -298,7 +298,7 @@ class _Work:
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
-        quick, formed = units(uses, self.named, self.sums, self.method)
+        quick, formed = units(uses, self.named, self.sums, self.method, whole=isinstance(self.clip, Scaled))
         self.settle(self.fresh - {unit.name for unit in quick})
         device = next(iter(self.sums.values())).device
         known = [
@@ -337,7 +337,8 @@ class _Work:
             rows: list[tuple[Formed, str, Tensor]] = []
             lengths: list[list[norms.Length]] = [[] for _ in known]
             for unit in formed:
-                for name, row in unit.form(low, high).items():
+                found = unit.form(low, high)
+                for name, row in (self.clip.scaled(found) if isinstance(self.clip, Scaled) else found).items():
                     rows.append((unit, name, row))
                     lengths[self.groups[name]].append(norms.length(row))
             here = [norms.Squares(norm.value[low:high], norm.bound[low:high]) for norm in known]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from discreet.train.clipping import norms
-from discreet.train.clipping.clips import Clip
+from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.norms import Squares, added, squares
 from discreet.train.clipping.refusals import Refusing
@@ -71,6 +71,7 @@ def add_clipped(
     found: Mapping[str, Tensor], clip: Clip, groups: Mapping[str, int], sums: Mapping[str, Tensor]
 ) -> Tensor:
     """Add one example's clipped gradient; return the squared norm of all of it, as one number in a tensor."""
+    found = clip.scaled(found) if isinstance(clip, Scaled) else found
     count = max(groups.values(), default=0) + 1
     each: list[list[Squares]] = [[] for _ in range(count)]
     for name, gradient in found.items():

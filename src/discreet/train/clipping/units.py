@@ -234,14 +234,16 @@ def units(
     named: Mapping[str, Tensor],
     sums: Mapping[str, Tensor],
     method: Method,
+    *,
+    whole: bool = False,
 ) -> tuple[list[Quick], list[Formed]]:
-    """Sort the parameters by how their gradients are had."""
+    """Sort the parameters by how their gradients are had; `whole` has all formed, in their parameters' shapes."""
     quick: list[Quick] = []
     formed: list[Formed] = []
     for names, keys in _families(leaves):
         uses = {key: (leaves[key][0], joined(leaves[key][1])) for key in keys}
         leaf, parts = uses[keys[0]]
-        lone = len(keys) == 1 and len(names) == 1 and leaf.plain
+        lone = len(keys) == 1 and len(names) == 1 and leaf.plain and not whole
         kinds = tuple(type(part) for part in parts)
         simple = kinds in {(Product,), (Lookup,), (Ready,), (Product, Lookup)}
         if lone and simple and all(_ghost(part, method) for part in parts):

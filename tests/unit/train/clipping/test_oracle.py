@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from discreet.train.clipping import Flat, Method, clipped_sum
+from discreet.train.clipping import Flat, Method, Scaled, clipped_sum
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
 from tests.unit.train.clipping.zoo import CASES, build
 
@@ -20,7 +20,23 @@ def test_equals_one_example_at_a_time(name):
     gradients = each_gradient(case.model, case.loss, case.batch)
     norms = sorted(map(norm, gradients))
     middle = norms[len(norms) // 2] * 0.99  # some are shortened, some are not
-    for method in (Method.AUTO, Method.DIRECT, Method.GHOST):
+    for method in Method:
         got = clipped_sum(case.model, case.loss, case.batch, Flat(middle), method=method, microbatch=3)
+        assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method
+        assert torch.allclose(got.private_norms.sort().values, torch.tensor(norms), rtol=1e-4), method
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scaled_gradients_equal_one_example_at_a_time(name):
+    """Numbers of a parameter have scales from a tenth to ten; measured, clipped and added are scaled gradients."""
+    case, dice = build(name), torch.Generator().manual_seed(7)
+    every = each_gradient(case.model, case.loss, case.batch)
+    scales = {key: 10 ** (2 * torch.rand(g.shape, generator=dice) - 1) for key, g in every[0].items()}
+    gradients = [{key: g * scales[key] for key, g in one.items()} for one in every]
+    norms = sorted(map(norm, gradients))
+    middle = norms[len(norms) // 2] * 0.99
+    for method in (Method.AUTO, Method.LOOP):
+        clip = Scaled(Flat(middle), scales)
+        got = clipped_sum(case.model, case.loss, case.batch, clip, method=method, microbatch=3)
         assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method
         assert torch.allclose(got.private_norms.sort().values, torch.tensor(norms), rtol=1e-4), method

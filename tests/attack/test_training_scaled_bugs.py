@@ -1,0 +1,92 @@
+"""Planted bugs in clipping scaled gradients: canaries catch each, and clear the real code.
+
+Noise and batches are those of any step: test_training_run_bugs.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+
+import numpy as np
+import torch
+from torch import nn
+
+from discreet import audit, train
+from discreet.testing.fit import FALSE_ALARM
+from discreet.train.clipping import engine
+from discreet.train.rows import Rows
+from discreet.train.step import Step
+from tests.attack.test_training_run_bugs import plan
+from tests.benchmark_scripts import load
+
+canary = load("training_audit")
+LANES = 8192
+
+
+class Table(nn.Module):
+    """Record i pulls number i."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(LANES, 1, _weight=torch.zeros(LANES, 1))
+
+    def forward(self, numbers):
+        return canary.LOUD * self.table(numbers)[:, 0]
+
+
+class Watched(train.PrivateAdam):
+    """Has scales from a half to three, as if earlier steps had said so, and keeps the scaled gradient."""
+
+    def scales(self):
+        (p,) = self.param_groups[0]["params"]
+        return {p: torch.linspace(0.5, 3, LANES)[:, None]}
+
+    def step(self):
+        (p,) = self.param_groups[0]["params"]
+        self.seen = p.grad.clone()
+
+
+def refuted():
+    """Take one step; each record moves the scaled sum where no other one does."""
+    one, net, coins = plan(steps=1), Table(), audit.flip(LANES).included
+    adam, stream = Watched(net.parameters(), one, scaled=True), train.Keystream(train.fresh_key(canary.RNG))
+    clip, noise = train.Flat(one.max_grad_norm), train.KeyedNoise(stream)
+    step = Step(one, net, adam, None, canary.own_output, clip, LANES, stream, noise)
+    rows = Rows(torch.from_numpy(np.flatnonzero(coins)), None, None)
+    step.take(rows, one.batches(stream, len(rows))[0])
+    shown = adam.seen[None, :, 0].double().numpy() * one.expected_batch_size / one.max_grad_norm
+    scores = canary.evidence(one, shown)
+    found = canary.judge(one, scores[coins], scores[~coins], alpha=FALSE_ALARM)
+    return found.verdict is audit.Verdict.REFUTED
+
+
+def mutate(monkeypatch, name, old, new):
+    source = textwrap.dedent(inspect.getsource(getattr(engine._Work, name)))
+    assert source.count(old) == 1, f"{name} was rewritten: plant this bug anew ({old!r})"
+    names = {}
+    exec(source.replace(old, new), vars(engine), names)  # the bug has to be in the real code
+    monkeypatch.setattr(engine._Work, name, names[name])
+
+
+def test_the_real_step_is_cleared():
+    assert not refuted()
+
+
+def test_lengths_before_scaling_are_caught(monkeypatch):
+    """Clipped, and then scaled: whoever has a scale above 1 is too long."""
+    mutate(monkeypatch, "_formed", "norms.length(row)", "norms.length(row / self.clip.scales[name])")
+    assert refuted()
+
+
+def test_lengths_without_gradients_of_what_is_scaled_afterwards_are_caught(monkeypatch):
+    """The fast way knows the lengths of gradients as they are."""
+
+    def quick(model, loss, batch, clip, *, into):
+        found = engine.clipped_sum(model, loss, batch, clip.rule)
+        for name, total in found.sums.items():
+            into[name] = into.get(name, 0.0) + total * clip.scales[name]
+        return found
+
+    monkeypatch.setattr("discreet.train.step.clipped_sum", quick)
+    assert refuted()
