@@ -139,8 +139,8 @@ TOML = [
     Wrong(
         "another kind",
         PLAN,
-        '{toml}: [[release]] people: kind must be "sql", got ',
-        toml('name = "people"', 'name = "people"\nkind = "train"'),
+        '{toml}: [[release]] people: kind must be "sql" or "train", got ',
+        toml('name = "people"', 'name = "people"\nkind = "fit"'),
     ),
     Wrong(
         "url and url_env",

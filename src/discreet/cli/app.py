@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from discreet.cli import accounting, audit, doctor, init, ledger, projects, queries
+from discreet.cli import accounting, audit, doctor, init, ledger, projects, queries, training
 from discreet.cli.interrupts import watched
 from discreet.cli.output import Stopped, fail, help_if_alone, say
 from discreet.errors import BudgetExceeded, DiscreetError
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (init, projects, queries, accounting, doctor):
+for group in (init, projects, queries, training, accounting, doctor):
     group.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(audit.app, name="audit")

@@ -22,6 +22,7 @@ from discreet.cli.output import (
     show_table,
     size,
 )
+from discreet.cli.training import told
 from discreet.profiles import show_delta
 from discreet.release.shown import number
 
@@ -34,11 +35,12 @@ Audience = Literal["person", "policy", "engineer"]
 STATES = {
     "new": "will be charged and released",
     "released": "stands already, is re-used and costs nothing",
+    "begun": "was charged and interrupted; a run goes on with it and costs nothing",
     "charged": "was charged and never released (a crash)",
     "lost": "was released, but its folder is gone or was altered; restore it from a backup",
     "refused": "the account will not hold it when its turn comes",
 }
-COLOURS = {"new": "green", "released": "dim", "charged": "yellow", "lost": "yellow", "refused": "red"}
+COLOURS = {"new": "green", "released": "dim", "begun": "green", "charged": "yellow", "lost": "yellow", "refused": "red"}
 STOPS = ("charged", "lost", "refused")
 NO_RELEASE = "The file declares no release; add one: [[release]]."
 ID = 12  # as much of a request's id as a person needs to find its folder
@@ -64,8 +66,11 @@ def plan(project: Place, *, as_json: Json = False) -> None:
     if not steps:
         say(NO_RELEASE)
         return
-    _show_errors(steps)
+    _show_errors([step for step in steps if step.query is not None])
     _show_noise(steps)
+    for step in steps:
+        if step.query is None:
+            say(f"{step.release.name}: {told(step.plan.facts)}")
     _show_steps(steps, accounts)
     for state in dict.fromkeys(step.state for step in steps):
         say(f"{state}: {STATES[state]}.")
@@ -152,13 +157,15 @@ def _show_steps(steps: list[Step], accounts: dict[str, Account]) -> None:
 
 
 def _show_errors(steps: list[Step]) -> None:
+    if not steps:
+        return
     show_table(
         "Expected errors",
         ("release", *FORECAST),
         [
             ("" if place else step.release.name, *cells)
             for step in steps
-            for place, cells in enumerate(forecast(step.plan.forecasts))
+            for place, cells in enumerate(forecast(step.forecasts))
         ],
         right=FORECAST[1:],
     )
@@ -180,10 +187,11 @@ def _show_noise(steps: list[Step]) -> None:
 def _step(step: Step) -> dict[str, Any]:
     return {
         "name": step.release.name,
+        "kind": step.plan.facts["kind"],
         "state": step.state,
         "population": step.population,
         "request": step.request,
-        "sql": str(step.plan.select),
+        "sql": None if step.query is None else str(step.query.select),
         "event": events.to_dict(step.plan.event),
         "guarantee": step.plan.guarantee.to_dict(),
         "cost": {"loss": step.cost.loss, "delta": step.cost.delta},
@@ -198,7 +206,7 @@ def _step(step: Step) -> dict[str, Any]:
                 "relative": item.relative,
                 "rank_error": item.rank_error,
             }
-            for item in step.plan.forecasts
+            for item in step.forecasts
         ],
     }
 
@@ -229,8 +237,11 @@ def run(
     done: list[Done] = []
     failure: BaseException | None = None
     columns, shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()), errors()
+    hidden = (
+        as_json or not shown.is_terminal or any(step.query is None for step in steps)
+    )  # a training has its own line
     try:
-        with Progress(*columns, console=shown, transient=True, disable=as_json or not shown.is_terminal) as bar:
+        with Progress(*columns, console=shown, transient=True, disable=hidden) as bar:
             task = bar.add_task("releases", total=len(steps))
             for item in read.run(only):
                 done.append(item)

@@ -96,13 +96,7 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     )
     yield _randomness(facts)
     yield _numerics(facts)
-    yield (
-        "Is each result accurate enough?",
-        "Every number stands with the interval of its noise"
-        + ("; one that was drawn, with how far off its place may be" if any(map(_by_chance, releases)) else "")
-        + "; whether that is enough depends on the use.",
-        "evidence",
-    )
+    yield _accuracy(releases)
     yield from _bias(releases)
     yield (
         "Were bounds, keys and parameters chosen without looking at private rows?",
@@ -120,6 +114,22 @@ def _middle(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, How]]:
     yield (
         "Is every access charged?",
         f"The ledger holds {words.count(len(facts['budget']['parts']), 'charge')}, each written before the rows were read; its chain ends in {facts['account']['head'][:12]}….",
+        "evidence",
+    )
+
+
+def _accuracy(releases: list[Mapping[str, Any]]) -> tuple[str, str, How]:
+    question = "Is each result accurate enough?"
+    models = [f"“{release['title']}”" for release in releases if release["details"].get("kind") == "train"]
+    unmeasured = f"How good a trained model is, nothing here says; measure it on public rows: {'; '.join(models)}."
+    if models and len(models) == len(releases):
+        return question, unmeasured, "unknown"
+    return (
+        question,
+        "Every number stands with the interval of its noise"
+        + ("; one that was drawn, with how far off its place may be" if any(map(_by_chance, releases)) else "")
+        + "; whether that is enough depends on the use."
+        + (f" {unmeasured}" if models else ""),
         "evidence",
     )
 

@@ -27,7 +27,12 @@ def html(facts: dict[str, Any], audience: str | None) -> str:
 
 def markdown(facts: dict[str, Any], audience: str) -> str:
     """Return the Markdown for one audience."""
-    text = environment(escape=False).get_template("report.md.j2").render(_names(facts, audience))
+    return filled("report.md.j2", **_names(facts, audience))
+
+
+def filled(template: str, **names: Any) -> str:
+    """Return a Markdown template, filled."""
+    text = environment(escape=False).get_template(template).render(names)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

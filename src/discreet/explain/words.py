@@ -141,6 +141,15 @@ def bounds(groups: int | None, rows: int, *, grouped: bool, enforced: bool) -> s
     return f"One unit counts {how} (the owner's promise; nothing in the query enforces it)."
 
 
+def declared(column: Mapping[str, Any]) -> str:
+    """Return what is declared of a column."""
+    if column.get("keys"):
+        return f"{column['type']}: {', '.join('NULL' if key is None else str(key) for key in column['keys'])}"
+    if column.get("low") is not None:
+        return f"{column['type']} from {column['low']} to {column['high']}"
+    return str(column.get("type"))
+
+
 def count(number: int, noun: str) -> str:
     """Return "1 release", "2 releases"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,6 +7,7 @@ from discreet.project.read import Planned, Population, Settings, read
 from discreet.project.steps import Done, Step
 from discreet.project.stopped import named
 from discreet.project.tables import Table, View
+from discreet.project.training import Training
 
 __all__ = [
     "Done",
@@ -17,6 +18,7 @@ __all__ = [
     "Settings",
     "Step",
     "Table",
+    "Training",
     "View",
     "named",
     "near",

@@ -62,8 +62,16 @@ def get(facts: Mapping[str, Any], key: str, kind: type, default: Any = MISSING) 
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        names = {str: "a text", float: "a number", int: "a whole number", bool: "true or false"}
+        names = {str: "a text", float: "a number", int: "a whole number", bool: "true or false", list: "a list"}
         raise InvalidInput(f"{key} must be {names[kind]}, got {value!r}.")
+    return value
+
+
+def whole(facts: Mapping[str, Any], key: str, default: int) -> int:
+    """Return the value of a key that counts: a whole number of at least 1."""
+    value = int(get(facts, key, int, default))
+    if value < 1:
+        raise InvalidInput(f"{key} must be a whole number of at least 1, got {value!r}.")
     return value
 
 

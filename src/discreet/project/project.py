@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discreet import accounting
 from discreet.errors import DiscreetError, InvalidInput, LedgerDamaged, MissingExtra, UnsupportedEvent, UnsupportedQuery
 from discreet.ledger import Account, Ledger, OwnerKey
+from discreet.project.asking import ask, bind, located
 from discreet.project.draft import Draft
 from discreet.project.read import Planned, Settings, read
 from discreet.project.reads import Reads
 from discreet.project.reads import names as table_names
 from discreet.project.steps import Done, Step, step
 from discreet.project.stopped import named, stopped
+from discreet.project.training import KIND as TRAINED
+from discreet.project.training import Training, trained
 from discreet.release import Release, Shelf
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
-    from discreet.explain import Report
-    from discreet.sql import QueryPlan
+    from discreet.explain import ModelCard, Report
+    from discreet.project.asking import Asked
 
 RELEASES = "releases"
 KEY = "owner.key"
@@ -206,6 +209,20 @@ class Project:
             views={view.name: view.sql for view in reads.views.values()},
         )
 
+    def dataset_to_train(self, table: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
+        """Return a declared table of people as a dataset that a model can be trained on: one row of each person.
+
+        Args:
+            table: Its name.
+            analyst: Whose share pays too.
+            ledger: See `dataset`.
+
+        Raises:
+            InvalidInput: there is no such table of people, or its rows do not say whose they are; see `dataset`, too.
+        """
+        own, unit = trained(table, self.settings.tables)
+        return replace(self.dataset(own.name, analyst=analyst, ledger=ledger), unit=unit)
+
     def dataset_of(self, sql: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
         """Return the dataset that a query reads; see `dataset`."""
         return self.dataset(*table_names(sql), analyst=analyst, ledger=ledger)
@@ -222,37 +239,20 @@ class Project:
         accounts: dict[str, Account] = {}
         room: dict[str, accounting.Cost] = {}
         steps = []
-        for release in self.settings.releases:
-            dataset, plan = self._bind(release, draft)
+        for release, dataset, plan in self._bound(draft):
             name = dataset.population
             if name not in accounts:
                 accounts[name] = draft.account(name)
                 room[name] = accounts[name].left()
-            made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
-            steps.append(made)
+            try:
+                made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
+            except UnsupportedEvent as error:
+                wrong = located(error, self.settings.path, release.name)
+            else:
+                steps.append(made)
+                continue
+            raise wrong  # outside of the handler, so that nothing hangs on to it
         return steps
-
-    def _bind(self, release: Planned, ledger: Ledger | None = None) -> tuple[Dataset, QueryPlan]:
-        """Return the dataset that a release reads, and its bound query; an error names the release."""
-        from discreet import sql
-
-        try:
-            dataset = self.dataset_of(release.sql, ledger=ledger)
-            return dataset, sql.plan(
-                dataset,
-                release.sql,
-                epsilon=release.epsilon,
-                delta=release.delta,
-                weights=release.weights,
-                guess=release.guess,
-            )
-        except (InvalidInput, UnsupportedQuery, UnsupportedEvent) as error:
-            located = type(error)(
-                f"{self.settings.path}: [[release]] {release.name}: {error.what}",
-                state=error.state,
-                remedy=error.remedy,
-            )
-        raise located
 
     def run(self, only: str | None = None) -> Iterator[Done]:
         """Charge, run and write each release in order, yielding it; what was released is re-used.
@@ -268,13 +268,13 @@ class Project:
         names = [release.name for release in self.settings.releases]
         if only is not None and only not in names:
             raise InvalidInput(f"there is no release {only!r}.", remedy=f"Declared: {', '.join(names) or 'none'}.")
-        bound = [(release, *self._bind(release)) for release in self.settings.releases]
+        bound = list(self._bound(None))
         todo = [item for item in bound if only is None or item[0].name == only]
         for place, (release, dataset, plan) in enumerate(todo):
             request = dataset.request(plan, name=release.name, attempt=release.attempt)
             try:
                 earlier = self.ledger.request(dataset.population, request)
-                done = self._ask(release, dataset)
+                done = ask(release, dataset, self.settings.folder)
             except MissingExtra:
                 raise
             except DiscreetError as error:
@@ -286,20 +286,17 @@ class Project:
                 continue
             raise stop  # outside of the handler, so that nothing hangs on to it
 
-    def _ask(self, release: Planned, dataset: Dataset) -> Release:
-        from discreet import sql
-
-        return sql.query(
-            dataset,
-            release.sql,
-            epsilon=release.epsilon,
-            delta=release.delta,
-            weights=release.weights,
-            guess=release.guess,
-            name=release.name,
-            purpose=release.purpose or release.name,
-            attempt=release.attempt,
-        )
+    def _bound(self, ledger: Ledger | None) -> Iterator[tuple[Planned | Training, Dataset, Asked]]:
+        """Yield each release with what it reads and what it asks; an error names the release."""
+        for release in self.settings.releases:
+            try:
+                dataset, plan = bind(self, release, ledger)
+            except (InvalidInput, UnsupportedQuery, UnsupportedEvent) as error:
+                wrong = located(error, self.settings.path, release.name)
+            else:
+                yield release, dataset, plan
+                continue
+            raise wrong
 
     def releases(self, population: str) -> list[Release]:
         """Return every release that the ledger knows of a population and the shelf still has, oldest first."""
@@ -325,8 +322,18 @@ class Project:
             project=self.settings.about,
         )
 
+    def _cards(self, population: str) -> Iterator[tuple[str, ModelCard]]:
+        """Yield the card of each trained model, with the name of its file; a name that stands twice is told apart."""
+        from discreet.explain import model_card
+
+        models = [release for release in self.releases(population) if release.facts.get("kind") == TRAINED]
+        names = [release.name for release in models]
+        for release in models:
+            more = f"-{release.entry['request'][:12]}" if names.count(release.name) > 1 else ""
+            yield f"model-card-{release.name}{more}.md", model_card(release, project=self.settings.about)
+
     def write_report(self, folder: Path, *, audience: str | None = None) -> list[Path]:
-        """Write report.html, report.md and registry.json (per population, if there are several)."""
+        """Write report.html, report.md and registry.json (per population, if there are several), and a card of each model."""
         names = self._declared()
         self.check_ledger()
         written = []
@@ -341,6 +348,7 @@ class Project:
                 f"report{stem}.md": markdown,
                 f"registry{stem}.json": json.dumps(report.registry(), indent=1, ensure_ascii=False) + "\n",
             }
+            texts |= {file: card.markdown() for file, card in self._cards(name)}
             written += [_write(folder / file, text) for file, text in texts.items()]
         return written
 

@@ -15,8 +15,9 @@ from discreet.errors import InvalidInput
 from discreet.ledger import Ledger
 from discreet.ledger.checks import check_epsilon, check_terms
 from discreet.project import tables
-from discreet.project.pieces import at, get, keys, mapping, numbers, section
+from discreet.project.pieces import at, get, keys, mapping, near, numbers, section, whole
 from discreet.project.tables import Table, View
+from discreet.project.training import KIND, Training, read_training
 from discreet.release import check_name
 from discreet.units import PrivacyUnit
 
@@ -55,7 +56,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """[[release]]: one question, asked once."""
+    """[[release]]: one question in SQL, asked once."""
 
     name: str
     sql: str
@@ -65,6 +66,11 @@ class Planned:
     guess: Mapping[str, float] | None = None
     purpose: str = ""
     attempt: int = 1
+
+    @property
+    def why(self) -> str:
+        """What the ledger is told."""
+        return self.purpose or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Settings:
     populations: Mapping[str, Population]
     tables: Mapping[str, Table]
     views: Mapping[str, View] = field(default_factory=dict)
-    releases: tuple[Planned, ...] = field(default=())
+    releases: tuple[Planned | Training, ...] = field(default=())
 
     @property
     def folder(self) -> Path:
@@ -189,7 +195,7 @@ def _population(name: str, facts: Any) -> Population:
     return population
 
 
-def _releases(items: Any) -> Iterator[Planned]:
+def _releases(items: Any) -> Iterator[Planned | Training]:
     if not isinstance(items, list):
         raise InvalidInput("write releases as [[release]], with two brackets.")
     seen: set[str] = set()
@@ -203,13 +209,14 @@ def _releases(items: Any) -> Iterator[Planned]:
             yield release
 
 
-def _release(facts: Any) -> Planned:
+def _release(facts: Any) -> Planned | Training:
     mapping(facts)
+    kind = get(facts, "kind", str, "sql")
+    if kind not in ("sql", KIND):
+        raise InvalidInput(f'kind must be "sql" or "{KIND}", got {kind!r}.{near(kind, ("sql", KIND))}')
+    if kind == KIND:
+        return read_training(facts)
     keys(facts, {"name", "kind", "sql", "epsilon", "delta", "weights", "guess", "purpose", "attempt"})
-    if get(facts, "attempt", int, 1) < 1:
-        raise InvalidInput(f"attempt must be a whole number of at least 1, got {facts['attempt']!r}.")
-    if facts.get("kind", "sql") != "sql":
-        raise InvalidInput(f'kind must be "sql", got {facts["kind"]!r}.')
     return Planned(
         name=check_name(get(facts, "name", str)),
         sql=get(facts, "sql", str),
@@ -218,5 +225,5 @@ def _release(facts: Any) -> Planned:
         weights=numbers(facts, "weights"),
         guess=numbers(facts, "guess"),
         purpose=get(facts, "purpose", str, ""),
-        attempt=get(facts, "attempt", int, 1),
+        attempt=whole(facts, "attempt", 1),
     )

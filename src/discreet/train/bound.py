@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,7 @@ def bind(
     clip: Clip,
     purpose: str,
     average: float | None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Bound:
     """Bind a run to a dataset.
 
@@ -73,6 +75,7 @@ def bind(
         clip: How gradients are clipped.
         purpose: Why.
         average: Of the models on the way, if one is released.
+        facts: What else the owner says of the model.
 
     Raises:
         InvalidInput: they do not fit; nothing was spent.
@@ -84,6 +87,7 @@ def bind(
     if isinstance(optimizer, PrivateAdam):
         optimizer.fits(plan)
     _check_scheduler(scheduler, plan.steps)
+    about = _about(facts)
     assert plan.delta is not None
     epsilon = plan.epsilon(plan.delta).upper
     augment = functions[2]
@@ -104,9 +108,9 @@ def bind(
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "average": average,
         "augment": None if augment is None else [source_of(augment.function), augment.times],
-    }
+    } | about
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    facts = {
+    left = {
         "kind": "train",
         "title": purpose,
         "sentence": _sentence(plan, clip, trained, dataset.unit),
@@ -121,11 +125,27 @@ def bind(
         "optimizer": type(optimizer).__qualname__,
         "settings": _settings(optimizer),
         "average": average,
+        "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "parameters": trained,
         "rows_of_a_unit": dataset.unit.max_rows,
         "variants_of_a_row": 1 if augment is None else augment.times,
+        "architecture": repr(model),
+        "torch": torch.__version__,
     }
-    return Bound(plan.event, guarantee, identity, facts)
+    return Bound(plan.event, guarantee, identity, left | about)
+
+
+def _about(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the owner says of the model, under its name among the facts."""
+    if facts is None:
+        return {}
+    try:
+        return {"about": json.loads(json.dumps(dict(facts), allow_nan=False))}
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            "facts must be plain data by name: texts, finite numbers, lists, and the like.",
+            remedy='For example facts={"learning_rate": "found on public data"}.',
+        ) from None
 
 
 def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
@@ -141,14 +161,17 @@ def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
 
 
 def _noise(plan: DPSGD, clip: Clip) -> list[dict[str, Any]]:
-    """Return what noise there is, for `explain`."""
-    of, deviation, rest = "each sum of gradients", plan.noise_std, []
-    if isinstance(clip, Quantile):
-        assert plan.noise_multiplier is not None
-        of_gradients, of_count = clip.noise(plan.noise_multiplier)
-        of, deviation = "each sum of gradients, in clipping norms", of_gradients
-        rest = [{"of": "each count of short ones", "mechanism": "Gaussian", "standard_deviation": of_count}]
-    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": deviation}, *rest]
+    """Return what noise there is, and which share of the charge is for it, for `explain`."""
+    if not isinstance(clip, Quantile):
+        of_sums = {"of": "each sum of gradients", "mechanism": "Gaussian", "standard_deviation": plan.noise_std}
+        return [of_sums | {"share": 1.0}]
+    assert plan.noise_multiplier is not None
+    of_gradients, of_count = clip.noise(plan.noise_multiplier)
+    each = (
+        ("each sum of gradients, in clipping norms", of_gradients, 1 - clip.share),
+        ("each count of short ones", of_count, clip.share),
+    )
+    return [{"of": of, "mechanism": "Gaussian", "standard_deviation": std, "share": share} for of, std, share in each]
 
 
 def _check_plan(plan: DPSGD, clip: Clip) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ from discreet.train.plan import DPSGD
 from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
-from discreet.train.state import State
+from discreet.train.state import State, told
 from discreet.train.step import Loss, Step
 from discreet.train.work import AGAIN, Work
 from discreet.train.world import World
@@ -59,6 +59,7 @@ def make_private(
     private: str | Path = "private",
     checkpoint_every: int = 100,
     attempt: int = 1,
+    facts: Mapping[str, Any] | None = None,
 ) -> Run:
     """Charge a training run, whole, and return it; or take up one that was interrupted, without a new charge.
 
@@ -86,6 +87,8 @@ def make_private(
             the rows.
         checkpoint_every: After how many steps the run is saved; an interrupted one takes the steps since then again.
         attempt: Train anew, for a new charge, what was charged and cannot go on.
+        facts: What else is public of the model and of how its settings were chosen: plain data, for reports. Part of what
+            names the run.
 
     Returns:
         The run: `run.fit()`, or `for batch in run.loader: run.step(batch)`; then `run.finish()`.
@@ -110,7 +113,8 @@ def make_private(
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         check_whole(label, value)
     clip = Flat(plan.max_grad_norm) if clip is None else clip
-    bound = bind(dataset, plan, (model, optimizer, scheduler), (loss, collate, augment), clip, purpose, average)
+    functions = loss, collate, augment
+    bound = bind(dataset, plan, (model, optimizer, scheduler), functions, clip, purpose, average, facts)
     mean = None if average is None else Average(model, average)
     moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
     every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean, "clip": moving}
@@ -153,9 +157,8 @@ def borrow(
     dataset: Dataset, bound: Bound, state: State, stream: Keystream, *, name: str, purpose: str, request: str
 ) -> Loan | Release:
     """Charge the run, or find its charge. The purpose commits to the key: whoever has another one finds none."""
-    told = f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
     try:
-        return dataset.borrow(bound.event, purpose=told, name=name, request=request, goes_on=True)
+        return dataset.borrow(bound.event, purpose=told(purpose, stream), name=name, request=request, goes_on=True)
     except (BudgetExceeded, InvalidInput):
         if dataset.ledger.request(dataset.accounts[0], request) is None:
             state.erase()

@@ -83,6 +83,14 @@ class State:
             raise _damaged(self.folder / BEGUN) from None
         return dict(found) if isinstance(found, dict) else None
 
+    def keeps(self, purpose: str) -> bool:
+        """Return whether the run that was charged for `purpose`, as the ledger has it, is kept here to go on."""
+        try:
+            found = self.begun()
+            return found is not None and purpose.endswith(told("", Keystream(bytes.fromhex(found["key"]))))
+        except (InvalidInput, KeyError, TypeError, ValueError):
+            return False
+
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Keep what a run is and its key, durably, before it is charged."""
         self._write(BEGUN, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
@@ -161,6 +169,11 @@ class State:
             os.fsync(file.fileno())
         aside.replace(self.folder / name)
         _flush(self.folder)
+
+
+def told(purpose: str, stream: Keystream) -> str:
+    """Return a run's purpose as the ledger has it: with a commitment to its key."""
+    return f"{purpose} [run {stream.words('commitment', 0, 2).tobytes().hex()}]"
 
 
 def mark(model: nn.Module, stream: Keystream, norm: float | None = None) -> int:

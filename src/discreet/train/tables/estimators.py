@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -13,20 +12,20 @@ import numpy as np
 import torch
 
 from discreet.dataset import Dataset
+from discreet.domains import Column
 from discreet.errors import InvalidInput
 from discreet.release import Release
+from discreet.train.bound import Bound
 from discreet.train.keystream import fresh_key
 from discreet.train.plan import DPSGD
 from discreet.train.released import held, load
-from discreet.train.run import make_private
 from discreet.train.tables import encoding
 from discreet.train.tables.cells import Cells
-from discreet.train.tables.features import MADE_UP, Array, Choice, Feature, Features, Number, target_of
-from discreet.train.tables.net import Loss, Net
+from discreet.train.tables.features import Array, Choice, Feature, Features, Number, chosen, target_of
+from discreet.train.tables.net import Net
+from discreet.train.tables.task import Task, outputs
 
 EPOCHS = 20  # where neither epochs nor steps are given
-MICROBATCH = 1024  # rows of a table are small
-MOMENTUM = 0.9
 AT_ONCE = 65536  # rows of a prediction
 T = TypeVar("T", Choice, Number)
 
@@ -57,11 +56,13 @@ class _Estimator(Generic[T]):
         hidden: Sequence[int] = (),
         max_grad_norm: float = 1.0,
         learning_rate: float = 0.2,
+        features: Sequence[str] | None = None,
     ) -> None:
         self.target, self.epsilon, self.delta = target, epsilon, delta
         self.sample_rate, self.expected_batch_size = sample_rate, expected_batch_size
         self.epochs, self.steps, self.hidden = epochs, steps, hidden
         self.max_grad_norm, self.learning_rate = max_grad_norm, learning_rate
+        self.features: Sequence[str] | None = features
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
@@ -99,15 +100,15 @@ class _Estimator(Generic[T]):
         Raises:
             InvalidInput: an argument is wrong, or contradicts the dataset's domain.
         """
-        self._bound(dataset)
-        plan = DPSGD(
-            steps=self._steps(),
-            max_grad_norm=self.max_grad_norm,
-            expected_batch_size=self.expected_batch_size,
-            relation=dataset.unit.relation,
-            sample_rate=self.sample_rate,
-        )
-        return plan.calibrate(self.epsilon, self.delta)
+        return self._task(dataset).plan
+
+    def question(self, dataset: Dataset, *, purpose: str = "train a model") -> Bound:
+        """Return what `fit` would ask of the dataset: its event, guarantee and facts. Nothing is read or spent.
+
+        Raises:
+            InvalidInput: see `plan`.
+        """
+        return self._task(dataset).question(purpose)
 
     def fit(
         self,
@@ -144,30 +145,11 @@ class _Estimator(Generic[T]):
         References:
             Abadi et al., "Deep Learning with Differential Privacy", 2016.
         """
-        plan = self.plan(dataset)
-        features, target = self._bound(dataset)
-        rows = copy.copy(dataset)
-        object.__setattr__(rows, "source", Cells(dataset.source, features, target, dataset.unit.column))
-        how = self._encoding(features, target, dataset)
-        seed = int.from_bytes(fresh_key(dataset.rng())[:7], "big")
-        net = Net(features.width, self.hidden, _outputs(target), encoding=how, seed=seed)
-        run = make_private(
-            rows,
-            plan,
-            model=net,
-            optimizer=torch.optim.SGD(net.parameters(), lr=self.learning_rate, momentum=MOMENTUM),
-            loss=Loss(target, how),
-            example=(features.made_up(), _made_up(target)),
-            name=name,
-            purpose=purpose,
-            microbatch=MICROBATCH,
-            collate=lambda batch: batch,
-            private=private,
-            attempt=attempt,
-        )
+        task = self._task(dataset)
+        run = task.start(name=name, purpose=purpose, private=private, attempt=attempt)
         run.fit()
-        self.plan_ = plan
-        return self._fitted(run.finish(), net, features, target)
+        self.plan_ = task.plan
+        return self._fitted(run.finish(), task.net, task.features, task.target)
 
     @classmethod
     def load(cls, release: Release) -> Self:
@@ -182,8 +164,8 @@ class _Estimator(Generic[T]):
             found: Self = cls(**parameters)
             target = target_of(domain, found.target, cls._target)
             features = Features(domain, frozenset([found.target]))
-            encoding.check_sizes(tensors, [features.width, *found.hidden, _outputs(target)])
-            net = Net(features.width, found.hidden, _outputs(target), encoding=how)
+            encoding.check_sizes(tensors, [features.width, *found.hidden, outputs(target)])
+            net = Net(features.width, found.hidden, outputs(target), encoding=how)
             return found._fitted(release, net, features, target)
         except Exception:  # noqa: BLE001 - whoever writes a release may write anything in it
             raise InvalidInput(
@@ -223,6 +205,45 @@ class _Estimator(Generic[T]):
 
     # -------------------------------------------------------------------------------------------- bind
 
+    def _task(self, dataset: Dataset) -> Task:
+        features: Features
+        features, target = self._bound(dataset)
+        plan = DPSGD(
+            steps=self._steps(),
+            max_grad_norm=self.max_grad_norm,
+            expected_batch_size=self.expected_batch_size,
+            relation=dataset.unit.relation,
+            sample_rate=self.sample_rate,
+        ).calibrate(self.epsilon, self.delta)
+        read = {*features.columns, target.name}
+        domain = {name: column for name, column in dataset.domain.items() if name in read}
+        how = encoding.written(self._kind, self.get_params(), domain)
+        seed = int.from_bytes(fresh_key(dataset.rng())[:7], "big")
+        net = Net(features.width, self.hidden, outputs(target), encoding=how, seed=seed)
+        return Task(
+            dataset, plan, features, target, net, self.learning_rate, self._facts(features, target.name, domain)
+        )
+
+    def _facts(self, features: Features, target: str, domain: Mapping[str, Column]) -> dict[str, Any]:
+        """Return how the table is read, and which settings are nobody's choice."""
+        given = self.get_params()
+        defaults = inspect.signature(type(self).__init__).parameters
+        ours = [name for name, value in given.items() if value is not None and value == defaults[name].default]
+        ours += ["steps"] if self.steps is None and self.epochs is None else []
+        provenance = dict.fromkeys(ours, "default of discreet") | {
+            "noise_multiplier": "calculated from ε, δ, steps and sample rate",
+            "optimizer": "fixed by discreet",
+            "clip": "fixed by discreet, with the max_grad_norm above",
+        }
+        return {
+            "estimator": type(self).__name__,
+            "target": {"column": target} | domain[target].to_dict(),
+            "features": [{"column": name} | domain[name].to_dict() for name in features.columns],
+            "loss": "cross entropy" if self._target is Choice else "squared error, the target scaled to -1 … 1",
+            "parameters": {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
+            "provenance": provenance,
+        }
+
     def _bound(self, dataset: Dataset) -> tuple[Features, T]:
         if not isinstance(dataset, Dataset):
             raise InvalidInput(
@@ -240,14 +261,17 @@ class _Estimator(Generic[T]):
                 remedy="Leave it out, or try 0.05 or 1.",
             )
         target: Any = target_of(dataset.domain, self.target, self._target)
-        features = Features(dataset.domain, frozenset([self.target, dataset.unit.column or self.target]))
+        without = frozenset([self.target, dataset.unit.column or self.target])
+        domain = dataset.domain if self.features is None else chosen(dataset.domain, self.features, without)
+        features = Features(domain, without)
         if features.width == 0:
             raise InvalidInput(
                 f"no declared column of {dataset.name!r} beside the target has bounds or keys: there is nothing to "
                 "predict from.",
                 remedy='Declare some: Domain(age=(0, 100), ward=["A", "B"], …).',
             )
-        Cells(dataset.source, features, target, dataset.unit.column)  # refuses a source that lacks them
+        if not isinstance(dataset.source, Path) or dataset.source.exists():  # one plans without the data, too
+            Cells(dataset.source, features, target, dataset.unit.column)  # refuses a source that lacks them
         return features, target
 
     def _steps(self) -> int:
@@ -266,12 +290,6 @@ class _Estimator(Generic[T]):
                     remedy="For example epochs=20, and sample_rate=0.02: a batch holds a fiftieth of the rows.",
                 )
         return max(1, round(epochs / rate))
-
-    def _encoding(self, features: Features, target: Feature, dataset: Dataset) -> bytes:
-        """Return all that is needed to read a table as this one is read, from public facts alone."""
-        read = {*features.columns, target.name}
-        domain = {name: column for name, column in dataset.domain.items() if name in read}
-        return encoding.written(self._kind, self.get_params(), domain)
 
 
 class PrivateClassifier(_Estimator[Choice]):
@@ -293,6 +311,7 @@ class PrivateClassifier(_Estimator[Choice]):
         hidden: Sizes of hidden layers; none for logistic regression.
         max_grad_norm: The norm that the gradient of each row is clipped to.
         learning_rate: Of gradient descent with momentum 0.9.
+        features: The columns that are read; by default all declared ones that can be, but target and person.
     """
 
     _kind, _target = "classifier", Choice
@@ -338,6 +357,7 @@ class PrivateRegressor(_Estimator[Number]):
         hidden: Sizes of hidden layers; none for linear regression.
         max_grad_norm: The norm that the gradient of each row is clipped to.
         learning_rate: Of gradient descent with momentum 0.9.
+        features: The columns that are read: see `PrivateClassifier`.
     """
 
     _kind, _target = "regressor", Number
@@ -365,16 +385,6 @@ class PrivateRegressor(_Estimator[Number]):
 
 def _count(size: object) -> bool:
     return isinstance(size, int) and not isinstance(size, bool) and size >= 1
-
-
-def _outputs(target: Feature) -> int:
-    return len(target.keys) if isinstance(target, Choice) else 1
-
-
-def _made_up(target: Feature) -> torch.Tensor:
-    if isinstance(target, Choice):
-        return torch.arange(MADE_UP) % len(target.keys)
-    return torch.linspace(-0.7, 0.9, MADE_UP)
 
 
 def _listed(keys: Sequence[Any]) -> Array:

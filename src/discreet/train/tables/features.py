@@ -79,6 +79,29 @@ def feature_of(name: str, column: Column) -> Feature | None:
     return Number(name, column.type, low, high) if low < high else None
 
 
+def chosen(domain: Domain, names: object, without: frozenset[str]) -> dict[str, Column]:
+    """Return the declared columns that are named, which all have to be readable as features.
+
+    Raises:
+        InvalidInput: one of them is not.
+    """
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InvalidInput(f"features must list columns, got {names!r}.", remedy='For example ["age", "ward"].')
+    for name in names:
+        if name not in domain:
+            why = "is not a declared column"
+        elif name in without:
+            why = "is the target, or says who a row is of"
+        elif names.count(name) > 1:
+            why = "stands twice"
+        elif feature_of(name, domain[name]) is None:
+            why = "is declared without bounds and keys, so that nothing says how it is read"
+        else:
+            continue
+        raise InvalidInput(f"the feature {name!r} {why}.", remedy="Correct it, or leave it out.")
+    return {name: domain[name] for name in names}
+
+
 class Features:
     """The features of a table: two for each number (its value, whether it is NULL), one for each key of the rest.
 

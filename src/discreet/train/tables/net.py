@@ -1,4 +1,4 @@
-"""The model of a table, and its loss. Both carry the text that says how rows are read."""
+"""The model of a table, which carries the text that says how rows are read, and its loss."""
 
 from __future__ import annotations
 
@@ -53,12 +53,10 @@ class Loss:
 
     Args:
         target: What is predicted.
-        encoding: How rows are read. A run is named by its loss, and another target or column is another run.
     """
 
-    def __init__(self, target: Feature, encoding: bytes) -> None:
+    def __init__(self, target: Feature) -> None:
         self._classes = isinstance(target, Choice)
-        self.__qualname__ = encoding.decode()
 
     def __call__(self, model: Any, batch: Any) -> torch.Tensor:
         """Return one number for each row."""

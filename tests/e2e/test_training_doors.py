@@ -1,0 +1,161 @@
+"""Training from the command line: planned, asked for, killed, taken up, and told like any other release."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tests.clinic import answer
+from tests.e2e.test_cli import check
+from tests.trainee import trainee
+
+from discreet.cli.app import run
+from discreet.train.work import Work
+
+MODEL = ("visits", "ward", "--epsilon", "1", "--delta", "1e-7", "--sample-rate", "0.25", "--expected-batch-size", "10")
+STEPS, SAVED = 160, 100
+
+
+@pytest.fixture
+def place(tmp_path):
+    return trainee(tmp_path / "clinic")
+
+
+def started(folder):
+    """Start `discreet run` in a process of its own."""
+    command = [Path(sys.executable).with_name("discreet"), "run", folder, "--yes"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def steps_kept(folder):
+    """Return how many steps the run in the private folder has noted."""
+    return sum(path.stat().st_size // 16 for path in folder.glob("private/*/trace"))
+
+
+def test_a_run_that_is_killed_goes_on_without_a_second_charge(tmp_path, capsys, monkeypatch):
+    place = trainee(tmp_path / "clinic", steps=STEPS)
+    with started(place.folder) as process:
+        while process.poll() is None and steps_kept(place.folder) <= SAVED + 2:
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -9, process.stderr
+    assert place.kinds() == ["open", "charge"]
+    _, planned = answer(capsys, "plan", place.folder)
+    assert planned["releases"][0]["state"] == "begun"
+    assert planned["releases"][0]["cost"] == {"loss": 0, "delta": 0}
+    (kept,) = place.folder.glob("private/*/checkpoint.safetensors")
+    with safe_open(kept, "pt") as file:
+        saved = json.loads(file.metadata()["facts"])["step"]
+    taken, real = [], Work.take
+    monkeypatch.setattr(Work, "take", lambda self, batch: (taken.append(batch.step), real(self, batch)))
+    code, done = answer(capsys, "run", place.folder, "--yes")
+    assert code == 0
+    assert saved >= SAVED
+    assert taken == list(range(saved, STEPS))
+    assert place.kinds() == ["open", "charge", "release"]
+    assert (Path(done["releases"][0]["folder"]) / "model.safetensors").is_file()
+    assert not list((place.folder / "private").iterdir())
+
+
+def test_plan_and_run_beside_questions_in_sql(tmp_path, capsys):
+    place = trainee(tmp_path / "clinic", steps=60, alone=False)
+    code, planned = answer(capsys, "plan", place.folder)
+    assert code == 0
+    check(planned, "discreet plan")
+    assert [item["kind"] for item in planned["releases"]] == ["sql", "sql", "sql", "train"]
+    assert planned["releases"][3]["sql"] is None
+    code, done = answer(capsys, "run", place.folder, "--yes")
+    assert code == 0
+    check(done, "discreet run")
+    assert [item["entry"]["request"] for item in done["releases"]] == [item["request"] for item in planned["releases"]]
+    capsys.readouterr()
+    assert run(["plan", str(place.folder)]) == 0
+    told = capsys.readouterr().out
+    assert "ward: 10 numbers are trained in 60 steps" in told
+    assert "How good the model will be is not known beforehand" in told
+    assert run(["run", str(place.folder), "--yes"]) == 0
+    assert "0 charged, 4 re-used" in capsys.readouterr().out
+    code, found = answer(capsys, "explain", place.folder)
+    assert code == 0
+    names = sorted(Path(path).name for path in found["written"])
+    assert names == ["model-card-ward.md", "registry.json", "report.html", "report.md"]
+    report = place.folder / "report"
+    assert "# Which ward: model card" in (report / "model-card-ward.md").read_text()
+    assert "Which ward" in (report / "report.html").read_text()
+    code, audited = answer(capsys, "audit", "release", done["releases"][3]["folder"])
+    assert (code, audited["verdict"]) == (0, "consistent")
+
+
+def test_train(place, capsys):
+    asked = [
+        place.folder,
+        *MODEL,
+        "--steps",
+        "8",
+        "--feature",
+        "age",
+        "--hidden",
+        "3",
+        "--name",
+        "m",
+        "--purpose",
+        "why",
+    ]
+    code, price = answer(capsys, "train", *asked, "--cost")
+    assert code == 0
+    check(price, "discreet train")
+    assert (price["steps"], price["parameters"], price["affordable"]) == (8, 2 * 3 + 3 + 3 * 2 + 2, True)
+    assert place.kinds() == ["open"]
+    code, trained = answer(capsys, "train", *asked, "--yes")
+    assert code == 0
+    check(trained, "discreet train")
+    assert not trained["reused"]
+    assert trained["guarantee"] == price["guarantee"]
+    _, book = answer(capsys, "ledger", "show", place.folder)
+    charge = book["accounts"][0]["entries"][1]
+    assert charge["cost"] == [price["cost"]["loss"], price["cost"]["delta"]]
+    assert charge["purpose"].startswith("why [run ")
+    code, again = answer(capsys, "train", *asked)  # no --yes: nothing is spent, so nobody is asked
+    assert (code, again["reused"], again["entry"]) == (0, True, trained["entry"])
+
+
+def test_train_costs_before_there_is_data_or_an_account(tmp_path, capsys):
+    place = trainee(tmp_path, opened=False)
+    place.data.unlink()
+    capsys.readouterr()
+    assert run(["train", str(place.folder), *MODEL, "--cost"]) == 0
+    told = capsys.readouterr().out
+    assert "'people' is not open yet" in told
+    assert "Nothing was spent and no data was read." in told
+    assert "How good the model will be is not known beforehand" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ((), 2, "add --yes"),
+        (("--epsilon", "60", "--yes"), 3, "BudgetExceeded"),
+        (("--attempt", "0", "--yes"), 1, "attempt must be a whole number of at least 1"),
+        (("--steps", "5", "--epochs", "5", "--yes"), 1, "one follows from the other"),
+        (("--feature", "nme", "--yes"), 1, "the feature 'nme' is not a declared column"),
+        (("--name", "../x", "--yes"), 1, "a release's name is"),
+    ],
+)
+def test_train_refuses_with_the_exit_code_of_the_others(place, capsys, more, code, said):
+    capsys.readouterr()
+    assert run(["train", str(place.folder), *MODEL, *more]) == code
+    assert said in capsys.readouterr().err
+    assert place.kinds() == ["open"]
+
+
+def test_the_progress_line_says_what_is_paid(place, capsys, monkeypatch):
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert run(["train", str(place.folder), *MODEL, "--steps", "4", "--yes"]) == 0
+    assert "step 4 of 4; paid for the whole run: ε = 1 at δ = 1e-07\n" in capsys.readouterr().err
