@@ -303,6 +303,11 @@ def test_bad_arguments_are_refused_and_nothing_is_spent(tmp_path, data):
     refused(tmp_path, data, "relation", selection=selection(plan=plan(relation=Relation.REPLACE_ONE)))
 
 
+def test_autocast_around_a_selection_is_refused(tmp_path, data):
+    with torch.autocast("cpu", torch.bfloat16):
+        refused(tmp_path, data, "autocast")
+
+
 def test_a_model_that_goes_on_from_another_run_is_refused(tmp_path, data):
     net = nn.Linear(4, 2)
 
