@@ -252,7 +252,7 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
             remedy="Start the processes with torch.distributed and leave the model whole: each takes a share of a batch.",
         )
     mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
-    theirs = moved(optimizer)
+    theirs = moved_by(optimizer)
     missing = [name for key, name in mine.items() if key not in theirs]
     if missing:
         raise InvalidInput(
@@ -274,7 +274,7 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
     ]
 
 
-def moved(optimizer: torch.optim.Optimizer) -> set[int]:
+def moved_by(optimizer: torch.optim.Optimizer) -> set[int]:
     """Return the ids of the parameters that an optimiser moves."""
     return {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
 
