@@ -151,12 +151,13 @@ def _about(facts: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _sentence(plan: DPSGD, clip: Clip, trained: int, unit: PrivacyUnit) -> str:
     """Return what was done, for people."""
-    who = f"a person's rows (the first {unit.max_rows:,}) together" if unit.max_rows > 1 else "every record"
+    several = f"the rows of each person in a random batch (the first {unit.max_rows:,}) together"
+    who = several if unit.max_rows > 1 else "every record of a random batch"
     strength = f"{plan.max_grad_norm:g}"
     if isinstance(clip, Quantile):
         strength += f" at first, later of what {clip.quantile:.0%} of them keep below"
     return (
-        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} of a random batch "
+        f"A model with {trained:,} numbers was trained in {plan.steps:,} steps: in each, {who} "
         f"pulled the model with a strength of at most {strength}, and noise was added to the sum."
     )
 
@@ -263,7 +264,7 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
             remedy="Start the processes with torch.distributed and leave the model whole: each takes a share of a batch.",
         )
     mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
-    theirs = moved(optimizer)
+    theirs = moved_by(optimizer)
     missing = [name for key, name in mine.items() if key not in theirs]
     if missing:
         raise InvalidInput(
@@ -285,7 +286,7 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
     ]
 
 
-def moved(optimizer: torch.optim.Optimizer) -> set[int]:
+def moved_by(optimizer: torch.optim.Optimizer) -> set[int]:
     """Return the ids of the parameters that an optimiser moves."""
     return {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
 
