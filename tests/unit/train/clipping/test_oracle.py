@@ -9,8 +9,12 @@ from discreet.train.clipping import Flat, Method, Scaled, clipped_sum
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
 from tests.unit.train.clipping.zoo import CASES, B, build
 
-# What torch itself says about some layers.
-ASIDES = ("ignore:Using padding='same' with even:UserWarning", "ignore:LSTM with projections:UserWarning")
+# What torch itself says about some layers, and we of one.
+ASIDES = (
+    "ignore:Using padding='same' with even:UserWarning",
+    "ignore:LSTM with projections:UserWarning",
+    "ignore:numbers of the batch:discreet.train.clipping.SlowModule",
+)
 pytestmark = [pytest.mark.filterwarnings(aside) for aside in ASIDES]
 
 
