@@ -102,6 +102,14 @@ def test_a_private_selection_is_named(release):
     assert "The best of a random number of runs" in text
 
 
+def test_the_best_of_many_runs_does_not_vouch_for_the_others(tmp_path):
+    text = model_card(choose(dataset(tmp_path), tmp_path)).markdown()
+    assert "the other runs were not released" in text
+    assert "every model on the way" not in text
+    assert "all that was noised" not in text
+    assert "Private selection chose among these candidates" in text
+
+
 def test_another_release_has_no_card():
     with pytest.raises(InvalidInput, match="is no trained model"):
         model_card(counted())
