@@ -102,7 +102,7 @@ class Augment:
         return found
 
     def _drawn(self, example: Any, seed: int) -> Any:
-        torch.default_generator.manual_seed(seed)
+        torch.manual_seed(seed)  # of every device
         return self.function(example)
 
 

@@ -85,7 +85,7 @@ def test_it_takes_the_steps_of_people(tmp_path, microbatch):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
     release = run.finish()
     assert release.facts["rows_of_a_unit"] == MOST
-    assert "a person's rows (the first 3) together" in release.facts["sentence"]
+    assert "the rows of each person in a random batch (the first 3) together pulled" in release.facts["sentence"]
     assert release.guarantee.unit.max_rows == MOST
     assert not any("nobody has two" in held for held in release.guarantee.assumptions)
 
@@ -312,7 +312,7 @@ def test_augmentations_that_are_none_are_refused(tmp_path, function, says):
     assert torch.equal(EXAMPLE[0], kept)
 
 
-@pytest.mark.parametrize("wrong", [(None, 2), (jittered, 0), (jittered, True), (jittered, 2.0)], ids=str)
+@pytest.mark.parametrize("wrong", [(None, 2), (jittered, 0), (jittered, True), (jittered, 2.0)], ids=["no function", "none", "a truth", "a float"])
 def test_wrong_augmentations_are_refused(wrong):
     with pytest.raises(InvalidInput, match="must be"):
         train.Augment(*wrong)

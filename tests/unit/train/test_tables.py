@@ -333,6 +333,20 @@ def test_of_a_person_the_first_row_counts(tmp_path):
     assert not any(name.startswith("who") for name in found[0].features_)
 
 
+def test_of_people_the_first_rows_count_together(tmp_path):
+    unit = PrivacyUnit(column="who", max_groups=1, max_rows=2)
+    domain = Domain(who="text", age=(0, 100), ward=["A", "B", "C"], ill=[False, True])
+    every = table().append_column("who", pyarrow.array([f"p{i // 3}" for i in range(ROWS)]))
+    both = every.take([i for i in range(ROWS) if i % 3 < 2])
+    found = [
+        fitted(tmp_path / str(place), classifier(steps=5), source, unit=told, domain=domain)[0]
+        for place, (source, told) in enumerate(
+            ((every, unit), (both, unit), (every, PrivacyUnit(column="who", max_groups=1)))
+        )
+    ]
+    assert bits(found[0].model_) == bits(found[1].model_) != bits(found[2].model_)
+
+
 class Spy:
     """A table that notes how many charges there were when a column was read."""
 

@@ -89,7 +89,9 @@ def pieces(
         cuts = [slice(i, i + (microbatch or count)) for i in range(0, count, microbatch or max(1, count))]
         return [Piece(cut, len(where[cut]), where[cut]) for cut in cuts], examples
     _check_owners(owners, examples)
-    numbers, who = np.unique((owners if places is None else owners[places]).cpu().numpy(), return_inverse=True)
+    numbers, who = np.unique(
+        (owners if places is None else owners[places.to(owners.device)]).cpu().numpy(), return_inverse=True
+    )
     people = People(who)
     sizes = people.sizes(np.arange(len(people)))
     found = []
