@@ -21,7 +21,16 @@ DELTAS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
 DECLARED = "declared by the owner, as chosen without the private rows"
 SELECTED = "chosen by private selection among several runs; the event covers the choice"
 SAID_ELSEWHERE = frozenset({"target", "features", "epsilon", "delta", "sample_rate", "learning_rate"})
-PLAN = ("sampler", "expected_batch_size", "noise_multiplier", "max_grad_norm", "clip", "correlation", "average")
+PLAN = (
+    "sampler",
+    "expected_batch_size",
+    "noise_multiplier",
+    "max_grad_norm",
+    "clip",
+    "correlation",
+    "average",
+    "variants_of_a_row",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from discreet import events
+from discreet import PrivacyUnit, events
 from discreet.errors import InvalidInput
 from discreet.explain import explain, model_card
 from tests.training import dataset, plan, start
@@ -115,3 +115,11 @@ def test_a_report_does_not_call_a_model_accurate(tmp_path):
         row.answer == "How good a trained model is, nothing here says; measure it on public rows: “Who will come back”."
     )
     assert row.how == "unknown"
+
+
+def test_several_rows_and_variants_are_named(release):
+    unit = PrivacyUnit(column="who", max_rows=3)
+    facts = release.facts | {"variants_of_a_row": 4}
+    text = model_card(replace(release, guarantee=replace(release.guarantee, unit=unit), facts=facts)).markdown()
+    assert "“who”. The first 3 rows of each take part, together." in text
+    assert "| variants of a row | 4 |" in text
