@@ -15,12 +15,13 @@ from discreet.events import Relation
 from discreet.mechanisms import Rng
 from discreet.testing import Nonconforming
 from discreet.testing.fit import chance_interval
-from discreet.train.correlation import BandedInverseRoot, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
 from discreet.train.sampling import Cyclic, Poisson
 
+BUFFERED = BufferedToeplitz((0.9, 0.6), (0.3, 0.3))
 DRAWS = 4000
 STEPS = 6
 
@@ -124,7 +125,7 @@ def test_a_cap_cannot_be_planned_without_being_charged():
         dataclasses.replace(one, sampler=Poisson(0.5))
 
 
-@pytest.mark.parametrize("correlation", [BandedInverseRoot(2), LambdaCGD(0.6)], ids=str)
+@pytest.mark.parametrize("correlation", [BandedInverseRoot(2), LambdaCGD(0.6), BUFFERED], ids=str)
 def test_correlated_noise_for_one_participation_is_caught_when_there_are_six(correlation):
     """Mixed by C, as anybody can, what was shown has independent noise, and a unit adds the sum of its columns."""
     one = plan(sampler=Cyclic(1, 1), correlation=correlation)

@@ -73,7 +73,7 @@ def likelier(source, *, draws, sums=OF_GRADIENTS, counts=OF_COUNT):
 
 
 def test_the_real_step_is_cleared_and_shows_nearly_all_that_is_charged():
-    trials = likelier([], draws=2000), likelier([LONG], draws=2000)
+    trials = likelier([], draws=1500), likelier([LONG], draws=1500)
     assert not refuted(*trials)
     assert refuted(*trials, multiplier=1.4 * Z)
 
@@ -85,7 +85,7 @@ def test_a_count_without_noise_is_caught(monkeypatch):
 
 def test_gradients_that_pay_nothing_for_the_count_are_caught(monkeypatch):
     monkeypatch.setattr(Moving, "noise_std", property(lambda self: Z * self.norm))
-    assert refuted(*(likelier(source, draws=2000, sums=Z) for source in ([], [LONG])))
+    assert refuted(*(likelier(source, draws=1500, sums=Z) for source in ([], [LONG])))
 
 
 def test_a_count_that_moves_by_one_is_caught(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,8 @@ def loss(net, batch):
 CLIPS = [Flat(1.0), Flat(1e-6), Automatic(1.0), PerLayer(3.0), Groups({"": 0.5})]
 
 
+# Gradients that are almost too small for float32 may hide whose they are; then examples go one at a time, and say so.
+@pytest.mark.filterwarnings("ignore::discreet.train.clipping.SlowModule")
 @example(kind="deep", exponents=[(19, 0), (0, 0)], clip=Flat(1.0), method=Method.AUTO, seed=0)  # the fast way overflows
 @settings(max_examples=120)
 @given(

@@ -12,10 +12,11 @@ import torch
 from discreet.mechanisms import Rng
 from discreet.testing import Cells, gof
 from discreet.testing.fit import FALSE_ALARM, binomials
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import CELL, KeyedNoise
 
+BUFFERED = BufferedToeplitz((0.9, 0.4), (0.4, 0.5))
 DRAWS = 400 * CELL
 FINE = 2**20  # values are compared in units of 2**-20
 _LEVELS = (1e-5, 1e-4, 1e-3, 0.01, *(i / 32 for i in range(1, 32)), 0.99, 0.999, 0.9999, 1 - 1e-5)
@@ -117,7 +118,7 @@ def test_no_two_places_share_noise(drawn):
     assert not apart(first, (first + 0.1 * drawn).astype(np.float32))
 
 
-@pytest.mark.parametrize("one", [BandedRoot(3), BandedInverseRoot(3), LambdaCGD(0.7)], ids=str)
+@pytest.mark.parametrize("one", [BandedRoot(3), BandedInverseRoot(3), LambdaCGD(0.7), BUFFERED], ids=str)
 def test_correlated_noise_has_the_covariance_of_the_inverse(one):
     """Each step's law, and how often two steps agree in sign: 1/2 + asin(correlation)/π for normal pairs."""
     steps = 4

@@ -20,6 +20,7 @@ from discreet.errors import BudgetExceeded, DiscreetError
 
 FAILURE, EXCEEDED, INTERRUPTED = 1, 3, 130
 STAYS = "What was charged stays charged."
+GOES_ON = "See what was charged: discreet ledger show. A training goes on where it was when it is run again."
 
 app = typer.Typer(
     name="discreet",
@@ -101,4 +102,4 @@ def _interrupted(error: BaseException) -> DiscreetError:
     if isinstance(error, DiscreetError):
         *_, again = error.remedy.rpartition("; then ")  # nothing is wrong with the source
         return DiscreetError("interrupted.", state=error.state, remedy=again[:1].upper() + again[1:])
-    return DiscreetError("interrupted.", state=STAYS, remedy="See what was charged: discreet ledger show.")
+    return DiscreetError("interrupted.", state=STAYS, remedy=GOES_ON)

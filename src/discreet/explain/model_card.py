@@ -19,8 +19,9 @@ VERSION = 1
 TRAINED = "train"  # the kind of a training's facts
 DELTAS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
 DECLARED = "declared by the owner, as chosen without the private rows"
-SELECTED = "chosen by private selection among several runs; the event covers the choice"
+SELECTED = "of the candidate that private selection chose, or the same in all of them; the event covers the choice"
 SAID_ELSEWHERE = frozenset({"target", "features", "epsilon", "delta", "sample_rate", "learning_rate"})
+OF_ALL_RUNS = frozenset({"sampler", "expected_batch_size", "noise_multiplier", "correlation"})
 PLAN = (
     "sampler",
     "expected_batch_size",
@@ -100,7 +101,7 @@ def model_card(release: Release, *, project: Mapping[str, Any] | None = None, au
             "more": {key: value for key, value in about.items() if key not in KNOWN},
             "architecture": left.get("architecture"),
             "numbers": {"trained": left.get("parameters"), "all": sum(_size(row["shape"]) for row in tensors)},
-            "unit": {"words": words.unit(unit), "first": unit.enforced and unit.max_rows == 1, **unit.to_dict()},
+            "unit": {"words": words.unit(unit), "enforced": unit.enforced, **unit.to_dict()},
             "relation_words": words.RELATIONS[unit.relation.value],
             "guarantee": guarantee.to_dict(),
             "curve": _curve(release),
@@ -110,6 +111,9 @@ def model_card(release: Release, *, project: Mapping[str, Any] | None = None, au
             "noise": left.get("noise"),
             "steps": {"paid": left.get("steps"), "taken": left.get("steps_taken")},
             "settings": [list(row) for row in _settings(left, about, release.event)],
+            "variants": left.get("variants_of_a_row", 1),
+            "selection": left.get("selection"),
+            "released": bool(release.files),
             "audits": [str(one) for one in audits],
         }
     )
@@ -148,13 +152,14 @@ def _settings(left: Mapping[str, Any], about: Mapping[str, Any], event: events.E
     given = found if isinstance(found, Mapping) else {}
     selected = isinstance(event, events.PrivateSelection | events.PoissonSelection)
 
-    def how(*names: str) -> str:
-        return str(next((given[name] for name in names if name in given), SELECTED if selected else DECLARED))
+    def how(*names: str, chosen: str = SELECTED) -> str:
+        return str(next((given[name] for name in names if name in given), chosen if selected else DECLARED))
 
-    yield "steps", words.count(int(left.get("steps") or 0), "step"), how("steps")
+    yield "steps", words.count(int(left.get("steps") or 0), "step"), how("steps", chosen=DECLARED)
     for name in PLAN:
         if left.get(name) is not None:
-            yield name, _shown(left[name]), how(name, "sample_rate" if name == "sampler" else name)
+            names = (name, "sample_rate") if name == "sampler" else (name,)
+            yield name, _shown(left[name]), how(*names, chosen=DECLARED if name in OF_ALL_RUNS else SELECTED)
     yield "optimizer", str(left.get("optimizer") or "not said"), how("optimizer")
     groups = [group for group in left.get("settings") or () if isinstance(group, Mapping)]
     for place, group in enumerate(groups):

@@ -210,7 +210,9 @@ class Project:
         )
 
     def dataset_to_train(self, table: str, *, analyst: str | None = None, ledger: Ledger | None = None) -> Dataset:
-        """Return a declared table of people as a dataset that a model can be trained on: one row of each person.
+        """Return a declared table of people as a dataset that a model can be trained on.
+
+        Of each person the table's `max_rows` first rows count, in all.
 
         Args:
             table: Its name.
@@ -244,14 +246,8 @@ class Project:
             if name not in accounts:
                 accounts[name] = draft.account(name)
                 room[name] = accounts[name].left()
-            try:
-                made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
-            except UnsupportedEvent as error:
-                wrong = located(error, self.settings.path, release.name)
-            else:
-                steps.append(made)
-                continue
-            raise wrong  # outside of the handler, so that nothing hangs on to it
+            made, room[name] = step(release, dataset, plan, accounts[name], room[name], self.shelf)
+            steps.append(made)
         return steps
 
     def run(self, only: str | None = None) -> Iterator[Done]:
@@ -296,7 +292,7 @@ class Project:
             else:
                 yield release, dataset, plan
                 continue
-            raise wrong
+            raise wrong  # outside of the handler, so that nothing hangs on to it
 
     def releases(self, population: str) -> list[Release]:
         """Return every release that the ledger knows of a population and the shelf still has, oldest first."""

@@ -7,7 +7,7 @@ import re
 from discreet.errors import NOTHING_SPENT, DiscreetError
 
 AGAIN = re.compile(r"under (?:a new|the next) attempt|with the next attempt \(attempt = 2, …\)")
-GOES_ON = "Call make_private again with the same arguments"  # as a training run says it
+GOES_ON = re.compile(r"Call make_private[^:]* again with the same arguments")  # as a training run says it
 
 
 def named(error: DiscreetError, *, name: str, request: str, again: str) -> DiscreetError:
@@ -20,7 +20,7 @@ def named(error: DiscreetError, *, name: str, request: str, again: str) -> Discr
         again: How another attempt is asked for, for example "with --attempt 2".
     """
     what = error.what.replace(f"the request {request}", f"the release {name!r}")
-    return type(error)(what, state=error.state, remedy=AGAIN.sub(again, error.remedy).replace(GOES_ON, "Run it again"))
+    return type(error)(what, state=error.state, remedy=GOES_ON.sub("Run it again", AGAIN.sub(again, error.remedy)))
 
 
 def stopped(error: DiscreetError, name: str, before: int, total: int) -> DiscreetError:

@@ -108,7 +108,7 @@ def read_training(facts: Mapping[str, Any]) -> Training:
 
 
 def trained(name: str, declared: Mapping[str, Table]) -> tuple[Table, PrivacyUnit]:
-    """Return the table that a model is trained on, and its unit: of each person the first row counts.
+    """Return the table that a model is trained on, and its unit: a person's first `max_rows` rows in all, together.
 
     Raises:
         InvalidInput: there is no such table, or its rows are nobody's or have no person of their own.
@@ -129,6 +129,4 @@ def trained(name: str, declared: Mapping[str, Table]) -> tuple[Table, PrivacyUni
             f"the rows of {name!r} do not hold the column {table.unit.column!r} that says whose they are.",
             remedy="Join the tables beforehand, and declare the result as a table of its own.",
         )
-    if not table.unit.enforced:
-        return table, table.unit
-    return table, replace(table.unit, max_groups=1, max_rows=1)
+    return table, replace(table.unit, max_groups=1) if table.unit.enforced else table.unit

@@ -27,7 +27,7 @@ from discreet.train.clipping import (
     check,
     clipped_sum,
 )
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import KeyedNoise
 from discreet.train.people import People
@@ -49,6 +49,7 @@ __all__ = [
     "BandedRoot",
     "Batch",
     "Batches",
+    "BufferedToeplitz",
     "Clip",
     "Clipped",
     "Cyclic",

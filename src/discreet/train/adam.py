@@ -115,7 +115,7 @@ class PrivateAdam(torch.optim.Optimizer):
                     known, _ = self._moments(parameter, group)
                     found[parameter] = known.clamp_(min=0).add_(group["noise"] ** 2).rsqrt_().float()
         if found:
-            total = sum(float(scale.double().square().sum()) for scale in found.values())
+            total = sum(float(scale.square().sum(dtype=torch.float64)) for scale in found.values())
             size = sum(scale.numel() for scale in found.values())
             for scale in found.values():
                 scale.mul_(math.sqrt(size / total)).clamp_(LEAST, MOST)

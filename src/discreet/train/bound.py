@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from discreet import events
+from discreet import accounting, events
 from discreet.dataset import Dataset
-from discreet.errors import InvalidInput
+from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.profiles import Guarantee, show_delta
 from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
@@ -83,6 +83,7 @@ def bind(
     model, optimizer, scheduler = moving
     _check_plan(plan, clip)
     _check_unit(dataset, plan)
+    _check_measure(dataset, plan)
     _check_optimizer(model, optimizer)
     if isinstance(optimizer, PrivateAdam):
         optimizer.fits(plan)
@@ -227,16 +228,27 @@ def _check_unit(dataset: Dataset, plan: DPSGD) -> None:
             "training reads one table, and this dataset has tables or views beside it.",
             remedy="Join them beforehand, and give the result as a dataset of its own.",
         )
-    if dataset.ledger.account(dataset.population).measure.kind == "pure":
-        raise InvalidInput(
-            f"the account {dataset.population!r} is measured in pure epsilon, which Gaussian noise does not have.",
-            remedy="Open an account that is measured in renyi or zcdp.",
-        )
     sampler = plan.drawn_by
     if getattr(sampler, "cap", None) is not None and plan.records is None:
         raise InvalidInput(f"batches cut at {sampler} need a public number of records.", remedy="Give records=….")
     if show_delta(plan.delta or 0.0) == "0":
         raise InvalidInput("delta must be above 0.", remedy="Well below one over the number of records is usual.")
+
+
+def _check_measure(dataset: Dataset, plan: DPSGD) -> None:
+    measure = dataset.ledger.account(dataset.population).measure
+    what = f"the account {dataset.population!r} is measured in {measure}"
+    remedy = "Open an account that is measured in renyi."
+    if measure.kind == "pure":
+        raise InvalidInput(f"{what} epsilon, which Gaussian noise does not have.", remedy=remedy)
+    try:
+        accounting.cost(plan.event, measure)
+    except UnsupportedEvent:
+        known = False
+    else:
+        known = True
+    if not known:
+        raise InvalidInput(f"{what}, in which no bound of batches by {plan.sampler} is known.", remedy=remedy)
 
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -252,7 +264,7 @@ def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None
             remedy="Start the processes with torch.distributed and leave the model whole: each takes a share of a batch.",
         )
     mine = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
-    theirs = moved(optimizer)
+    theirs = moved_by(optimizer)
     missing = [name for key, name in mine.items() if key not in theirs]
     if missing:
         raise InvalidInput(
@@ -274,7 +286,7 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, str]]:
     ]
 
 
-def moved(optimizer: torch.optim.Optimizer) -> set[int]:
+def moved_by(optimizer: torch.optim.Optimizer) -> set[int]:
     """Return the ids of the parameters that an optimiser moves."""
     return {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
 

@@ -16,10 +16,8 @@ from discreet.ledger import Entry
 from discreet.loan import Loan
 from discreet.profiles import Guarantee
 from discreet.release import Release
-from discreet.train.average import Average
 from discreet.train.bound import Bound, source_of
 from discreet.train.keystream import Keystream
-from discreet.train.noise import KeyedNoise
 from discreet.train.released import TENSORS, described, tensors
 from discreet.train.rows import Collate, check_source
 from discreet.train.run import borrow, check_whole, fingerprint, stream_of
@@ -145,19 +143,12 @@ class _Runs:
         with seeded(_word(stream, "build")):
             setup = self.build(self.candidates[which])
         plan = setup.plan(self.selection.plan)
-        mean = None if setup.average is None else Average(setup.model, setup.average)
-        every = {"model": setup.model, "optimizer": setup.optimizer, "scheduler": setup.scheduler, "average": mean}
-        parts = {label: part for label, part in every.items() if part is not None}
-        state = self._folder(number)
-        noise, clip = KeyedNoise(stream, plan.correlation), setup.clips(plan)
+        moved, state = setup.moved(plan), self._folder(number)
         with state.held():
             if not (state.folder / CHECKPOINT).exists():
-                state.save(0, parts)
-            step = Step(
-                plan, setup.model, setup.optimizer, setup.scheduler, setup.loss, clip, self.microbatch, stream, noise,
-                average=mean,
-            )  # fmt: skip
-            work = Work(step, self.loan, state, parts, state.load(parts), self.checkpoint_every)
+                state.save(0, moved.parts)
+            step = setup.step(plan, moved, self.microbatch, stream, World())
+            work = Work(step, self.loan, state, moved.parts, state.load(moved.parts), self.checkpoint_every)
             try:
                 work.resume(self.collate, self.dataset.unit)
                 while work.taken < plan.steps:
@@ -233,7 +224,7 @@ def _bound(
     delta = selection.plan.delta
     assert delta is not None  # bind saw to it
     epsilon = selection.epsilon(delta).upper
-    held = (*bounds[0].guarantee.assumptions, *ASSUMED)
+    held = tuple(dict.fromkeys([*(text for one in bounds for text in one.guarantee.assumptions), *ASSUMED]))
     guarantee = Guarantee(dataset.unit, epsilon, delta, selection.profile.method, held)
     identity = {
         "kind": "train the best",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from discreet.errors import InvalidInput
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, Correlation, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, Correlation, LambdaCGD
 from discreet.train.keystream import Keystream
 
 _PAIRS = 256  # of one cell: a multiple of every processor's vector width, so that no value is a vector's leftover
@@ -46,7 +46,7 @@ class _Scratch:
 
 @dataclass(slots=True)
 class _Recent:
-    """The last noises of one tensor's stretch, the newest first, and the step of the newest."""
+    """The last noises of one tensor's stretch, the newest first, or sums of them; and the step of the newest."""
 
     step: int = -1
     noises: list[torch.Tensor] = field(default_factory=list)
@@ -159,18 +159,20 @@ class KeyedNoise:
                     total[place : place + values.numel()].add_(values * float(weights[lag]))
             yield first - offset, total
 
-    def _recurring(self, correlation: BandedRoot, step: int, tensor: str | int, size: int, offset: int) -> torch.Tensor:
-        """Return w_t = z_t - Σ_j c_j w_(t-j): from the last ones if they are at hand, else from step 0 on."""
-        weights = correlation.strategy(correlation.bands)
+    def _recurring(
+        self, correlation: BandedRoot | BufferedToeplitz, step: int, tensor: str | int, size: int, offset: int
+    ) -> torch.Tensor:
+        """Return w_t = z_t less parts of earlier ones: from what is kept of those if it is at hand, else from step 0 on."""
         recent = self._recent.setdefault((_label(tensor), offset, size), _Recent())
         if step < recent.step:
             recent.step, recent.noises = -1, []
         while recent.step < step:
             noise = self.fresh(recent.step + 1, tensor, size, offset=offset)
-            for lag, earlier in enumerate(recent.noises[: correlation.bands - 1], start=1):
-                noise.sub_(earlier * float(weights[lag]))
+            if isinstance(correlation, BandedRoot):
+                recent.noises = _banded(correlation, noise, recent.noises)
+            else:
+                recent.noises = _buffered(correlation, noise, recent.noises)
             recent.step += 1
-            recent.noises = [noise, *recent.noises][: max(1, correlation.bands - 1)]
         return recent.noises[0]
 
     def _fresh(self, step: int, tensor: str | int, size: int, offset: int) -> Iterator[tuple[int, torch.Tensor]]:
@@ -208,6 +210,27 @@ class KeyedNoise:
         np.multiply(np.cos(angle, out=waves), radius, out=values[:, 0])
         np.multiply(np.sin(angle, out=waves), radius, out=values[:, 1])
         return torch.from_numpy(values.reshape(-1))
+
+
+def _banded(correlation: BandedRoot, noise: torch.Tensor, earlier: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the last noises, after a step with this fresh one."""
+    weights = correlation.strategy(correlation.bands)
+    for lag, other in enumerate(earlier[: correlation.bands - 1], start=1):
+        noise.sub_(other * float(weights[lag]))
+    return [noise, *earlier][: max(1, correlation.bands - 1)]
+
+
+def _buffered(correlation: BufferedToeplitz, noise: torch.Tensor, earlier: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return a step's noise and the sums, after a step with this fresh one."""
+    decays, weights = correlation.rounded
+    if not earlier:
+        return [noise, *(noise.clone() for _ in decays)]
+    sums = earlier[1:]
+    for weight, each in zip(weights, sums, strict=True):
+        noise.sub_(each * float(weight))
+    for decay, each in zip(decays, sums, strict=True):
+        each.mul_(float(decay)).add_(noise)
+    return [noise, *sums]
 
 
 def _label(tensor: str | int) -> str:

@@ -15,10 +15,10 @@ from discreet.events import Relation
 from discreet.events.checks import FIELDS, shown
 from discreet.profiles import Bracket, PrivacyProfile, show_delta, show_up
 from discreet.train.batches import Batches
+from discreet.train.choices import choices
 from discreet.train.correlation import (
     BandedRoot,
     Correlation,
-    choices,
     correlation_from_dict,
     correlation_to_dict,
 )
@@ -213,7 +213,8 @@ class DPSGD:
     def correlate(self, target_epsilon: float, target_delta: float, *, most_bands: int = 64) -> DPSGD:
         """Return this plan with the correlation that makes sums of steps least noisy, calibrated to the target.
 
-        Tried are none, `BandedRoot` and `BandedInverseRoot` with 2, 4, 8, … bands or as many as groups, and `LambdaCGD`. Each gets the noise
+        Tried are none, `BandedRoot` and `BandedInverseRoot` with 2, 4, 8, … bands or as many as groups, `LambdaCGD`, and
+        `BufferedToeplitz`. Each gets the noise
         that it needs for the same target; what counts is the root mean square of the noise of all sums of the first
         1, 2, … steps.
 
@@ -229,8 +230,7 @@ class DPSGD:
         best = replace(self, correlation=None).calibrate(target_epsilon, target_delta)
         least, alone = best.noise_std * math.sqrt((self.steps + 1) / 2), best.noise_multiplier
         whole = None  # the multiplier where one Gaussian is charged, whatever the strategy
-        _, separation = self.drawn_by.participations(self.steps)
-        for one in choices(self.steps, most_bands, separation):
+        for one in choices(self.steps, most_bands, *self.drawn_by.participations(self.steps)):
             tried = replace(self, correlation=one, noise_multiplier=alone, delta=best.delta)
             if isinstance(tried.event, events.Gaussian):
                 whole = tried.calibrate(target_epsilon, target_delta).noise_multiplier if whole is None else whole

@@ -23,19 +23,17 @@ from discreet.loan import Loan
 from discreet.profiles import Guarantee, show_delta, show_up
 from discreet.release import Release
 from discreet.train.augment import Augment
-from discreet.train.average import Average
 from discreet.train.batches import Batch
-from discreet.train.bound import Bound, bind, moved
-from discreet.train.clipping import Clip, Flat, check
+from discreet.train.bound import Bound, moved_by
+from discreet.train.clipping import Clip
 from discreet.train.clipping.setting import refuse_autocast
 from discreet.train.keystream import KEY_BYTES, Keystream, fresh_key
-from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
-from discreet.train.quantile import Moving, Quantile
 from discreet.train.released import TENSORS, described, load, tensors
 from discreet.train.rows import Collate, check_source
+from discreet.train.setup import Setup
 from discreet.train.state import State, told
-from discreet.train.step import Loss, Step
+from discreet.train.step import Loss
 from discreet.train.work import AGAIN, Work
 from discreet.train.world import World
 
@@ -112,14 +110,12 @@ def make_private(
     check_source(dataset, collate, example)
     for label, value in (("microbatch", microbatch), ("checkpoint_every", checkpoint_every)):
         check_whole(label, value)
-    clip = Flat(plan.max_grad_norm) if clip is None else clip
-    functions = loss, collate, augment
-    bound = bind(dataset, plan, (model, optimizer, scheduler), functions, clip, purpose, average, facts)
-    mean = None if average is None else Average(model, average)
-    moving = Moving(clip, plan) if isinstance(clip, Quantile) else None
-    every = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": mean, "clip": moving}
-    parts = {label: part for label, part in every.items() if part is not None}
-    check(model, loss, example if augment is None else augment.tried(example))
+    setup = Setup(
+        model=model, optimizer=optimizer, loss=loss, clip=clip, scheduler=scheduler, average=average, augment=augment
+    )
+    bound = setup.bind(dataset, plan, collate, purpose, facts)
+    moved = setup.moved(plan)
+    setup.check(example)
     request = dataset.request(bound, name=name, attempt=attempt)
     state, world = State(Path(private).absolute() / request), World.here()
     if not world.same(int(request[:16], 16)):
@@ -133,7 +129,7 @@ def make_private(
         def opened() -> bytes:
             held.enter_context(state.held())
             under = fingerprint(microbatch, world)
-            found = stream_of(dataset, request, state, under, lambda: state.save(0, parts))
+            found = stream_of(dataset, request, state, under, lambda: state.save(0, moved.parts))
             lend(found)
             return found.key()
 
@@ -143,12 +139,9 @@ def make_private(
             if world.leads:
                 state.erase()
             return Run(dataset, bound, plan, model, lent, world)
-        taken = state.load(parts)
-        noise = KeyedNoise(stream, plan.correlation)
-        step = Step(
-            plan, model, optimizer, scheduler, loss, clip, microbatch, stream, noise, world, mean, augment, moving
-        )
-        work = Work(step, lent, state, parts, taken, checkpoint_every)
+        taken = state.load(moved.parts)
+        step = setup.step(plan, moved, microbatch, stream, world)
+        work = Work(step, lent, state, moved.parts, taken, checkpoint_every)
         work.resume(collate, dataset.unit)
         return Run(dataset, bound, plan, model, work, world, held.pop_all())
 
@@ -235,7 +228,7 @@ class Run:
                 state=f"No step was taken: the run stands after step {self.steps_taken}.",
                 remedy="Write: for batch in run.loader: run.step(batch)",
             )
-        if _trained(self.model) != self._trained or moved(work.step.optimizer) != {key for _, key in self._trained}:
+        if _trained(self.model) != self._trained or moved_by(work.step.optimizer) != {key for _, key in self._trained}:
             raise InvalidInput(
                 "the trainable parameters, of the model or of the optimizer, are not those that the run was charged for.",
                 state=f"No step was taken: the run stands after step {self.steps_taken}.",

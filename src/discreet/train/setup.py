@@ -1,9 +1,9 @@
-"""Setups: what is trained with each of several settings, built anew for each run, and tried before anything is spent."""
+"""Setups: what is trained with some settings; for a selection built anew for each run, and tried before anything is spent."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,17 +13,22 @@ from torch import nn
 
 from discreet.dataset import Dataset
 from discreet.errors import InvalidInput
+from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.bound import Bound, bind
-from discreet.train.clipping import Automatic, Clip, Flat, Groups, PerLayer, check
+from discreet.train.clipping import Clip, Flat, check
+from discreet.train.keystream import Keystream
+from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
+from discreet.train.quantile import Moving, Quantile
 from discreet.train.rows import Collate
-from discreet.train.step import Loss
+from discreet.train.step import Loss, Step
+from discreet.train.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setup:
-    """What is trained with one candidate's settings.
+    """What is trained with some settings: those of one candidate, in a selection.
 
     Args:
         model: A new model, with its first weights.
@@ -33,6 +38,7 @@ class Setup:
         clip: How gradients are clipped; `Flat(max_grad_norm)` if left out.
         scheduler: A scheduler of the optimizer's, stepped after each step.
         average: Take the moving average of the models on the way, see `make_private`.
+        augment: Random variants of each row, see `make_private`.
     """
 
     model: nn.Module
@@ -42,6 +48,7 @@ class Setup:
     clip: Clip | None = None
     scheduler: Any = None
     average: float | None = None
+    augment: Augment | None = None
 
     def plan(self, plan: DPSGD) -> DPSGD:
         """Return the plan with this candidate's clipping norm: the same event."""
@@ -50,6 +57,58 @@ class Setup:
     def clips(self, plan: DPSGD) -> Clip:
         """Return how gradients are clipped."""
         return Flat(plan.max_grad_norm) if self.clip is None else self.clip
+
+    def bind(
+        self,
+        dataset: Dataset,
+        plan: DPSGD,
+        collate: Collate | None,
+        purpose: str,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Bound:
+        """Bind a run of it to a dataset, see `bound.bind`."""
+        moving, functions = (self.model, self.optimizer, self.scheduler), (self.loss, collate, self.augment)
+        return bind(dataset, plan, moving, functions, self.clips(plan), purpose, self.average, facts)
+
+    def check(self, example: Any) -> None:
+        """Try model and loss on rows that are public, see `clipping.check`."""
+        check(self.model, self.loss, example if self.augment is None else self.augment.tried(example))
+
+    def moved(self, plan: DPSGD) -> Moved:
+        """Return what moves with the steps of a run of it, as it is at the start."""
+        clip = self.clips(plan)
+        average = None if self.average is None else Average(self.model, self.average)
+        return Moved(self, average, Moving(clip, plan) if isinstance(clip, Quantile) else None)
+
+    def step(self, plan: DPSGD, moved: Moved, microbatch: int, stream: Keystream, world: World) -> Step:
+        """Return what takes the steps of a run of it."""
+        return Step(
+            plan, self.model, self.optimizer, self.scheduler, self.loss, self.clips(plan), microbatch, stream,
+            KeyedNoise(stream, plan.correlation), world, moved.average, self.augment, moved.moving,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """What moves with the steps of a run.
+
+    Args:
+        setup: Of which model, optimizer and scheduler move.
+        average: Of the models, if one is kept.
+        moving: The clip's norm, if it moves.
+    """
+
+    setup: Setup
+    average: Average | None
+    moving: Moving | None
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All of it by name: what is saved in case the run is interrupted."""
+        setup = self.setup
+        every = {"model": setup.model, "optimizer": setup.optimizer, "scheduler": setup.scheduler}
+        every |= {"average": self.average, "clip": self.moving}
+        return {label: part for label, part in every.items() if part is not None}
 
 
 Build = Callable[[Any], Setup]
@@ -84,16 +143,9 @@ def tried(
     _check_new(candidate, *setups)
     setup = setups[0]
     plan = setup.plan(shared)
-    if type(setup.clips(plan)) not in {Flat, Automatic, PerLayer, Groups}:  # a Quantile is a Flat whose norm moves
-        raise InvalidInput(
-            f"{type(setup.clip).__name__} is no clip that a selection's runs take.",
-            remedy="Flat, Automatic, PerLayer or Groups.",
-        )
-    moving, functions = (setup.model, setup.optimizer, setup.scheduler), (setup.loss, collate, None)
-    found = bind(dataset, plan, moving, functions, setup.clips(plan), purpose, setup.average)
-    if setup.average is not None:
-        Average(setup.model, setup.average)
-    check(setup.model, setup.loss, example)
+    found = setup.bind(dataset, plan, collate, purpose)
+    setup.moved(plan)
+    setup.check(example)
     with torch.no_grad(), seeded(0):
         told = score(setup.model)
     try:

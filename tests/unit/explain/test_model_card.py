@@ -8,7 +8,9 @@ import pytest
 from discreet import PrivacyUnit, events
 from discreet.errors import InvalidInput
 from discreet.explain import explain, model_card
-from tests.training import dataset, plan, start
+from discreet.explain.model_card import DECLARED, SELECTED
+from tests.choosing import choose, selection
+from tests.training import dataset, ledger, plan, start
 from tests.unit.explain.conftest import release as counted
 
 STEPS = 60  # of fewer, with so much sampling, an attacker's rates take half a minute
@@ -95,7 +97,7 @@ def test_without_facts_of_the_owners_nothing_is_made_up(tmp_path):
 def test_a_private_selection_is_named(release):
     chosen = replace(release, event=events.PoissonSelection(event=release.event, mean=3.0))
     text = model_card(chosen).markdown()
-    assert f"| steps | {STEPS} steps | chosen by private selection" in text
+    assert "| optimizer | SGD | usual |" in text
     assert "| optimizer: lr | 0.5 | found on public data |" in text
     assert "The best of a random number of runs" in text
 
@@ -115,6 +117,22 @@ def test_a_report_does_not_call_a_model_accurate(tmp_path):
         row.answer == "How good a trained model is, nothing here says; measure it on public rows: “Who will come back”."
     )
     assert row.how == "unknown"
+
+
+def test_what_private_selection_chose_is_told_with_its_candidates(tmp_path):
+    settings = selection(plan=plan(steps=STEPS, noise_multiplier=3.0))
+    chosen = choose(dataset(tmp_path, ledger=ledger(epsilon=100.0)), tmp_path, selection=settings)
+    card = model_card(chosen)
+    text = card.markdown()
+    how = {name: said for name, _, said in card.facts["settings"]}
+    assert how["steps"] == how["sampler"] == DECLARED
+    assert how["optimizer: lr"] == how["max_grad_norm"] == SELECTED
+    assert "Private selection chose among these candidates" in text
+    assert '"lr": 0.5' in text
+    if chosen.facts["selection"]["chosen"] is None:
+        assert "No model came of it" in text
+    else:
+        assert "model.safetensors" in text
 
 
 def test_several_rows_and_variants_are_named(release):

@@ -1,5 +1,6 @@
 """[[release]] of kind train: read, planned without rows, run once, and taken up where it was."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from discreet.errors import BudgetExceeded, DataFailure, InvalidInput, UnsupportedEvent
+from discreet.errors import BudgetExceeded, DataFailure, InvalidInput
 from discreet.project import Project, Training
 from discreet.project.training import trained
 from discreet.train import PrivateClassifier, PrivateRegressor
 from discreet.train.work import Work
+from tests.docs.pages import DOCS
 from tests.trainee import trainee
 
 
@@ -109,7 +111,9 @@ def test_what_cannot_be_trained_is_refused_by_the_plan(tmp_path, old, new, said)
 
 def test_a_measure_that_cannot_bound_it_is_named(tmp_path):
     project = change(trainee(tmp_path, opened=False), '"renyi"', '"zcdp"')
-    with pytest.raises(UnsupportedEvent, match=r"\[\[release\]\] ward: .* has no known cost in the measure zcdp"):
+    with pytest.raises(
+        InvalidInput, match=r"\[\[release\]\] ward: the account 'people' is measured in zcdp, in which no"
+    ):
         project.plan()
 
 
@@ -194,7 +198,7 @@ def test_it_runs_once(tmp_path):
     assert done.place == place.folder / "releases" / "ward" / planned.request
     assert (done.place / "model.safetensors").is_file()
     assert not list((place.folder / "private").iterdir())
-    assert done.release.guarantee.unit.max_rows == 1
+    assert (done.release.guarantee.unit.max_groups, done.release.guarantee.unit.max_rows) == (1, 2)
     assert states(project) == ["released"]
     (again,) = project.run()
     assert again.reused
@@ -211,9 +215,8 @@ def test_how_the_table_was_read_stands_in_the_release(tmp_path):
         ("age", 0, 100),
         ("cost", 0.0, 500.0),
     ]
-    assert about["provenance"] == dict.fromkeys(
-        ["epochs", "hidden", "max_grad_norm", "learning_rate"], "default of discreet"
-    )
+    ours = {name for name, how in about["provenance"].items() if how == "default of discreet"}
+    assert ours == {"hidden", "max_grad_norm", "learning_rate"}  # steps were given
     loaded = PrivateClassifier.load(done.release)
     assert loaded.features_ == ["age", "age is NULL", "cost", "cost is NULL"]
     assert loaded.features == ["age", "cost"]
@@ -259,7 +262,7 @@ def test_a_failure_says_how_to_go_on(tmp_path, monkeypatch):
         with pytest.raises(DataFailure) as error:
             list(Project.read(place.folder).run())
     assert "make_private" not in error.value.remedy
-    assert "Run it again: the run goes on from there without a new charge." in error.value.remedy
+    assert "Run it again: it goes on from there without a new charge." in error.value.remedy
 
 
 def test_what_the_account_does_not_hold_is_refused(tmp_path):
@@ -270,3 +273,31 @@ def test_what_the_account_does_not_hold_is_refused(tmp_path):
         list(project.run())
     assert place.kinds() == ["open"]
     assert not list((place.folder / "private").iterdir())
+
+
+# -------------------------------------------------------------------------------------------- docs
+
+KIND = re.compile(r"```toml\n(\[\[release\]\][^`]*?kind = \"train\"[^`]*)```")
+
+
+def test_the_reference_lists_the_known_keys(tmp_path):
+    text = (DOCS / "reference" / "toml.md").read_text(encoding="utf-8")
+    section = text.partition('## [[release]] with kind = "train"')[2]
+    rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    with pytest.raises(InvalidInput) as error:
+        change(trainee(tmp_path, opened=False), "steps = 12", "qqqq = 1")
+    known = set(error.value.remedy.removeprefix("Known: ").rstrip(".").split(", "))
+    assert {key for cell in rows for key in re.findall(r"`(\w+)`", cell)} == known - {"kind"}
+
+
+@pytest.mark.parametrize("page", ["reference/toml.md", "how-to/train-on-a-table.md"])
+def test_what_the_docs_show_can_be_planned(tmp_path, page):
+    (release,) = KIND.findall((DOCS / page).read_text(encoding="utf-8"))
+    place = trainee(tmp_path, opened=False)
+    text = place.toml.read_text().partition("[[release]]")[0].replace("table.visits", "table.stays")
+    columns = 'back = { type = "boolean" }\n'
+    name = "visits" if "visits" in release else "stays"
+    place.toml.write_text(text.replace("table.stays", f"table.{name}").rstrip() + f"\n{columns}\n{release}")
+    place.data.unlink()
+    (step,) = Project.read(place.folder).plan()
+    assert step.state == "new"

@@ -244,6 +244,33 @@ def test_first_weights_batches_and_noise_are_new_in_each_run(tmp_path, data, mon
             assert not torch.equal(noise, third)
 
 
+def test_settings_whose_clip_moves_and_whose_optimizer_knows_the_noise(tmp_path, data, monkeypatch):
+    """Taken up again, they come out the same too."""
+
+    def moving(candidate):
+        setup, settings = build(candidate), plan(noise_multiplier=3.0, max_grad_norm=candidate["norm"])
+        optimizer = train.PrivateAdam(setup.model.parameters(), settings, lr=candidate["lr"])
+        return dataclasses.replace(setup, clip=train.Quantile(candidate["norm"]), optimizer=optimizer)
+
+    whole = choose(with_fixed_randomness(dataset(tmp_path / "whole"), seed=SEED), tmp_path / "whole", build=moving)
+    interrupted(tmp_path, data, monkeypatch, 17, build=moving, checkpoint_every=4)
+    assert choose(data, tmp_path, build=moving, checkpoint_every=4).files == whole.files
+
+
+def turned(batch):
+    inputs, labels = batch
+    return inputs + 0.1 * torch.randn_like(inputs), labels
+
+
+def test_what_one_candidate_alone_assumes_is_said_of_all(tmp_path, data):
+    def varied(candidate):
+        return dataclasses.replace(
+            build(candidate), augment=train.Augment(turned, 2) if candidate["lr"] > 0.3 else None
+        )
+
+    assert sum("variant" in text for text in choose(data, tmp_path, build=varied).guarantee.assumptions) == 1
+
+
 def test_a_folder_of_another_process_is_refused(tmp_path, data):
     request = []
     with pytest.MonkeyPatch.context() as patched:
@@ -276,6 +303,11 @@ def test_bad_arguments_are_refused_and_nothing_is_spent(tmp_path, data):
     refused(tmp_path, data, "relation", selection=selection(plan=plan(relation=Relation.REPLACE_ONE)))
 
 
+def test_autocast_around_a_selection_is_refused(tmp_path, data):
+    with torch.autocast("cpu", torch.bfloat16):
+        refused(tmp_path, data, "autocast")
+
+
 def test_a_model_that_goes_on_from_another_run_is_refused(tmp_path, data):
     net = nn.Linear(4, 2)
 
@@ -295,16 +327,6 @@ def test_first_weights_that_torch_does_not_draw_are_refused(tmp_path, data):
         return setup
 
     refused(tmp_path, data, "different first weights", build=drawn)
-
-
-def test_a_clip_that_is_not_known_is_refused(tmp_path, data):
-    """One that moves has noise of its own: its run has to be made for it."""
-
-    class Moving(train.Clip):
-        sensitivity = 0.5
-
-    for clip in (Moving(), 0.5):
-        refused(tmp_path, data, "no clip", build=lambda one, clip=clip: dataclasses.replace(build(one), clip=clip))
 
 
 def test_a_candidate_that_cannot_be_private_is_refused(tmp_path, data):

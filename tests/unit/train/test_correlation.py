@@ -7,18 +7,24 @@ import numpy as np
 import pytest
 
 from discreet.errors import InvalidInput
+from discreet.train.choices import choices, fitted
 from discreet.train.correlation import (
     MOST_STEPS,
     BandedInverseRoot,
     BandedRoot,
+    BufferedToeplitz,
     LambdaCGD,
-    choices,
     correlation_from_dict,
     correlation_to_dict,
 )
 
 KINDS = [BandedRoot, BandedInverseRoot]
 DECAYS = [1e-6, 0.3, 0.5, 0.96, 1.0]
+BUFFERED = [
+    BufferedToeplitz((0.5,), (0.5,)),
+    BufferedToeplitz((0.99, 0.6), (0.1, 0.3)),
+    BufferedToeplitz((0.9999, 0.9, 0.01), (0.3, 0.3, 0.3)),
+]
 
 
 def dense(column):
@@ -78,6 +84,40 @@ def test_lambda_has_its_inverse_and_never_increases(decay):
     assert not column.flags.writeable
 
 
+def test_the_numbers_of_buffers():
+    one = BufferedToeplitz((0.5, 0.25), (0.25, 0.5))
+    assert one.strategy(4).tolist() == [1, 0.75, 0.25, 0.25 / 4 + 0.5 / 16]
+    assert one.unmixing(1).tolist() == one.strategy(1).tolist() == [1]
+    assert BufferedToeplitz((0.3,), (0.7,)).strategy(2)[1] == float(np.float32(0.7))
+    same = LambdaCGD(0.75).strategy(50)  # powers of λ are one sum that fades like its weight
+    assert BufferedToeplitz((0.75,), (0.75,)).strategy(50) == pytest.approx(same, rel=1e-14)
+
+
+@pytest.mark.parametrize("one", BUFFERED, ids=str)
+@pytest.mark.parametrize("steps", [2, 3, 100, 129])
+def test_buffers_have_their_inverse_and_never_increase(one, steps):
+    assert np.abs(dense(one.strategy(steps)) @ dense(one.unmixing(steps)) - np.eye(steps)).max() < 1e-12
+    column = one.strategy(2000)
+    assert column.min() >= 0
+    assert np.diff(column).max() <= 0
+
+
+@pytest.mark.parametrize(("steps", "times"), [(64, 1), (1024, 1), (1024, 8), (1024, 16), (2048, 8), (6, 3)])
+def test_fitted_buffers_do_better_than_square_roots_of_few_bands(steps, times):
+    errors = [
+        fitted(buffers, steps, times, steps // times).rms_error(steps, times, steps // times) for buffers in (1, 2)
+    ]
+    assert errors[1] <= errors[0] * (1 + 1e-3)
+    assert errors[1] < BandedInverseRoot(16).rms_error(steps, times, steps // times) * (1 if steps > 6 else 1.05)
+    near = [  # no number is better a tenth off
+        BufferedToeplitz(tuple(1 - (1 - decay) * far for decay in one.decays), one.weights)
+        for one in [fitted(2, steps, times, steps // times)]
+        for far in (0.9, 1.1)
+        if steps > 6
+    ]
+    assert all(other.rms_error(steps, times, steps // times) > errors[1] for other in near)
+
+
 def test_the_numbers_are_those_of_the_square_root():
     exact = [math.comb(2 * k, k) / 4**k for k in range(40)]
     assert BandedRoot(40).strategy(40).tolist() == pytest.approx(exact, rel=1e-7)
@@ -134,17 +174,16 @@ def test_no_unit_moves_more_and_some_move_as_much(kind, bands, times, separation
     assert brute <= one.sensitivity(7, times, separation) <= brute * (1 + 1e-10)
 
 
-@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize("one", [*map(LambdaCGD, DECAYS), *BUFFERED], ids=str)
 @pytest.mark.parametrize(("times", "separation"), [(1, 1), (2, 1), (2, 3), (3, 2), (7, 1), (3, 4), (4, 2)])
-def test_lambda_moves_as_much_as_the_worst_unit(decay, times, separation):
+def test_others_move_as_much_as_the_worst_unit(one, times, separation):
     turns = np.random.default_rng(3).normal(size=(10, 7, 3))
     turns /= np.linalg.norm(turns, axis=2, keepdims=True)
-    one = LambdaCGD(decay)
     brute = worst(dense(one.strategy(7)), times, separation, turns)
     assert brute <= one.sensitivity(7, times, separation) <= brute * (1 + 1e-10)
 
 
-@pytest.mark.parametrize("one", [BandedRoot(5), BandedInverseRoot(4), LambdaCGD(0.9)], ids=str)
+@pytest.mark.parametrize("one", [BandedRoot(5), BandedInverseRoot(4), LambdaCGD(0.9), BUFFERED[1]], ids=str)
 def test_all_participations_at_once_are_all_one_after_the_other(one):
     for steps, separation in ((60, 7), (60, 1), (61, 20), (5, 9)):
         times, column = -(-steps // separation), one.strategy(steps)
@@ -154,9 +193,9 @@ def test_all_participations_at_once_are_all_one_after_the_other(one):
 
 
 def test_what_is_tried():
-    bands = {one.bands for one in choices(1000, 64, 24) if isinstance(one, BandedRoot)}
+    bands = {one.bands for one in choices(1000, 64, 42, 24) if isinstance(one, BandedRoot)}
     assert bands == {2, 4, 8, 16, 24, 32, 64}
-    assert {one.bands for one in choices(10, 64, 10) if isinstance(one, BandedInverseRoot)} == {2, 4, 8, 10}
+    assert {one.bands for one in choices(10, 64, 1, 10) if isinstance(one, BandedInverseRoot)} == {2, 4, 8, 10}
 
 
 def test_a_column_that_rises_is_bounded_all_the_same(monkeypatch):
@@ -166,7 +205,7 @@ def test_a_column_that_rises_is_bounded_all_the_same(monkeypatch):
         assert worst(dense(rising), times, separation, []) <= BandedRoot(7).sensitivity(7, times, separation)
 
 
-@pytest.mark.parametrize("one", [None, BandedRoot(3), BandedInverseRoot(8), LambdaCGD(0.9)], ids=str)
+@pytest.mark.parametrize("one", [None, BandedRoot(3), BandedInverseRoot(8), LambdaCGD(0.9), *BUFFERED], ids=str)
 def test_a_correlation_is_plain_data_and_back(one):
     assert correlation_from_dict(correlation_to_dict(one)) == one
 
@@ -188,6 +227,14 @@ def test_a_correlation_is_plain_data_and_back(one):
         lambda: LambdaCGD(1.01),
         lambda: LambdaCGD(math.nan),
         lambda: LambdaCGD(True),
+        lambda: BufferedToeplitz((), ()),
+        lambda: BufferedToeplitz([0.5], [0.5]),
+        lambda: BufferedToeplitz((0.5,), (0.5, 0.1)),
+        lambda: BufferedToeplitz((1.0,), (0.5,)),
+        lambda: BufferedToeplitz((0.5,), (0.0,)),
+        lambda: BufferedToeplitz((0.5,), (math.nan,)),
+        lambda: BufferedToeplitz((0.5, 0.4), (0.5, 0.5)),
+        lambda: BufferedToeplitz((0.5,) * 17, (0.01,) * 17),
     ],
 )
 def test_wrong_values_are_refused(make):

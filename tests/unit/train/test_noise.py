@@ -9,13 +9,22 @@ import torch
 from discreet.errors import InvalidInput
 from discreet.mechanisms import Rng
 from discreet.train import noise as module
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.noise import CELL, KeyedNoise
 
 KEY = fresh_key(Rng())
 SIZE = 150_001  # more than two pieces, and no whole number of cells
-CORRELATIONS = [None, BandedRoot(3), BandedInverseRoot(3), BandedRoot(1), BandedInverseRoot(1), LambdaCGD(0.9)]
+BUFFERED = BufferedToeplitz((0.99, 0.6), (0.1, 0.3))
+CORRELATIONS = [
+    None,
+    BandedRoot(3),
+    BandedInverseRoot(3),
+    BandedRoot(1),
+    BandedInverseRoot(1),
+    LambdaCGD(0.9),
+    BUFFERED,
+]
 
 
 def noise(correlation=None, key=KEY):
@@ -145,7 +154,7 @@ def test_lambda_takes_back_a_part_of_the_step_before():
     assert torch.equal(source.standard(5, "w", 700), wanted)
 
 
-@pytest.mark.parametrize("one", [BandedRoot(4), BandedInverseRoot(4), LambdaCGD(0.9)], ids=str)
+@pytest.mark.parametrize("one", [BandedRoot(4), BandedInverseRoot(4), LambdaCGD(0.9), BUFFERED], ids=str)
 def test_an_interrupted_run_has_the_same_correlated_noise(one):
     source = noise(one)
     forth = [source.standard(t, "w", 700) for t in range(9)]

@@ -10,7 +10,7 @@ from discreet import events
 from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.events import Relation
 from discreet.mechanisms import Rng
-from discreet.train.correlation import BandedInverseRoot, BandedRoot, LambdaCGD
+from discreet.train.correlation import BandedInverseRoot, BandedRoot, BufferedToeplitz, LambdaCGD
 from discreet.train.keystream import Keystream, fresh_key
 from discreet.train.plan import DPSGD
 from discreet.train.sampling import Allocation, Cyclic, FixedSize, Poisson
@@ -30,6 +30,7 @@ PLANS = [
     plan(sampler=Allocation(2)),
     plan(sampler=Cyclic(0.1, 5), correlation=BandedRoot(5)),
     plan(sampler=Cyclic(1, 25), correlation=LambdaCGD(0.9)),
+    plan(sampler=Cyclic(1, 25), correlation=BufferedToeplitz((0.9, 0.5), (0.2, 0.3))),
     plan(sampler=Cyclic(1, 25), correlation=BandedInverseRoot(8), noise_multiplier=2),
 ]
 
@@ -87,6 +88,7 @@ def test_banded_noise_in_a_cycle_keeps_the_gain_of_sampling():
         (Cyclic(1, 25), BandedInverseRoot(8), 4, 25),
         (Cyclic(0.1, 30), BandedInverseRoot(2), 4, 30),
         (Cyclic(0.1, 30), LambdaCGD(0.9), 4, 30),
+        (Cyclic(0.1, 30), BufferedToeplitz((0.9,), (0.2,)), 4, 30),
         (Allocation(4), BandedRoot(3), 4, 1),
         (Poisson(0.1), BandedRoot(3), 100, 1),
     ],
@@ -102,24 +104,27 @@ def test_other_correlated_noise_is_one_gaussian_of_all_participations(
     assert one.noise_std == pytest.approx(1.5 * 0.5 * one.sensitivity)
 
 
-# Sums of 1,024 steps, records in 8 or 16 of them: the errors of tests/unit/train/test_correlation.py, from elsewhere.
+# Sums of 1,024 steps, records in 1, 8 or 16 of them: the least error of test_correlation.py, from an independent
+# computation without buffers, for so many bands at most. Buffers do better but where a band is as wide as the cycle.
 BEST = [
-    (128, 64, BandedInverseRoot(64), 10.613),
-    (128, 16, LambdaCGD(0.96), 13.686),
-    (128, 128, BandedRoot(128), 10.294),
-    (64, 64, BandedRoot(64), 17.506),
+    (1024, 64, BufferedToeplitz, 3.448),
+    (128, 64, BufferedToeplitz, 10.613),
+    (128, 16, BufferedToeplitz, 13.686),
+    (128, 128, BandedRoot, 10.294),
+    (64, 64, BufferedToeplitz, 17.506),
 ]
 
 
-@pytest.mark.parametrize(("groups", "most", "wanted", "error"), BEST, ids=str)
-def test_the_best_correlation_is_found(groups, most, wanted, error):
+@pytest.mark.parametrize(("groups", "most", "kind", "error"), BEST, ids=str)
+def test_the_best_correlation_is_found(groups, most, kind, error):
     bare = plan(steps=1024, sampler=Cyclic(1, groups))
     found = bare.correlate(3.0, 1e-6, most_bands=most)
-    assert found.correlation == wanted
+    assert type(found.correlation) is kind
     assert 3.0 * (1 - 1e-4) < found.epsilon(1e-6).upper <= 3.0
-    alone = plan(steps=1024, sampler=Cyclic(1, groups)).calibrate(3.0, 1e-6)
-    ratio = (found.noise_std * wanted.rms_noise(1024)) / (alone.noise_std * math.sqrt(1025 / 2))
-    assert ratio == pytest.approx(error / (math.sqrt(1025 / 2) * math.sqrt(1024 / groups)), rel=1e-3)
+    single = plan(steps=1024, sampler=Cyclic(1, 1024)).calibrate(3.0, 1e-6).noise_std  # of one participation
+    reached = found.noise_std / single * found.correlation.rms_noise(1024)
+    assert reached == pytest.approx(error, rel=1e-3) if kind is BandedRoot else 0.75 * error < reached < error
+    assert found == bare.correlate(3.0, 1e-6, most_bands=most)
 
 
 def test_sampling_may_be_worth_more_than_any_correlation():

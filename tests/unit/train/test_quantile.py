@@ -10,11 +10,11 @@ import math
 import pytest
 import torch
 
-from discreet import PrivacyUnit, Relation, train
+from discreet import Domain, PrivacyUnit, Relation, train
 from discreet.errors import InvalidInput
 from discreet.testing import with_fixed_randomness
 from discreet.train.quantile import COUNT, GRAIN, REACH, Moving
-from tests.training import ROWS, bits, dataset, loss, model, plan, rows, start
+from tests.training import EXAMPLE, ROWS, bits, dataset, loss, model, plan, rows, start
 
 CLIP = train.Quantile(0.5, quantile=0.7, rate=0.5, share=0.3)
 
@@ -133,6 +133,22 @@ def test_micro_batches_change_nothing_but_roundings(tmp_path):
         run.fit()
         found.append(run.finish().facts["last_norm"])
     assert found == pytest.approx([found[0]] * 3, rel=1e-5)
+
+
+def test_people_count_once_each(tmp_path):
+    """Whoever has a row three times has its gradient, and counts as whoever has it once."""
+    inputs, labels = rows()
+    found = []
+    for times in (1, 3):
+        who = torch.arange(ROWS).repeat_interleave(times)
+        held = {"x": inputs.repeat_interleave(times, 0), "y": labels.repeat_interleave(times), "who": who}
+        unit, folder = PrivacyUnit(column="who", max_groups=1, max_rows=3), tmp_path / str(times)
+        data = with_fixed_randomness(dataset(folder, held, unit=unit, domain=Domain(who="integer")), seed=1)
+        told = {"loss": lambda net, batch: loss(net, (batch["x"], batch["y"])), "clip": CLIP, "microbatch": 7}
+        run = start(data, folder, example={"x": EXAMPLE[0], "y": EXAMPLE[1]}, **told)
+        run.fit()
+        found.append(run.finish().facts["last_norm"])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("every", [1, 5, 100])

@@ -36,6 +36,11 @@ RULES: dict[str, Rule] = {
     **recurrent.RULES,
 }
 _backward = unasked(torch.autograd.backward) or torch.autograd.backward
+LOOKED_AT = (
+    "numbers of the batch may decide where its rows go, by a question such as mask.all(), by sorting, or by picking: every "
+    "batch is looked at, in two more backward passes. The result is the same. A Hugging Face model asks no such question "
+    "of an attention mask of four axes."
+)
 CHUNK = 1 << 22  # numbers held at a time where gradients are formed: 16 MB
 
 
@@ -193,6 +198,8 @@ class _Work:
             except Unsure:
                 return self._loop(batch, spans(examples, fold))
             else:
+                if notes.moved:
+                    warnings.warn(LOOKED_AT, SlowModule, stacklevel=3)
                 with torch.no_grad(), exact():
                     value, dead = (each[:found] for each in self._clip(uses, 2 if twice else found))
                 return self._again(batch, value, dead, spans(examples, fold)) if bool(dead.any()) else value

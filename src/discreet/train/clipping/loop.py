@@ -21,7 +21,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 class SlowModule(UserWarning):
-    """A model is trained one example at a time, because of an operation that is not watched."""
+    """A model takes longer than it might: one example at a time, or looked at in every batch."""
 
 
 def gradients(model: Any, loss: Loss, batch: Any, rows: slice, named: Mapping[str, Tensor]) -> dict[str, Tensor]:

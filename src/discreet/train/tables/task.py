@@ -72,7 +72,7 @@ class Task:
             example=(self.features.made_up(), _made_up(self.target)),
             name=name,
             purpose=purpose,
-            microbatch=MICROBATCH,
+            microbatch=max(MICROBATCH, self.dataset.unit.max_rows),  # a person's rows stay together
             collate=as_it_is,
             private=private,
             attempt=attempt,

@@ -9,7 +9,18 @@ import torch
 from torch import nn
 
 from discreet.errors import InvalidInput
-from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, clipped_sum, conv, engine, kernels
+from discreet.train.clipping import (
+    Automatic,
+    Flat,
+    Groups,
+    Method,
+    PerLayer,
+    Scaled,
+    clipped_sum,
+    conv,
+    engine,
+    kernels,
+)
 from discreet.train.clipping.folding import Fold
 from tests.unit.train.clipping import zoo
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
@@ -44,6 +55,18 @@ def test_equals_the_mean_of_a_unit_clipped(name, monkeypatch):
         assert distance(got.sums, flat_sum(units, middle)) < near, method
         assert torch.allclose(got.private_norms[[0, 1, 2, 4]], torch.tensor(norms), rtol=1e-4), method
         assert got.private_norms[3] == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scaled_means_are_clipped(name, monkeypatch):
+    monkeypatch.setattr(zoo, "B", len(WHOSE))
+    case, dice = build(name), torch.Generator().manual_seed(7)
+    every = each_gradient(case.model, case.loss, case.batch)
+    scales = {key: 10 ** (2 * torch.rand(g.shape, generator=dice) - 1) for key, g in every[0].items()}
+    units = [{key: g * scales[key] for key, g in unit.items()} for unit in means(every, WHOSE)]
+    middle = sorted(map(norm, units))[2] * 0.99
+    got = clipped_sum(case.model, case.loss, case.batch, Scaled(Flat(middle), scales), owners=WHOSE, microbatch=4)
+    assert distance(got.sums, flat_sum(units, middle)) < 1e-5
 
 
 @pytest.mark.parametrize("clip", [Automatic(0.3), PerLayer(0.3), Groups({"0": 0.1, "": 0.2})], ids=repr)

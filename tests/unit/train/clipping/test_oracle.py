@@ -7,10 +7,14 @@ import torch
 
 from discreet.train.clipping import Flat, Method, Scaled, clipped_sum
 from tests.unit.train.clipping.oracle import distance, each_gradient, flat_sum, norm
-from tests.unit.train.clipping.zoo import CASES, build
+from tests.unit.train.clipping.zoo import CASES, B, build
 
-# What torch itself says about some layers.
-ASIDES = ("ignore:Using padding='same' with even:UserWarning", "ignore:LSTM with projections:UserWarning")
+# What torch itself says about some layers, and we of one.
+ASIDES = (
+    "ignore:Using padding='same' with even:UserWarning",
+    "ignore:LSTM with projections:UserWarning",
+    "ignore:numbers of the batch:discreet.train.clipping.SlowModule",
+)
 pytestmark = [pytest.mark.filterwarnings(aside) for aside in ASIDES]
 
 
@@ -24,6 +28,21 @@ def test_equals_one_example_at_a_time(name):
         got = clipped_sum(case.model, case.loss, case.batch, Flat(middle), method=method, microbatch=3)
         assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method
         assert torch.allclose(got.private_norms.sort().values, torch.tensor(norms), rtol=1e-4), method
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_blank_has_no_length(name):
+    """A row whose loss is 0 whatever the model says: a norm that moves must not count it, so 0 it is, to the last bit."""
+    case = build(name)
+
+    def masked(model, batch):
+        losses = case.loss(model, batch[0])
+        return losses * batch[1].to(losses)
+
+    real = torch.arange(B) % 2
+    for method in (Method.AUTO, Method.DIRECT, Method.GHOST):
+        got = clipped_sum(case.model, masked, (case.batch, real), Flat(1.0), method=method, microbatch=3)
+        assert (got.private_norms == 0).tolist() == (real == 0).tolist(), method
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -86,6 +86,7 @@ def test_rows_picked_by_data_keep_their_owner():
         claims.rows_picked_by_data_keep_their_owner()
 
 
+@pytest.mark.filterwarnings("ignore:numbers of the batch")
 def test_not_looking_at_every_batch_is_noticed(monkeypatch):
     monkeypatch.setattr(engine, "confirm", lambda once, weighted, notes, weights: None)
     with pytest.raises(AssertionError):

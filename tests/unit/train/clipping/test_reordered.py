@@ -115,5 +115,7 @@ def test_usual_models_are_not_looked_at_again(monkeypatch):
         case = build(name)
         with warnings.catch_warnings():
             warnings.simplefilter("error", SlowModule)
+            if name == "last word":  # it picks by a place that the batch holds
+                warnings.filterwarnings("ignore", "numbers of the batch", SlowModule)
             clipped_sum(case.model, case.loss, case.batch, Flat(1.0))
-    assert set(looked) == {"last word"}  # it picks by a place that the batch holds
+    assert set(looked) == {"last word"}
