@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from discreet import events
+from discreet import PrivacyUnit, events
 from discreet.errors import InvalidInput
 from discreet.explain import explain, model_card
 from discreet.explain.model_card import DECLARED, SELECTED
@@ -141,3 +141,11 @@ def test_what_private_selection_chose_is_told_with_its_candidates(tmp_path):
         assert "No model came of it" in text
     else:
         assert "model.safetensors" in text
+
+
+def test_several_rows_and_variants_are_named(release):
+    unit = PrivacyUnit(column="who", max_rows=3)
+    facts = release.facts | {"variants_of_a_row": 4}
+    text = model_card(replace(release, guarantee=replace(release.guarantee, unit=unit), facts=facts)).markdown()
+    assert "“who”. The first 3 rows of each take part, together." in text
+    assert "| variants of a row | 4 |" in text
