@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, Scaled, clipped_sum
+from discreet.train.clipping import Automatic, Flat, Groups, Method, PerLayer, Scaled, check, clipped_sum
 
 EXPONENTS = st.lists(st.tuples(st.integers(-30, 30), st.integers(-30, 30)), min_size=2, max_size=4)
 
@@ -51,6 +52,7 @@ CLIPS = [Flat(1.0), Flat(1e-6), Automatic(1.0), PerLayer(3.0), Groups({"": 0.5})
 # Gradients that are almost too small for float32 may hide whose they are; then examples go one at a time, and say so.
 @pytest.mark.filterwarnings("ignore::discreet.train.clipping.SlowModule")
 @example(kind="deep", exponents=[(19, 0), (0, 0)], clip=Flat(1.0), method=Method.AUTO, seed=0)  # the fast way overflows
+@example(kind="rows", exponents=[(0, 0), (4, 30)], clip=Flat(1e-6), method=Method.AUTO, seed=0)  # tiny factors
 @settings(max_examples=120)
 @given(
     kind=st.sampled_from(["rows", "deep", "normed", "tied", "conv"]),
@@ -72,6 +74,7 @@ def test_one_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, c
         assert apart <= clip.sensitivity * (1 + 1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::discreet.train.clipping.SlowModule")  # as above
 @settings(max_examples=80)
 @given(
     kind=st.sampled_from(["rows", "deep", "normed", "tied", "conv"]),
@@ -120,3 +123,41 @@ def test_a_scaled_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponen
         less = clipped_sum(model(kind), loss, batch, clip, method=method, real=others).sums
         apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
         assert apart <= 1 + 1e-6
+
+
+def short_loss(net, batch):
+    return loss(net, (batch[0].bfloat16(), batch[1])).float()
+
+
+@functools.cache
+def short(kind: str) -> nn.Module:
+    """A model of bfloat16 that public rows were tried on."""
+    net = copy.deepcopy(model(kind)).bfloat16()
+    check(net, short_loss, (torch.randn(4, 5, 4, generator=torch.Generator().manual_seed(1)), torch.ones(4)))
+    return net
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(["rows", "deep", "normed", "tied", "conv"]),
+    exponents=st.lists(st.tuples(st.integers(-20, 20), st.integers(-20, 30)), min_size=2, max_size=7),
+    clip=st.sampled_from(CLIPS),
+    method=st.sampled_from([Method.AUTO, Method.GHOST, Method.DIRECT]),
+    microbatch=st.sampled_from([None, 2, 3]),
+    seed=st.integers(0, 2**20),
+)
+def test_in_bfloat16_one_example_moves_the_sum_by_at_most_the_sensitivity(
+    kind, exponents, clip, method, microbatch, seed
+):
+    """Others round as they did, even beside one that overflows."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(exponents), 5, 4, generator=generator)
+    x = x * torch.tensor([10.0**a for a, _ in exponents])[:, None, None]
+    batch = (x, torch.tensor([10.0**b for _, b in exponents]))
+    told = {"method": method, "microbatch": microbatch}
+    whole = clipped_sum(short(kind), short_loss, batch, clip, **told).sums
+    for i in range(len(exponents)):
+        others = torch.arange(len(exponents)) != i
+        less = clipped_sum(short(kind), short_loss, batch, clip, real=others, **told).sums
+        apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
+        assert apart <= clip.sensitivity * (1 + 1e-6)

@@ -177,7 +177,9 @@ def told(purpose: str, stream: Keystream) -> str:
 
 
 def mark(model: nn.Module, stream: Keystream, norm: float | None = None) -> int:
-    """Return 64 bits of a keyed hash of a model's parameters (GMAC, then BLAKE2b): other bits have other ones.
+    """Return 64 bits of a keyed hash of the trained parameters (GMAC, then BLAKE2b): other bits have other ones.
+
+    Frozen ones move in no step, and may be most of the model; that they did not is looked at before the release.
 
     Args:
         model: The model.
@@ -185,7 +187,7 @@ def mark(model: nn.Module, stream: Keystream, norm: float | None = None) -> int:
         norm: What the next step clips to, where that moves.
     """
     cipher, found = AESGCM(stream.words("mark", 0, 4).tobytes()), hashlib.blake2b(digest_size=8)
-    for parameter in model.parameters():
+    for parameter in (one for one in model.parameters() if one.requires_grad):
         data = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
         for start in range(0, max(1, len(data)), PIECE):
             found.update(cipher.encrypt(bytes(12), b"", data[start : start + PIECE]))

@@ -90,7 +90,9 @@ def add_clipped(
         for name, gradient in found.items():
             norm = known[groups[name]]
             assert norm is not None
-            sums[name].add_(gradient * clip.factors(groups[name], count, norm).reshape(()))
+            factor = clip.factors(groups[name], count, norm).reshape(())
+            # A tensor without axes does not raise the type of a product, and a factor of 1e-40 is no float32.
+            sums[name].add_(gradient.to(factor.dtype) * factor)
     return total.value.float()
 
 

@@ -53,6 +53,22 @@ def test_one_example_moves_the_sum_by_its_own_share(name, inside):
         assert norm({key: share[key] - twice[key].double() / 2 for key in whole}) < 1e-5 * most.max_norm
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn", "gpt tied"])
+def test_one_person_moves_the_sum_by_its_own_share(name):
+    """With several rows each, in micro-batches that hold one row, or one person, alone."""
+    case, owners = short(name, inside=True), torch.tensor([0, 0, 1, 2, 2, 2, 3])
+    norms = clipped_sum(case.model, case.loss, case.batch, Flat(1e6), owners=owners).private_norms
+    most = Flat(float(norms.median()))
+    whole = clipped_sum(case.model, case.loss, case.batch, most, owners=owners, microbatch=3).sums
+    for gone in range(4):
+        rest, own = owners != gone, owners == gone
+        less = clipped_sum(case.model, case.loss, case.batch, most, real=rest, owners=owners, microbatch=3).sums
+        share = {key: whole[key].double() - less[key].double() for key in whole}
+        assert norm(share) <= most.max_norm * (1 + 1e-6)
+        alone = clipped_sum(case.model, case.loss, case.batch, most, real=own, owners=owners).sums
+        assert norm({key: share[key] - alone[key].double() for key in whole}) < 1e-5 * most.max_norm
+
+
 def test_check_takes_short_numbers_and_still_finds_what_mixes():
     case = short("gpt tied", inside=True)
     check(case.model, case.loss, case.batch)
