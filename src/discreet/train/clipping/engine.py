@@ -119,6 +119,8 @@ def clipped_sum(
     parts, units = pieces(examples_in(batch), microbatch, owners, places, examples)
     sums = into if into is not None else {}
     fresh = _allocate(sums, named)
+    if microbatch == 1:  # all go the same way
+        method = Method.LOOP
     work = _Work(model, loss, clip, method, named, groups, sums, fresh)
     lengths: list[Tensor] = []
     try:
@@ -187,16 +189,16 @@ class _Work:
     def add(self, batch: Any, examples: int, fold: Fold | None) -> Tensor:
         """Add a micro-batch; return its examples', or units', squared norms."""
         notes = self._notes()
-        # Alone, its short numbers would round otherwise than among others.
-        twice = examples == 1 and notes.slow is None and (notes.short or not notes.layouts)
+        # Alone it would go another way, and round otherwise, than among others.
+        twice = examples == 1 and notes.slow is None
         if self.method is not Method.LOOP and (examples > 1 or twice):
             found = examples if fold is None else fold.units
             try:
                 uses = self._twice(batch, notes) if twice else self._uses(batch, examples, notes, fold)
             except Unwatchable as reason:
                 notes.slow = reason.name, reason.operation
-            except Unsure:
-                return self._loop(batch, spans(examples, fold))
+            except Unsure as unsure:
+                return self._apart(batch, spans(examples, fold), None if twice else unsure.odd, fold)
             else:
                 if notes.moved:
                     warnings.warn(LOOKED_AT, SlowModule, stacklevel=3)
@@ -229,6 +231,22 @@ class _Work:
             with torch.no_grad():
                 value[i] = add_clipped(one, self.clip, self.groups, self.sums)[0]
         return value
+
+    def _apart(self, batch: Any, spans: Sequence[slice], odd: Tensor | None, fold: Fold | None) -> Tensor:
+        """Add examples (or units) of odd rows by themselves, and the others as if those were not there.
+
+        Who goes which way must not depend on who else is in the batch: the ways round differently.
+        """
+        alone = torch.ones(len(spans), dtype=torch.bool)
+        if odd is not None:
+            alone = torch.stack([odd[rows].any() for rows in spans])
+        value = torch.zeros(len(spans), device=next(iter(self.sums.values())).device)
+        others = (~alone).nonzero().flatten().tolist()
+        if others:
+            rows = torch.cat([torch.arange(spans[i].start, spans[i].stop) for i in others])
+            rest = None if fold is None else Fold(fold.sizes[~alone])
+            value[others] = self.add(taken(batch, rows), len(rows), rest)
+        return self._again(batch, value, alone, spans)
 
     def _loop(self, batch: Any, spans: Sequence[slice]) -> Tensor:
         self.settle(set(self.sums))

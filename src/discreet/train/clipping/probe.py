@@ -32,7 +32,15 @@ Records = Sequence[tuple[Leaf, Trace]]
 
 
 class Unsure(Exception):
-    """The three examples did not show where examples are: their gradients are zero or not finite, for instance."""
+    """The examples did not show where examples are: their gradients are zero or not finite, for instance.
+
+    Args:
+        odd: For each row of the batch whether it is what says nothing; None if that is not known.
+    """
+
+    def __init__(self, odd: Tensor | None = None) -> None:
+        super().__init__()
+        self.odd = odd
 
 
 @dataclass
@@ -155,10 +163,11 @@ def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> 
 
     Raises:
         Unwatchable: one does not.
-        Unsure: a number is not finite, so that it says nothing.
+        Unsure: numbers of some rows are not finite, so that they say nothing.
     """
     if len(once) != len(weighted):
         raise Unwatchable("", "an operation that is not the same each time")
+    sound = torch.ones(len(weights), dtype=torch.bool)
     for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
         if key not in notes.layouts:
             raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
@@ -166,7 +175,10 @@ def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> 
         scaled = notes.layouts[key].unfold(other.evidence()[0], len(weights)).flatten(1).float()
         size = weights.to(plain).unsqueeze(1)
         expected = plain * size
-        if not bool(torch.isfinite(expected).all() and torch.isfinite(scaled).all()):
-            raise Unsure
-        if not bool(((scaled - expected).abs() <= 1e-6 * expected.abs() + LEAST * size).all()):
+        numbers = (torch.isfinite(expected) & torch.isfinite(scaled)).all(1)
+        sound &= numbers.cpu()
+        alike = (scaled - expected).abs() <= 1e-6 * expected.abs() + LEAST * size
+        if not bool((alike | ~numbers.unsqueeze(1)).all()):
             raise Unwatchable(leaf.roots[0], f"{trace.kind} of rows that the batch's numbers picked")
+    if not bool(sound.all()):
+        raise Unsure(~sound)
