@@ -111,16 +111,15 @@ def plain(x, y, test, hidden, outputs, *, epochs, batch=256, rate=0.003):
         return net(test)
 
 
-def of_peer(python, encoded, hidden, epsilon, epochs, seeds):
-    """Return what `ours` does, of opacus: chances of all seeds, sigma, CPU seconds of one."""
+def of_peer(python, encoded, sizes, epsilon, seeds, settings):
+    """Return what opacus comes to: chances of all seeds and classes, sigma, CPU seconds of one."""
     x, y, test = encoded
     with tempfile.TemporaryDirectory() as name:
         held, outcomes = Path(name) / "rows.npz", Path(name) / "outcomes.npy"
         np.savez(held, x=x.numpy(), y=y.numpy(), test=test.numpy())
         asked = {
-            "rows": str(held), "outcomes": str(outcomes), "sizes": [x.shape[1], *hidden, 2], "epsilon": epsilon,
-            "delta": DELTA, "sample_rate": BATCH / ROWS, "expected_batch_size": BATCH, "max_grad_norm": CLIP,
-            "steps": round(epochs * ROWS / BATCH), "learning_rate": RATE, "momentum": MOMENTUM, "seeds": seeds,
+            "rows": str(held), "outcomes": str(outcomes), "sizes": sizes, "epsilon": epsilon,
+            "delta": DELTA, "momentum": MOMENTUM, "seeds": seeds, **settings,
         }  # fmt: skip
         script = Path(__file__).parent / "peers" / "opacus_training.py"
         found = subprocess.run(
@@ -153,6 +152,10 @@ def adult(epsilons, models, seeds, epochs, python):
         f"batches of {BATCH} expected, {epochs} epochs, clipped to {CLIP}, SGD {RATE} with momentum {MOMENTUM}; {seeds} seeds"
     )
     print(f"{'model':<10} {'ε':>5}  {'of':<12} {'accuracy':>16} {'AUROC':>16} {'σ':>8} {'CPU s':>7}")
+    of_run = {
+        "sample_rate": BATCH / ROWS, "expected_batch_size": BATCH, "max_grad_norm": CLIP,
+        "steps": round(epochs * ROWS / BATCH), "learning_rate": RATE,
+    }  # fmt: skip
     for model in models:
         hidden = MODELS[model]
         start = time.process_time()
@@ -170,8 +173,8 @@ def adult(epsilons, models, seeds, epochs, python):
                 np.mean([one[2] for one in found]),
             )
             if python is not None:
-                theirs, sigma, spent = of_peer(python, encoded, hidden, epsilon, epochs, seeds)
-                _line(model, f"{epsilon:g}", "opacus", theirs, labels, sigma, spent)
+                theirs, sigma, spent = of_peer(python, encoded, [x.shape[1], *hidden, 2], epsilon, seeds, of_run)
+                _line(model, f"{epsilon:g}", "opacus", theirs[:, :, 1], labels, sigma, spent)
 
 
 def _line(model, epsilon, name, chances, labels, sigma, spent):
@@ -301,10 +304,12 @@ def cached(part):
     return torch.from_numpy(np.load(path))
 
 
-def fashion(epsilons, seeds, settings):
-    """Print a line for each model and ε."""
+def fashion(epsilons, seeds, settings, python):
+    """Print a line for each model, ε and contender; opacus trains the linear model."""
     print(f"Fashion-MNIST: clipped to {settings.clip}, momentum {MOMENTUM}; {seeds} seeds")
-    print(f"{'model':<18} {'ε':>5} {'batch':>6} {'epochs':>6} {'rate':>5} {'accuracy':>16} {'σ':>8} {'CPU s':>7}")
+    print(
+        f"{'model':<16} {'ε':>5}  {'of':<9} {'batch':>6} {'epochs':>6} {'rate':>5} {'accuracy':>16} {'σ':>8} {'CPU s':>7}"
+    )
     labels, truth = images("train")[1], images("t10k")[1]
     for model in settings.models:
         if model == "scatter+linear":
@@ -314,11 +319,25 @@ def fashion(epsilons, seeds, settings):
         for epsilon in epsilons:
             found = [one_run(model, x, labels, unseen, truth, epsilon, settings) for _ in range(seeds)]
             right, sigmas, spent = (np.array(values) for values in zip(*found, strict=True))
-            told = f"{right.mean():>8.4f} ±{right.std(ddof=seeds > 1):.4f} {sigmas[0]:>8.4f} {spent.mean():>7.1f}"
-            print(
-                f"{model:<18} {epsilon:>5g} {settings.batch:>6} {settings.epochs:>6g} {settings.rate:>5g} {told}",
-                flush=True,
-            )
+            _told(model, epsilon, "discreet", settings, (right, sigmas[0], spent.mean()))
+            if python is not None and model == "scatter+linear":
+                of_run = {
+                    "sample_rate": settings.batch / len(x), "expected_batch_size": settings.batch,
+                    "max_grad_norm": settings.clip, "learning_rate": settings.rate,
+                    "steps": round(settings.epochs * len(x) / settings.batch),
+                }  # fmt: skip
+                theirs, sigma, taken = of_peer(python, (x, labels, unseen), [x.shape[1], 10], epsilon, seeds, of_run)
+                right = (theirs.argmax(2) == truth.numpy()).mean(1)
+                _told(model, epsilon, "opacus", settings, (right, sigma, taken))
+
+
+def _told(model, epsilon, name, settings, found):
+    right, sigma, spent = found
+    told = f"{right.mean():>8.4f} ±{right.std(ddof=len(right) > 1):.4f} {sigma:>8.4f} {spent:>7.1f}"
+    print(
+        f"{model:<16} {epsilon:>5g}  {name:<9} {settings.batch:>6} {settings.epochs:>6g} {settings.rate:>5g} {told}",
+        flush=True,
+    )
 
 
 def one_run(model, x, labels, unseen, truth, epsilon, settings):
@@ -376,16 +395,14 @@ def main(arguments=None):
     """Print the tables."""
     settings = settled(arguments)
     torch.set_num_threads(1)
-    python, why = (
-        environments.environment(PEER) if settings.peer == "opacus" and settings.data == "adult" else (None, "left out")
-    )
+    python, why = environments.environment(PEER) if settings.peer == "opacus" else (None, "left out")
     versions = f"discreet {version('discreet')}, torch {torch.__version__}, Python {platform.python_version()}"
     peer = f"opacus {environments.imported(python, 'opacus', 'opacus')[0]}" if python else f"opacus: {why}"
     print(f"versions: {versions}, {peer}; one thread on {platform.machine()}; δ = {DELTA:g}")
     if settings.data == "adult":
         adult(settings.epsilons, settings.models, settings.seeds, int(settings.epochs), python)
     else:
-        fashion(settings.epsilons, settings.seeds, settings)
+        fashion(settings.epsilons, settings.seeds, settings, python)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main():
     for _ in range(asked["seeds"]):
         net = trained(asked, rows, sigma)
         with torch.no_grad():
-            outcomes.append(torch.softmax(net(torch.from_numpy(held["test"])), 1)[:, 1].numpy())
+            outcomes.append(torch.softmax(net(torch.from_numpy(held["test"])), 1).numpy())
     np.save(asked["outcomes"], np.stack(outcomes))
     print(json.dumps({"sigma": sigma, "cpu": (time.process_time() - start) / asked["seeds"]}))
 

@@ -9,19 +9,20 @@ import inspect
 import textwrap
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from discreet import audit, train
 from discreet.testing.fit import FALSE_ALARM
-from discreet.train.clipping import engine
+from discreet.train.clipping import engine, units
 from discreet.train.rows import Rows
 from discreet.train.step import Step
 from tests.attack.test_training_run_bugs import plan
 from tests.benchmark_scripts import load
 
 canary = load("training_audit")
-LANES = 8192
+LANES = 4096
 
 
 class Table(nn.Module):
@@ -35,27 +36,39 @@ class Table(nn.Module):
         return canary.LOUD * self.table(numbers)[:, 0]
 
 
+class Dot(nn.Module):
+    """The same by a matrix that each record multiplies once."""
+
+    def __init__(self):
+        super().__init__()
+        self.dot = nn.Linear(LANES, 1, bias=False)
+        nn.init.zeros_(self.dot.weight)
+
+    def forward(self, numbers):
+        return canary.LOUD * self.dot(nn.functional.one_hot(numbers, LANES).float())[:, 0]
+
+
 class Watched(train.PrivateAdam):
     """Has scales from a half to three, as if earlier steps had said so, and keeps the scaled gradient."""
 
     def scales(self):
         (p,) = self.param_groups[0]["params"]
-        return {p: torch.linspace(0.5, 3, LANES)[:, None]}
+        return {p: torch.linspace(0.5, 3, LANES).view(p.shape)}
 
     def step(self):
         (p,) = self.param_groups[0]["params"]
         self.seen = p.grad.clone()
 
 
-def refuted():
+def refuted(kind=Table):
     """Take one step; each record moves the scaled sum where no other one does."""
-    one, net, coins = plan(steps=1), Table(), audit.flip(LANES).included
+    one, net, coins = plan(steps=1), kind(), audit.flip(LANES).included
     adam, stream = Watched(net.parameters(), one, scaled=True), train.Keystream(train.fresh_key(canary.RNG))
     clip, noise = train.Flat(one.max_grad_norm), train.KeyedNoise(stream)
     step = Step(one, net, adam, None, canary.own_output, clip, LANES, stream, noise)
     rows = Rows(torch.from_numpy(np.flatnonzero(coins)), None, None)
     step.take(rows, one.batches(stream, len(rows))[0])
-    shown = adam.seen[None, :, 0].double().numpy() * one.expected_batch_size / one.max_grad_norm
+    shown = adam.seen.view(1, LANES).double().numpy() * one.expected_batch_size / one.max_grad_norm
     scores = canary.evidence(one, shown)
     found = canary.judge(one, scores[coins], scores[~coins], alpha=FALSE_ALARM)
     return found.verdict is audit.Verdict.REFUTED
@@ -69,8 +82,14 @@ def mutate(monkeypatch, name, old, new):
     monkeypatch.setattr(engine._Work, name, names[name])
 
 
-def test_the_real_step_is_cleared():
-    assert not refuted()
+@pytest.mark.parametrize("kind", [Table, Dot])
+def test_the_real_step_is_cleared(kind):
+    assert not refuted(kind)
+
+
+def test_lengths_of_products_that_are_not_scaled_are_caught(monkeypatch):
+    monkeypatch.setattr(units.Weighed, "squares", units.Quick.squares)
+    assert refuted(Dot)
 
 
 def test_lengths_before_scaling_are_caught(monkeypatch):
@@ -82,8 +101,8 @@ def test_lengths_before_scaling_are_caught(monkeypatch):
 def test_lengths_without_gradients_of_what_is_scaled_afterwards_are_caught(monkeypatch):
     """The fast way knows the lengths of gradients as they are."""
 
-    def quick(model, loss, batch, clip, *, into):
-        found = engine.clipped_sum(model, loss, batch, clip.rule)
+    def quick(model, loss, batch, clip, *, into, owners):
+        found = engine.clipped_sum(model, loss, batch, clip.rule, owners=owners)
         for name, total in found.sums.items():
             into[name] = into.get(name, 0.0) + total * clip.scales[name]
         return found

@@ -14,7 +14,9 @@ from tests.clinic import answer
 from tests.e2e.test_cli import check
 from tests.trainee import trainee
 
+from discreet import train
 from discreet.cli.app import run
+from discreet.project import Project
 from discreet.train.work import Work
 
 MODEL = ("visits", "ward", "--epsilon", "1", "--delta", "1e-7", "--sample-rate", "0.25", "--expected-batch-size", "10")
@@ -159,3 +161,38 @@ def test_the_progress_line_says_what_is_paid(place, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert run(["train", str(place.folder), *MODEL, "--steps", "4", "--yes"]) == 0
     assert "step 4 of 4; paid for the whole run: ε = 1 at δ = 1e-07\n" in capsys.readouterr().err
+
+
+def test_a_model_of_ones_own_is_told_beside_the_others(place, capsys):
+    project = Project.read(place.folder)
+    rows = project.dataset_to_train("visits")
+    net = torch.nn.Linear(1, 2)
+    run_ = train.make_private(
+        rows,
+        train.DPSGD(
+            sample_rate=0.25,
+            expected_batch_size=10,
+            steps=60,
+            max_grad_norm=1.0,
+            relation=rows.unit.relation,
+        ).calibrate(1.0, 1e-7),
+        model=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=0.1),
+        loss=lambda model, batch: torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none"),
+        example=(torch.randn(4, 1), torch.tensor([0, 1, 1, 0])),
+        collate=lambda table: (
+            torch.tensor([[(age.as_py() or 0) / 100] for age in table["age"]]),
+            torch.tensor([int(ward.as_py() == "A") for ward in table["ward"]]),
+        ),
+        name="mine",
+        private=place.folder / "private",
+        facts={"row": "one visit"},
+    )
+    run_.fit()
+    release = run_.finish()
+    assert release.guarantee.unit.max_rows == 2
+    capsys.readouterr()
+    assert run(["explain", str(place.folder)]) == 0
+    card = (place.folder / "report" / "model-card-mine.md").read_text()
+    assert "The first 2 rows of each take part, together." in card
+    assert "What one row holds: one visit (the owner’s word)" in card

@@ -21,6 +21,7 @@ EXTRAS = {
     "sql": ("duckdb", "sqlglot", "pyarrow"),
     "postgres": ("psycopg",),
     "report": ("jinja2", "matplotlib"),
+    "train": ("torch", "safetensors"),
 }
 State = Literal["ok", "absent", "fails"]
 

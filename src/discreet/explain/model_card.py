@@ -22,7 +22,16 @@ DECLARED = "declared by the owner, as chosen without the private rows"
 SELECTED = "of the candidate that private selection chose, or the same in all of them; the event covers the choice"
 SAID_ELSEWHERE = frozenset({"target", "features", "epsilon", "delta", "sample_rate", "learning_rate"})
 OF_ALL_RUNS = frozenset({"sampler", "expected_batch_size", "noise_multiplier", "correlation"})
-PLAN = ("sampler", "expected_batch_size", "noise_multiplier", "max_grad_norm", "clip", "correlation", "average")
+PLAN = (
+    "sampler",
+    "expected_batch_size",
+    "noise_multiplier",
+    "max_grad_norm",
+    "clip",
+    "correlation",
+    "average",
+    "variants_of_a_row",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -129,7 +129,7 @@ def bind(
         "scheduler": None if scheduler is None else type(scheduler).__qualname__,
         "parameters": trained,
         "rows_of_a_unit": dataset.unit.max_rows,
-        "variants_of_a_row": 1 if augment is None else augment.times,
+        "variants_of_a_row": None if augment is None else augment.times,
         "architecture": repr(model),
         "torch": torch.__version__,
     }

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from discreet.dataset import Answer, Dataset
@@ -19,19 +20,21 @@ from discreet.release import Release
 from discreet.train.bound import Bound, source_of
 from discreet.train.keystream import Keystream
 from discreet.train.released import TENSORS, described, tensors
-from discreet.train.rows import Collate, check_source
+from discreet.train.rows import Collate, Rows, check_source
 from discreet.train.run import borrow, check_whole, fingerprint, stream_of
 from discreet.train.selection import Best, Selection, best_of, snapshot
-from discreet.train.setup import Build, Score, plain, seeded, tried
+from discreet.train.setup import Build, Score, plain, public_score, right, seeded, tried, try_counting
 from discreet.train.state import CHECKPOINT, State
 from discreet.train.step import Step
 from discreet.train.work import AGAIN, Work
 from discreet.train.world import World
 
-ASSUMED = (
-    "The score looks at the trained model and at public data alone, and nothing that it saw is kept or shown.",
-    "Nobody but the owner sees how many runs were made, how long they took, or any run but the best.",
+PUBLIC = "The score looks at the trained model and at public data alone, and nothing that it saw is kept or shown."
+COUNTED = (
+    "Whether the score calls an example right depends on that example's row and the model alone (tested on the rows given "
+    "as `example`), and nothing that it saw is kept or shown."
 )
+ASSUMED = ("Nobody but the owner sees how many runs were made, how long they took, or any run but the best.",)
 
 
 def select(
@@ -60,8 +63,9 @@ def select(
         selection: A calibrated selection.
         candidates: The settings to choose from, public plain data: texts, numbers, lists and dicts of them.
         build: Makes the `Setup` of a candidate: new each time, and the same each time from torch's seed.
-        score: `score(model)` says how good a trained model is, larger being better, by public data alone. It is called
-            without gradients.
+        score: `score(model)` says how good a trained model is, larger being better, by public data alone. With the
+            selection's `score_noise`, `score(model, batch)` says of each example of a batch whether the model gets it
+            right: they are counted over the private records. It is called without gradients.
         example: At least three rows that are public or made up: all that is built is tried on them.
         name: The release's name.
         purpose: Why; written to the ledger.
@@ -103,7 +107,10 @@ def select(
             remedy="Start one process; or choose on public data, and train by make_private in several.",
         )
     listed = plain(candidates)
-    bounds = [tried(dataset, selection.plan, one, build, score, example, collate, purpose) for one in listed]
+    known = (
+        partial(public_score, score) if selection.score_noise is None else partial(try_counting, score, example=example)
+    )
+    bounds = [tried(dataset, selection.plan, one, build, known, example, collate, purpose) for one in listed]
     bound = _bound(dataset, selection, listed, bounds, score)
     request = dataset.request(bound, name=name, attempt=attempt)
     state, best = State(Path(private).absolute() / request), Best()
@@ -153,7 +160,7 @@ class _Runs:
                 work.resume(self.collate, self.dataset.unit)
                 while work.taken < plan.steps:
                     work.take(work.batch())
-                return self._scored(step, stream)
+                return self._scored(step, stream, work.rows)
             except BaseException:
                 step.spoil()
                 raise
@@ -182,7 +189,7 @@ class _Runs:
 
         return self.loan.settle(release)
 
-    def _scored(self, step: Step, stream: Keystream) -> tuple[float, Mapping[str, torch.Tensor]]:
+    def _scored(self, step: Step, stream: Keystream, rows: Rows | None) -> tuple[float, Mapping[str, torch.Tensor]]:
         """Return the score of what a run comes to, and that itself as it was before the score saw it."""
         if step.average is not None:
             step.average.put()
@@ -192,11 +199,23 @@ class _Runs:
         found = snapshot(step.model)
         try:
             with torch.no_grad(), seeded(_word(stream, "score")):
-                return self.loan.read(lambda _: float(self.score(step.model))), found
+                return self.loan.read(lambda _: self._score(step, rows)), found
         except DataFailure:  # a constant: it holds nothing of its cause
             raise _failed(
                 "the score of a model failed; its cause is withheld, for which models there were is private"
             ) from None
+
+    def _score(self, step: Step, rows: Rows | None) -> float:
+        """Return the score of a model: by public data, or the noisy count of records that it gets right."""
+        if self.selection.score_noise is None:
+            return public_score(self.score, step.model)
+        assert rows is not None
+        count = 0
+        for units, _ in rows.micro(np.arange(len(rows), dtype=np.int64), self.microbatch):
+            count += int(right(self.score, step.model, rows.batch(units), units.size).sum())
+            step.fixed.restore()
+        noise = step.noise.fresh(step.plan.steps, "score", 1)  # no step of the training has this number
+        return count + self.selection.score_noise * float(noise[0])
 
     def _folder(self, number: int) -> State:
         return State(self.state.folder / f"run-{number}")
@@ -207,6 +226,11 @@ def _check_account(dataset: Dataset, selection: Selection) -> None:
         raise InvalidInput(
             f"selection must be a Selection, got {type(selection).__name__}.",
             remedy="Selection(plan, mean_runs=10).calibrate(target_epsilon, target_delta)",
+        )
+    if selection.score_noise is not None and dataset.unit.max_rows != 1:
+        raise InvalidInput(
+            f"a score counts one record of each unit, and the dataset's units have {dataset.unit.max_rows} rows each.",
+            remedy="Score on public data, without score_noise; or declare max_rows=1.",
         )
     kind = dataset.ledger.account(dataset.population).measure.kind
     if kind != "renyi":
@@ -224,13 +248,15 @@ def _bound(
     delta = selection.plan.delta
     assert delta is not None  # bind saw to it
     epsilon = selection.epsilon(delta).upper
-    held = tuple(dict.fromkeys([*(text for one in bounds for text in one.guarantee.assumptions), *ASSUMED]))
+    said = PUBLIC if selection.score_noise is None else COUNTED
+    held = tuple(dict.fromkeys([*(text for one in bounds for text in one.guarantee.assumptions), said, *ASSUMED]))
     guarantee = Guarantee(dataset.unit, epsilon, delta, selection.profile.method, held)
     identity = {
         "kind": "train the best",
         "v": 1,
         "mean_runs": selection.mean_runs,
         "shape": selection.shape,
+        "score_noise": selection.score_noise,
         "candidates": list(candidates),
         "runs": [one.identity for one in bounds],
         "score": source_of(score),
@@ -258,6 +284,8 @@ def _facts(
             "law": selection.law,
             "mean_runs": selection.mean_runs,
             "shape": selection.shape,
+            "score": "on public data" if selection.score_noise is None else "on the private records, with noise",
+            "score_noise": selection.score_noise,
             "provenance": "chosen on the private rows, by private selection; what that costs is in the guarantee",
         },
     }

@@ -43,6 +43,8 @@ class Selection:
         shape: None: K is Poisson. Else K is truncated negative binomial (1, 2, …) of this shape, above -1 and at most
             1: 1 is the geometric law, 0 the logarithmic one. It always runs once, and costs more for the same chance
             that the best settings are tried.
+        score_noise: None: runs are scored on public data. Else on the private records: a score counts how many of them
+            a model gets right, and this is the deviation of the noise that is added to it, in records.
 
     Guarantee:
         `event` bounds what the published run, with the settings that it had, tells of one record's presence (or value).
@@ -50,7 +52,7 @@ class Selection:
         Proven: docs/proofs/private_selection.md, docs/proofs/training_run.md.
     Assumes:
         Runs are independent and alike: each draws its settings from the same candidates, independently of the data.
-        The score follows from the trained model, public data and coins of its own.
+        The score follows from the trained model, public data and coins of its own; or is the noisy count.
     Not protected:
         How many runs there were, how long they took, and whatever of a run that was not the best somebody keeps.
 
@@ -61,6 +63,7 @@ class Selection:
     plan: DPSGD
     mean_runs: float = field(kw_only=True)
     shape: float | None = field(kw_only=True, default=None)
+    score_noise: float | None = field(kw_only=True, default=None)
 
     def __post_init__(self) -> None:
         if not isinstance(self.plan, DPSGD):
@@ -77,6 +80,12 @@ class Selection:
                 f"shape must be above -1 and at most 1, got {shown(self.shape)}.",
                 "Leave it out for Poisson's law, or give 1 for the geometric one.",
             )
+        if self.score_noise is not None and not 0 < _number(self.score_noise) < math.inf:
+            raise _refused(
+                f"score_noise must be a finite number of records above 0, got {shown(self.score_noise)}.",
+                "Leave it out where the score looks at public data; 1 % of the records is often small enough.",
+            )
+        object.__setattr__(self, "score_noise", None if self.score_noise is None else float(self.score_noise))
         object.__setattr__(self, "mean_runs", float(self.mean_runs))  # 5 and 5.0 are one selection
         object.__setattr__(self, "shape", None if self.shape is None else float(self.shape))
         if isinstance(self.plan.sampler, Allocation) and self.plan.correlation is None:
@@ -152,12 +161,18 @@ class Selection:
             whole = "noise not calibrated yet"
         else:
             whole = f"ε = {show_up(self.epsilon(delta).upper)} at δ = {show_delta(delta)} for all runs together"
-        return f"The best of K runs, K {self.law}: {whole}\nOne run by itself is {self.plan}"
+        count = ""
+        if self.score_noise is not None:
+            count = f"\nand a count of records that its model gets right, with noise of {self.score_noise:g}"
+        return f"The best of K runs, K {self.law}: {whole}\nOne run by itself is {self.plan}{count}"
 
     def _event_of(self, noise_multiplier: float) -> events.Event:
         return self._around(replace(self.plan, noise_multiplier=noise_multiplier).event)
 
-    def _around(self, one: events.Event) -> events.Event:
+    def _around(self, trained: events.Event) -> events.Event:
+        one = trained
+        if self.score_noise is not None:  # a record moves the count by at most 1, under each relation
+            one = events.Composed((trained, events.Gaussian(self.score_noise)))
         if self.shape is None:
             return events.PoissonSelection(self.mean_runs, one)
         return events.PrivateSelection(self.mean_runs, self.shape, one)

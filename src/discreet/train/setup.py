@@ -17,12 +17,13 @@ from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.bound import Bound, bind
 from discreet.train.clipping import Clip, Flat, check
+from discreet.train.clipping.trees import examples_in, taken
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Moving, Quantile
 from discreet.train.rows import Collate
-from discreet.train.step import Loss, Step
+from discreet.train.step import Loss, Step, on_device
 from discreet.train.world import World
 
 
@@ -112,7 +113,7 @@ class Moved:
 
 
 Build = Callable[[Any], Setup]
-Score = Callable[[nn.Module], float]
+Score = Callable[..., Any]  # of a model; or of a model and a batch, if it counts private records
 
 
 def tried(
@@ -120,7 +121,7 @@ def tried(
     shared: DPSGD,
     candidate: Any,
     build: Build,
-    score: Score,
+    score: Callable[[nn.Module], Any],
     example: Any,
     collate: Collate | None,
     purpose: str,
@@ -147,13 +148,7 @@ def tried(
     setup.moved(plan)
     setup.check(example)
     with torch.no_grad(), seeded(0):
-        told = score(setup.model)
-    try:
-        float(told)
-    except (TypeError, ValueError):
-        raise InvalidInput(
-            f"score must return a number, got {type(told).__name__}.", remedy="The larger, the better the model."
-        ) from None
+        score(setup.model)
     return found
 
 
@@ -170,6 +165,51 @@ def _check_new(candidate: Any, first: Setup, second: Setup) -> None:
         raise InvalidInput(
             f"build made two models with different first weights from the same seed of torch, for {candidate!r}.",
             remedy="Let torch alone draw the first weights: what is interrupted has to come out the same.",
+        )
+
+
+def public_score(score: Score, model: nn.Module) -> float:
+    """Return a model's score, by public data.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    told = score(model)
+    try:
+        return float(told)
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"score must return a number, got {type(told).__name__}.", remedy="The larger, the better the model."
+        ) from None
+
+
+def right(score: Score, model: nn.Module, batch: Any, size: int) -> torch.Tensor:
+    """Return which of the examples of a batch a model gets right.
+
+    Raises:
+        InvalidInput: the score does not say of each whether it does.
+    """
+    told = score(model, on_device(batch, next(model.parameters()).device))
+    if not isinstance(told, torch.Tensor) or told.shape != (size,) or told.dtype != torch.bool:
+        raise InvalidInput(
+            "score must return a tensor of True and False, one for each example of the batch.",
+            remedy="For example model(inputs).argmax(1) == labels: with score_noise it counts records.",
+        )
+    return told
+
+
+def try_counting(score: Score, model: nn.Module, example: Any) -> None:
+    """Try a score that counts records on rows that are public: of each by itself it says the same as of all.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    size = examples_in(example)
+    singly = [right(score, model, taken(example, torch.tensor([i])), 1) for i in range(size)]
+    if not torch.equal(torch.cat(singly), right(score, model, example, size)):
+        raise InvalidInput(
+            "score says something else of an example alone than of the same one among others.",
+            remedy="Whether a model gets an example right must depend on that example alone: model.eval() may help.",
         )
 
 

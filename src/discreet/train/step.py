@@ -121,7 +121,7 @@ class Step:
             for place, (units, owners) in enumerate(rows.micro(mine.indices, self.microbatch, times)):
                 word = place * self.world.size + self.world.rank
                 with _drawing(device, int(self.stream.words("forward", batch.step, 1, word)[0])):
-                    examples = _moved(rows.batch(units), device)
+                    examples = on_device(rows.batch(units), device)
                     if self.augment is not None:
                         examples, owners = self.augment.variants(examples, owners)
                     clipped = clipped_sum(self.model, self.loss, examples, rule, into=found, owners=owners)
@@ -156,5 +156,6 @@ def _drawing(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _moved(examples: Any, device: torch.device) -> Any:
+def on_device(examples: Any, device: torch.device) -> Any:
+    """Return a batch with its tensors on a device."""
     return _pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf, examples)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from discreet import events
+from discreet import PrivacyUnit, events
 from discreet.errors import InvalidInput
 from discreet.explain import explain, model_card
 from discreet.explain.model_card import DECLARED, SELECTED
@@ -102,6 +102,14 @@ def test_a_private_selection_is_named(release):
     assert "The best of a random number of runs" in text
 
 
+def test_the_best_of_many_runs_does_not_vouch_for_the_others(tmp_path):
+    text = model_card(choose(dataset(tmp_path), tmp_path)).markdown()
+    assert "the other runs were not released" in text
+    assert "every model on the way" not in text
+    assert "all that was noised" not in text
+    assert "Private selection chose among these candidates" in text
+
+
 def test_another_release_has_no_card():
     with pytest.raises(InvalidInput, match="is no trained model"):
         model_card(counted())
@@ -133,3 +141,11 @@ def test_what_private_selection_chose_is_told_with_its_candidates(tmp_path):
         assert "No model came of it" in text
     else:
         assert "model.safetensors" in text
+
+
+def test_several_rows_and_variants_are_named(release):
+    unit = PrivacyUnit(column="who", max_rows=3)
+    facts = release.facts | {"variants_of_a_row": 4}
+    text = model_card(replace(release, guarantee=replace(release.guarantee, unit=unit), facts=facts)).markdown()
+    assert "“who”. The first 3 rows of each take part, together." in text
+    assert "| variants of a row | 4 |" in text

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from discreet import PrivacyUnit, Relation, events, train
+from discreet import Domain, PrivacyUnit, Relation, events, train
 from discreet.errors import BudgetExceeded, DataFailure, InvalidInput, UnsupportedEvent
 from discreet.mechanisms.coins import uniform_integers
 from discreet.testing import with_fixed_randomness
@@ -157,11 +157,12 @@ def test_nothing_of_the_other_runs_is_released(tmp_path, data):
     release = choose(data, tmp_path)
     (text,) = (json.loads(path.read_text()) for path in (tmp_path / "releases").rglob("release.json"))
     assert set(release.facts["selection"]) == {
-        "candidates", "chosen", "law", "mean_runs", "shape", "provenance"
+        "candidates", "chosen", "law", "mean_runs", "shape", "score", "score_noise", "provenance"
     }  # fmt: skip
     names = set(text["facts"]) - {"selection"}
     assert names >= {"kind", "sentence", "steps_taken"}
     assert not any("score" in name or "run" in name for name in names)
+    assert release.facts["selection"]["score"] == "on public data"
 
 
 def test_when_there_is_no_run_nothing_is_released(tmp_path, data, monkeypatch):
@@ -171,6 +172,68 @@ def test_when_there_is_no_run_nothing_is_released(tmp_path, data, monkeypatch):
     assert release.value.num_rows == 0
     with pytest.raises(InvalidInput, match="holds no model"):
         train.load(release, build(CANDIDATES[0]).model)
+
+
+# ------------------------------------------------------------------------ a score on private records
+
+
+def correct(net, batch):
+    return net(batch[0]).argmax(1) == batch[1]
+
+
+def test_a_score_on_private_records_is_their_count_with_noise(tmp_path, data, monkeypatch):
+    seen, real = [], Best.offer
+
+    def offer(self, which, score, tensors):
+        seen.append((which, score, tensors))
+        real(self, which, score, tensors)
+
+    monkeypatch.setattr(Best, "offer", offer)
+    one = selection(score_noise=2.0)
+    release = choose(data, tmp_path, selection=one, score=correct)
+    for number, (which, told, tensors) in enumerate(seen):
+        net = build(CANDIDATES[which]).model
+        net.load_state_dict(tensors)
+        own = train.Keystream(key().words("run", number, 4).tobytes())
+        noise = train.KeyedNoise(own).fresh(one.plan.steps, "score", 1)
+        assert told == pytest.approx(int(correct(net, rows()).sum()) + 2.0 * float(noise[0]))
+    assert len(seen) > 2
+    best = max(seen, key=lambda run: run[1])
+    assert release.facts["selection"]["chosen"] == CANDIDATES[best[0]]
+    assert not any("public data alone" in text for text in release.guarantee.assumptions)
+
+
+def test_a_score_on_private_records_is_charged(tmp_path, data):
+    one = selection(score_noise=2.0)
+    assert one.event == events.PoissonSelection(3.0, events.Composed((one.plan.event, events.Gaussian(2.0))))
+    assert "noise of 2" in str(one)
+    choose(data, tmp_path, selection=one, score=correct)
+    (charge,) = (entry for entry in data.ledger.entries("people") if entry.kind == "charge")
+    assert charge.body["event"] == events.to_dict(one.event)
+    assert one.epsilon(1e-5).upper > 1.01 * selection().epsilon(1e-5).upper
+
+
+def test_a_score_that_does_not_say_it_of_each_record_is_refused(tmp_path, data):
+    one = selection(score_noise=2.0)
+
+    def among_others(net, batch):
+        out = net(batch[0])
+        return out[:, 0] >= out[:, 0].mean()
+
+    refused(tmp_path, data, "True and False", selection=one, score=lambda net, batch: correct(net, batch).float())
+    refused(tmp_path, data, "True and False", selection=one, score=lambda net, batch: correct(net, batch).all())
+    refused(tmp_path, data, "among others", selection=one, score=among_others)
+    with pytest.raises(InvalidInput, match="score_noise"):
+        selection(score_noise=0)
+
+
+def test_people_with_several_rows_are_not_counted(tmp_path):
+    unit = PrivacyUnit(column="who", max_rows=2)
+    inputs, labels = rows()
+    source = {"x": inputs, "y": labels, "who": torch.arange(ROWS) // 2}
+    data = dataset(tmp_path, source, unit=unit, domain=Domain(who="integer"))
+    example = {name: part[:3] for name, part in source.items()}
+    refused(tmp_path, data, "2 rows each", selection=selection(score_noise=2.0), score=correct, example=example)
 
 
 # ---------------------------------------------------------------------------------- taken up again

@@ -312,7 +312,11 @@ def test_augmentations_that_are_none_are_refused(tmp_path, function, says):
     assert torch.equal(EXAMPLE[0], kept)
 
 
-@pytest.mark.parametrize("wrong", [(None, 2), (jittered, 0), (jittered, True), (jittered, 2.0)], ids=["no function", "none", "a truth", "a float"])
+@pytest.mark.parametrize(
+    "wrong",
+    [(None, 2), (jittered, 0), (jittered, True), (jittered, 2.0)],
+    ids=["no function", "none", "a truth", "a float"],
+)
 def test_wrong_augmentations_are_refused(wrong):
     with pytest.raises(InvalidInput, match="must be"):
         train.Augment(*wrong)

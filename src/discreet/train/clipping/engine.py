@@ -305,7 +305,8 @@ class _Work:
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
-        quick, formed = units(uses, self.named, self.sums, self.method, whole=isinstance(self.clip, Scaled))
+        scales = self.clip.scales if isinstance(self.clip, Scaled) else None
+        quick, formed = units(uses, self.named, self.sums, self.method, scales)
         self.settle(self.fresh - {unit.name for unit in quick})
         device = next(iter(self.sums.values())).device
         known = [

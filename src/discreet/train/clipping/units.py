@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from discreet.train.clipping.conv import Convolved
-from discreet.train.clipping.norms import Squares, added, raised, squares
+from discreet.train.clipping.norms import TINY, Squares, added, raised, squares
 from discreet.train.clipping.records import Lookup, Part, Product, Ready, add_weighted
 from discreet.train.clipping.watch import Leaf
 
@@ -62,6 +62,32 @@ class Quick:
         for part in self.parts:
             part.total(factors, gathered)
         into.add_(torch.autograd.grad(self.leaf.tensor, root, gathered, retain_graph=True)[0])
+
+
+class Weighed(Quick):
+    """A matrix that each example multiplies once, and whose gradients left ⊗ right are scaled number by number."""
+
+    def __init__(self, name: str, leaf: Leaf, part: Product, scale: Tensor) -> None:
+        super().__init__(name, leaf, [part])
+        self.part, self.scale = part, scale
+
+    def squares(self) -> Squares:
+        """Return Σ_ij left_i²·scale_ij²·right_j²: no term is negative, so what is lost is relative, but for `TINY`."""
+        left, right = self.part.left[:, 0], self.part.right[:, 0]
+        wide, deep = self.scale.shape
+        inner = (left.square() + TINY) @ (self.scale.square() + TINY) + 2 * wide * TINY
+        value = (inner * (right.square() + TINY)).sum(1)
+        nothing = (left == 0).all(1) | (right == 0).all(1)
+        return Squares(value.masked_fill(nothing, 0), raised(value, wide + deep + 16, wide + deep))
+
+    def total(self, factors: Tensor, into: Tensor, root: Tensor, *, fresh: bool) -> None:  # noqa: ARG002 - it is the leaf
+        """Add the clipped sum, scaled."""
+        gathered = torch.empty_like(into)
+        self.part.total(factors, gathered, fresh=True)
+        if fresh:
+            torch.mul(gathered, self.scale, out=into)
+        else:
+            into.addcmul_(gathered, self.scale)
 
 
 def lengths(quick: Sequence[Quick]) -> list[Squares]:
@@ -234,25 +260,35 @@ def units(
     named: Mapping[str, Tensor],
     sums: Mapping[str, Tensor],
     method: Method,
-    *,
-    whole: bool = False,
+    scales: Mapping[str, Tensor] | None = None,
 ) -> tuple[list[Quick], list[Formed]]:
-    """Sort the parameters by how their gradients are had; `whole` has all formed, in their parameters' shapes."""
+    """Sort the parameters by how their gradients are had; scaled ones are mostly formed, in their parameters' shapes."""
     quick: list[Quick] = []
     formed: list[Formed] = []
     for names, keys in _families(leaves):
         uses = {key: (leaves[key][0], joined(leaves[key][1])) for key in keys}
         leaf, parts = uses[keys[0]]
-        lone = len(keys) == 1 and len(names) == 1 and leaf.plain and not whole
+        lone = len(keys) == 1 and len(names) == 1 and leaf.plain
         kinds = tuple(type(part) for part in parts)
         simple = kinds in {(Product,), (Lookup,), (Ready,), (Product, Lookup)}
-        if lone and simple and all(_ghost(part, method) for part in parts):
+        if scales is not None:
+            root = named[names[0]]
+            if lone and leaf.tensor is root and method is not Method.DIRECT and _once(parts):
+                quick.append(Weighed(names[0], leaf, cast(Product, parts[0]), scales[names[0]]))
+            else:
+                formed.append(Tangled(uses, {name: named[name] for name in names}, sums))
+        elif lone and simple and all(_ghost(part, method) for part in parts):
             quick.append(Quick(names[0], leaf, parts))
         elif lone:
             formed.append(Lone(names[0], leaf, parts, named[names[0]], sums[names[0]]))
         else:
             formed.append(Tangled(uses, {name: named[name] for name in names}, sums))
     return quick, formed
+
+
+def _once(parts: Sequence[Part]) -> bool:
+    """Say whether an example's gradient is one product left ⊗ right."""
+    return len(parts) == 1 and isinstance(parts[0], Product) and parts[0].positions == 1
 
 
 def _families(leaves: Mapping[int, tuple[Leaf, Sequence[Part]]]) -> list[tuple[list[str], list[int]]]:

@@ -209,3 +209,24 @@ def test_a_convolution_of_many_rows_is_added_up_piece_by_piece(monkeypatch):
     got = clipped_sum(case.model, case.loss, case.batch, Flat(0.1), owners=owners)
     assert distance(got.sums, flat_sum(units, 0.1)) < 1e-5
     assert max(seen) == 2
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv stride", "group norm", "gpt tied"])
+def test_autocast(name, monkeypatch):
+    """In half precision a unit is clipped as it is recorded, and is near the mean of gradients taken one by one."""
+    monkeypatch.setattr(zoo, "B", len(WHOSE))
+    case = build(name)
+
+    def loss(model, batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            return case.loss(model, batch).float()
+
+    units = means(each_gradient(case.model, loss, case.batch), WHOSE)
+    middle = sorted(map(norm, units))[2]
+    for method in (Method.AUTO, Method.DIRECT):
+        got = clipped_sum(case.model, loss, case.batch, Flat(middle), method=method, owners=WHOSE)
+        assert distance(got.sums, flat_sum(units, middle)) < 2e-2
+        for unit in WHOSE.unique():
+            mine = torch.eq(WHOSE, unit)
+            one = clipped_sum(case.model, loss, case.batch, Flat(middle / 3), method=method, owners=WHOSE, real=mine)
+            assert norm(one.sums) <= middle / 3

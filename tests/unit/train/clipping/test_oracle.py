@@ -54,7 +54,7 @@ def test_scaled_gradients_equal_one_example_at_a_time(name):
     gradients = [{key: g * scales[key] for key, g in one.items()} for one in every]
     norms = sorted(map(norm, gradients))
     middle = norms[len(norms) // 2] * 0.99
-    for method in (Method.AUTO, Method.LOOP):
+    for method in (Method.AUTO, Method.DIRECT, Method.LOOP):
         clip = Scaled(Flat(middle), scales)
         got = clipped_sum(case.model, case.loss, case.batch, clip, method=method, microbatch=3)
         assert distance(got.sums, flat_sum(gradients, middle)) < 1e-4, method
