@@ -124,7 +124,9 @@ class Step:
                     examples = on_device(rows.batch(units), device)
                     if self.augment is not None:
                         examples, owners = self.augment.variants(examples, owners)
-                    clipped = clipped_sum(self.model, self.loss, examples, rule, into=found, owners=owners)
+                    clipped = clipped_sum(
+                        self.model, self.loss, examples, rule, microbatch=self.microbatch, into=found, owners=owners
+                    )
                     if self.moving is not None:
                         count += self.moving.counted(clipped.private_norms).to(device)
                 self.fixed.restore()
