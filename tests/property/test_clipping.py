@@ -139,6 +139,7 @@ def test_in_bfloat16_one_example_moves_the_sum_by_at_most_the_sensitivity(
 
 
 @example(kind="deep", exponents=[(-25, 25), (25, -25)], spread=6, method=Method.AUTO, seed=0)
+@example(kind="deep", exponents=[(0, 0), (17, 0)], spread=0, method=Method.AUTO, seed=0)  # one is left alone
 @settings(max_examples=120)
 @given(
     kind=st.sampled_from(["rows", "deep"]),
