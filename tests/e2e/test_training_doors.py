@@ -20,7 +20,11 @@ from discreet.project import Project
 from discreet.train.work import Work
 
 MODEL = ("visits", "ward", "--epsilon", "1", "--delta", "1e-7", "--sample-rate", "0.25", "--expected-batch-size", "10")
-STEPS, SAVED = 160, 100
+STEPS, SAVED = 60, 10
+PROGRAM = (  # the program, but that it saves its trainings more often: a hundred steps take their time
+    "from discreet import train; from discreet.cli import main\n"
+    f"train.make_private.__kwdefaults__['checkpoint_every'] = {SAVED}; main()"
+)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def place(tmp_path):
 
 def started(folder):
     """Start `discreet run` in a process of its own."""
-    command = [Path(sys.executable).with_name("discreet"), "run", folder, "--yes"]
+    command = [sys.executable, "-c", PROGRAM, "run", folder, "--yes"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -58,6 +62,7 @@ def test_a_run_that_is_killed_goes_on_without_a_second_charge(tmp_path, capsys, 
     monkeypatch.setattr(Work, "take", lambda self, batch: (taken.append(batch.step), real(self, batch)))
     code, done = answer(capsys, "run", place.folder, "--yes")
     assert code == 0
+    assert done["releases"][0]["reused"]  # it was paid for before
     assert saved >= SAVED
     assert taken == list(range(saved, STEPS))
     assert place.kinds() == ["open", "charge", "release"]
@@ -123,6 +128,9 @@ def test_train(place, capsys):
     charge = book["accounts"][0]["entries"][1]
     assert charge["cost"] == [price["cost"]["loss"], price["cost"]["delta"]]
     assert charge["purpose"].startswith("why [run ")
+    capsys.readouterr()
+    assert run(["train", *map(str, asked)]) == 0
+    assert capsys.readouterr().out.startswith("Trained before, as entry 1 of 'people'; nothing was spent.\n")
     code, again = answer(capsys, "train", *asked)  # no --yes: nothing is spent, so nobody is asked
     assert (code, again["reused"], again["entry"]) == (0, True, trained["entry"])
 
@@ -196,3 +204,13 @@ def test_a_model_of_ones_own_is_told_beside_the_others(place, capsys):
     card = (place.folder / "report" / "model-card-mine.md").read_text()
     assert "The first 2 rows of each take part, together." in card
     assert "What one row holds: one visit (the owner’s word)" in card
+
+
+def test_an_interrupted_training_says_that_it_went_on(place, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "checkpoint", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run(["train", str(place.folder), *MODEL, "--steps", "4", "--yes"]) == 130
+        assert "A training goes on where it was when it is run again." in capsys.readouterr().err
+    assert run(["train", str(place.folder), *MODEL, "--steps", "4"]) == 0  # without --yes: nothing is spent
+    assert "Gone on with what was paid for, as entry 1 of 'people'; nothing was spent." in capsys.readouterr().out
+    assert place.kinds() == ["open", "charge", "release"]

@@ -100,6 +100,32 @@ def test_one_unit_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, owne
         assert apart <= clip.sensitivity * (1 + 1e-6)
 
 
+@example(kind="deep", exponents=[(-25, 25), (25, -25)], spread=6, method=Method.AUTO, seed=0)
+@example(kind="deep", exponents=[(0, 0), (17, 0)], spread=0, method=Method.AUTO, seed=0)  # one is left alone
+@settings(max_examples=120)
+@given(
+    kind=st.sampled_from(["rows", "deep"]),
+    exponents=EXPONENTS,
+    spread=st.integers(0, 6),
+    method=st.sampled_from([Method.AUTO, Method.DIRECT, Method.LOOP]),
+    seed=st.integers(0, 2**20),
+)
+def test_a_scaled_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, spread, method, seed):
+    """Each example goes through each layer once, so that lengths are had without gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(exponents), 4, generator=generator) * torch.tensor([10.0**a for a, _ in exponents])[:, None]
+    batch = (x, torch.tensor([10.0**b for _, b in exponents]))
+    named = dict(model(kind).named_parameters())
+    scales = {n: 10 ** (spread * (2 * torch.rand(p.shape, generator=generator) - 1)) for n, p in named.items()}
+    clip = Scaled(Flat(1.0), scales)
+    whole = clipped_sum(model(kind), loss, batch, clip, method=method).sums
+    for i in range(len(exponents)):
+        others = torch.arange(len(exponents)) != i
+        less = clipped_sum(model(kind), loss, batch, clip, method=method, real=others).sums
+        apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
+        assert apart <= 1 + 1e-6
+
+
 def short_loss(net, batch):
     return loss(net, (batch[0].bfloat16(), batch[1])).float()
 
@@ -136,29 +162,3 @@ def test_in_bfloat16_one_example_moves_the_sum_by_at_most_the_sensitivity(
         less = clipped_sum(short(kind), short_loss, batch, clip, real=others, **told).sums
         apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
         assert apart <= clip.sensitivity * (1 + 1e-6)
-
-
-@example(kind="deep", exponents=[(-25, 25), (25, -25)], spread=6, method=Method.AUTO, seed=0)
-@example(kind="deep", exponents=[(0, 0), (17, 0)], spread=0, method=Method.AUTO, seed=0)  # one is left alone
-@settings(max_examples=120)
-@given(
-    kind=st.sampled_from(["rows", "deep"]),
-    exponents=EXPONENTS,
-    spread=st.integers(0, 6),
-    method=st.sampled_from([Method.AUTO, Method.DIRECT, Method.LOOP]),
-    seed=st.integers(0, 2**20),
-)
-def test_a_scaled_example_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, spread, method, seed):
-    """Each example goes through each layer once, so that lengths are had without gradients."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(len(exponents), 4, generator=generator) * torch.tensor([10.0**a for a, _ in exponents])[:, None]
-    batch = (x, torch.tensor([10.0**b for _, b in exponents]))
-    named = dict(model(kind).named_parameters())
-    scales = {n: 10 ** (spread * (2 * torch.rand(p.shape, generator=generator) - 1)) for n, p in named.items()}
-    clip = Scaled(Flat(1.0), scales)
-    whole = clipped_sum(model(kind), loss, batch, clip, method=method).sums
-    for i in range(len(exponents)):
-        others = torch.arange(len(exponents)) != i
-        less = clipped_sum(model(kind), loss, batch, clip, method=method, real=others).sums
-        apart = sum(float((whole[n].double() - less[n].double()).square().sum()) for n in whole) ** 0.5
-        assert apart <= 1 + 1e-6

@@ -16,6 +16,7 @@ from discreet.release.shown import number
 
 if TYPE_CHECKING:
     from discreet.dataset import Dataset
+    from discreet.ledger import Entry
     from discreet.release import Release
     from discreet.train.bound import Bound
 
@@ -97,14 +98,13 @@ def train(
     except DiscreetError as error:
         failure = named(error, name=name, request=request, again=f"with --attempt {attempt + 1}")
     else:
-        reused = known is not None and known.kind == "release"
         if as_json:
             place = str(read.shelf.place(name, request))
             value, entry = release.value.to_pylist(), dict(release.entry)
-            done = {"reused": reused, "folder": place, "value": value, "entry": entry}
+            done = {"reused": known is not None, "folder": place, "value": value, "entry": entry}
             show_json(_json(name, question, dataset) | done)
         else:
-            _show(release, read.shelf.place(name, request), reused=reused)
+            _show(release, read.shelf.place(name, request), known)
         return
     raise failure  # outside of the handler, so that nothing hangs on to it
 
@@ -149,7 +149,11 @@ def _show_cost(name: str, question: Bound, dataset: Dataset, *, drafted: bool, a
     say("Nothing was spent and no data was read.")
 
 
-def _show(release: Release, place: Path, *, reused: bool) -> None:
+def _show(release: Release, place: Path, known: Entry | None) -> None:
     where = f"entry {release.entry['sequence']} of {release.entry['population']!r}"
-    say(f"Trained before, as {where}; nothing was spent." if reused else f"{release.guarantee}; {where}.")
+    if known is None:
+        say(f"{release.guarantee}; {where}.")
+    else:
+        said = "Trained before" if known.kind == "release" else "Gone on with what was paid for"
+        say(f"{said}, as {where}; nothing was spent.")
     say(f"The model stands in {place}/")
