@@ -70,7 +70,7 @@ IN_A_STEP = {
     "one noise for all tensors": ("tensor=name", 'tensor="noise"'),
     "one noise for all steps": ("step=batch.step, tensor", "step=0, tensor"),
     "the last micro-batch twice": (LOOP, f"enumerate([*(parts := list({LOOP[10:-1]})), *parts[-1:]])"),
-    "clipped to twice the norm": ("examples, rule, into", "examples, type(rule)(2 * rule.max_norm), into"),
+    "clipped to twice the norm": ("examples, rule, microbatch", "examples, type(rule)(2 * rule.max_norm), microbatch"),
 }
 
 
@@ -170,7 +170,7 @@ def test_division_by_the_batch_that_came_is_caught(monkeypatch):
 
 
 def test_clipping_after_averaging_is_caught(monkeypatch):
-    def averaged(net, loss, examples, clip, *, into, owners):
+    def averaged(net, loss, examples, clip, *, into, owners, **_):
         assert owners is None
         count = len(examples)
         found = torch.autograd.grad(loss(net, examples).mean(), list(net.parameters()))

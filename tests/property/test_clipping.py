@@ -101,7 +101,7 @@ def test_one_unit_moves_the_sum_by_at_most_the_sensitivity(kind, exponents, owne
 
 
 @example(kind="deep", exponents=[(-25, 25), (25, -25)], spread=6, method=Method.AUTO, seed=0)
-@example(kind="deep", exponents=[(0, 0), (17, 0)], spread=0, method=Method.AUTO, seed=0)
+@example(kind="deep", exponents=[(0, 0), (17, 0)], spread=0, method=Method.AUTO, seed=0)  # one is left alone
 @settings(max_examples=120)
 @given(
     kind=st.sampled_from(["rows", "deep"]),

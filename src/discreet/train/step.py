@@ -16,7 +16,7 @@ from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
 from discreet.train.average import Average
 from discreet.train.batches import Batch
-from discreet.train.clipping import Clip, Method, Scaled, clipped_sum
+from discreet.train.clipping import Clip, Scaled, clipped_sum
 from discreet.train.fixed import Fixed
 from discreet.train.keystream import Keystream
 from discreet.train.noise import KeyedNoise
@@ -117,7 +117,6 @@ class Step:
         rule = self.rule
         mine = Batch(batch.step, self.world.share(batch.indices))
         times = 1 if self.augment is None else self.augment.times
-        method = Method.LOOP if self.microbatch == 1 else Method.AUTO  # all examples go the same way
         with self.world.together():
             for place, (units, owners) in enumerate(rows.micro(mine.indices, self.microbatch, times)):
                 word = place * self.world.size + self.world.rank
@@ -126,7 +125,7 @@ class Step:
                     if self.augment is not None:
                         examples, owners = self.augment.variants(examples, owners)
                     clipped = clipped_sum(
-                        self.model, self.loss, examples, rule, method=method, into=found, owners=owners
+                        self.model, self.loss, examples, rule, microbatch=self.microbatch, into=found, owners=owners
                     )
                     if self.moving is not None:
                         count += self.moving.counted(clipped.private_norms).to(device)

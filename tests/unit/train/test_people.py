@@ -217,9 +217,9 @@ def test_variants_are_clipped_as_one(tmp_path, monkeypatch):
     """What a step adds is the clipped mean of each row's variants, taken again one by one."""
     seen = []
 
-    def spying(net, loss, batch, clip, *, into, owners):
+    def spying(net, loss, batch, clip, *, microbatch, into, owners):
         before = {name: value.clone() for name, value in into.items()}
-        train.clipped_sum(net, loss, batch, clip, into=into, owners=owners)
+        train.clipped_sum(net, loss, batch, clip, microbatch=microbatch, into=into, owners=owners)
         expected = dict.fromkeys(into, 0.0)
         for unit in owners.unique():
             net.zero_grad()

@@ -119,9 +119,7 @@ def clipped_sum(
     parts, units = pieces(examples_in(batch), microbatch, owners, places, examples)
     sums = into if into is not None else {}
     fresh = _allocate(sums, named)
-    if microbatch == 1:  # all go the same way
-        method = Method.LOOP
-    work = _Work(model, loss, clip, method, named, groups, sums, fresh)
+    work = _Work(model, loss, clip, method, named, groups, sums, fresh, alone=microbatch == 1)
     lengths: list[Tensor] = []
     try:
         for part in parts:
@@ -174,6 +172,7 @@ class _Work:
     groups: dict[str, int]
     sums: dict[str, Tensor]
     fresh: set[str]
+    alone: bool
 
     def settle(self, names: set[str]) -> None:
         """Set those of these sums that hold nothing yet to zero."""
@@ -189,8 +188,9 @@ class _Work:
     def add(self, batch: Any, examples: int, fold: Fold | None) -> Tensor:
         """Add a micro-batch; return its examples', or units', squared norms."""
         notes = self._notes()
-        # Alone it would go another way, and round otherwise, than among others.
-        twice = examples == 1 and notes.slow is None
+        # Plain autograd rounds otherwise, and its norms have a smaller guard: whether one goes that way, because others
+        # have filled the micro-batches before it, must not depend on them.
+        twice = examples == 1 and not self.alone and notes.slow is None
         if self.method is not Method.LOOP and (examples > 1 or twice):
             found = examples if fold is None else fold.units
             try:
