@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 import weakref
@@ -18,7 +19,7 @@ from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.folding import Fold, pieces, spans
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.loop import Loss, SlowModule, add_clipped, aside, gradients, noticed
-from discreet.train.clipping.probe import Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
+from discreet.train.clipping.probe import ROWS, Notes, Records, Unsure, confirm, find_layouts, keyed, repeated, varied
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
 from discreet.train.clipping.setting import eager, exact
@@ -216,7 +217,7 @@ class _Work:
 
     def _notes(self) -> Notes:
         kinds = tuple(type(module) for module in self.model.modules())
-        situation = (kinds, tuple(self.named), self.model.training, getattr(self.loss, "__code__", type(self.loss)))
+        situation = (kinds, tuple(self.named), self.model.training, _told_apart(self.loss))
         return _notes(weakref.ref(self.model), situation)
 
     def _again(self, batch: Any, value: Tensor, dead: Tensor, spans: Sequence[slice]) -> Tensor:
@@ -293,7 +294,13 @@ class _Work:
         with torch.random.fork_rng():
             few, more = (self._calls(batch, examples, rows) for rows in (FEW, MORE))
             notes.moved = notes.moved or unseen(self.model) or combines(few, more)
-            find_layouts(functools.partial(self._record, notes=notes), batch, notes, examples)
+            record = functools.partial(self._record, notes=notes)
+            first = repeated(batch, ROWS, examples)
+            # One that says nothing must not decide how others go: each gets to speak for all.
+            for places in (first, *(torch.full_like(first, i) for i in range(examples))):
+                with contextlib.suppress(Unsure):
+                    return find_layouts(record, batch, notes, places)
+        raise Unsure
 
     def _calls(self, batch: Any, examples: int, rows: int) -> list[Call]:
         """Return the calls of a run with so many examples."""
@@ -319,7 +326,9 @@ class _Work:
                 _backward([losses], [weight.to(losses)], retain_graph=more)
                 found.append(watch.records)
                 watch.records = []
-        notes.learn(found[0], moved=watch.moved)
+        # Where rows weigh differently, the order of the losses counts too, not only that of the parameters' rows.
+        moved = watch.moved or (watch.looked and not bool((weights[0] == 1).all()))
+        notes.learn(found[0], moved=moved)
         return found
 
     def _clip(self, uses: Mapping[int, tuple[Leaf, Sequence[Part]]], examples: int) -> tuple[Tensor, Tensor]:
@@ -383,6 +392,17 @@ class _Work:
         return [torch.cat(parts) for parts in factors], whole
 
 
+def _told_apart(loss: Loss) -> Any:
+    """Return what says whether two losses are one: the code of a function, else the object itself."""
+    code = getattr(loss, "__code__", None)
+    if code is not None:
+        return code
+    try:
+        return weakref.ref(loss)
+    except TypeError:
+        return type(loss)
+
+
 @torch.no_grad()
 def _arranged(records: Records, notes: Notes, examples: int, fold: Fold | None) -> dict[int, tuple[Leaf, list[Part]]]:
     """Return each leaf's uses with the examples, or units, in front.
@@ -393,9 +413,7 @@ def _arranged(records: Records, notes: Notes, examples: int, fold: Fold | None) 
     uses: dict[int, tuple[Leaf, list[Part]]] = {}
     with exact():
         for key, leaf, trace in keyed(records):
-            if key not in notes.layouts:
-                raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
-            part = trace.arranged(notes.layouts[key], examples)
+            part = trace.arranged(notes.layout(key, leaf, trace, examples), examples)
             part = part if fold is None else part.folded(fold)
             uses.setdefault(id(leaf), (leaf, []))[1].append(part)
     return uses

@@ -53,6 +53,12 @@ class Layout:
             return others, 1
         return (self.outer, others // self.outer) if others % self.outer == 0 else None
 
+    def share(self, shape: Sequence[int], examples: int) -> tuple[int, ...] | None:
+        """Return what a tensor of this shape has of one example, or None where examples do not fit."""
+        if self.axis >= len(shape) or shape[self.axis] % examples:
+            return None
+        return (*shape[: self.axis], shape[self.axis] // examples, *shape[self.axis + 1 :])
+
     def unfold(self, tensor: Tensor, examples: int) -> Tensor:
         """Return the tensor with the examples in front and what shared their axis left in its place, as two axes.
 

@@ -7,7 +7,7 @@ A shape alone would not do: 16 examples of 128 words are 16 by 128, but so are 1
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ from discreet.train.clipping.watch import Leaf
 ROWS = 3
 DIGITS = 64  # weights of 1 … 2⁶³, which no gradient of a size that can be squared makes infinite
 LEAST = 2.0**-124  # parts of gradients below this lose digits; they are not told apart
-Key = tuple[str, str, int]
+Key = tuple[str, str, int, int]
 Records = Sequence[tuple[Leaf, Trace]]
 
 
@@ -48,16 +48,30 @@ class Notes:
     """What is known about a model: the layout of each recorded use.
 
     Args:
-        layouts: By parameter, operation and how many such records came before it in the backward pass.
+        layouts: By parameter, operation, how many such records there are and how many came before it in the backward
+            pass; and by what one example has of its shape: a layout that was found for one length says nothing of others.
         moved: The batch's numbers may pick rows, so that every batch has to be looked at.
         slow: The parameter and the operation for which the model runs one example at a time from now on.
         short: Gradients are bfloat16, so that an example's gradient is not the same, to many digits, whichever way it is had.
     """
 
-    layouts: dict[Key, Layout] = field(default_factory=dict)
+    layouts: dict[Key, dict[tuple[int, ...], Layout]] = field(default_factory=dict)
     moved: bool = False
     slow: tuple[str, str] | None = None
     short: bool = False
+
+    def layout(self, key: Key, leaf: Leaf, trace: Trace, examples: int) -> Layout:
+        """Return where a use keeps its examples.
+
+        Raises:
+            Unwatchable: that is not known for its shape, or two layouts that are known fit it.
+        """
+        shape = trace.evidence()[0].shape
+        known = self.layouts.get(key, {})
+        found = {one for share, one in known.items() if one.share(shape, examples) == share}
+        if len(found) != 1:
+            raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
+        return found.pop()
 
     def learn(self, records: Records, *, moved: bool) -> None:
         """Take note of what a pass showed.
@@ -88,34 +102,33 @@ def _halved() -> InvalidInput:
 
 def keyed(records: Records) -> Iterator[tuple[Key, Leaf, Trace]]:
     """Number the records of each parameter and operation."""
-    seen: dict[tuple[str, str], int] = defaultdict(int)
-    for leaf, trace in records:
-        pair = ("+".join(leaf.roots), f"{trace.kind}/{trace.evidence()[0].dim()}")
-        yield (*pair, seen[pair]), leaf, trace
+    pairs = [("+".join(leaf.roots), f"{trace.kind}/{trace.evidence()[0].dim()}") for leaf, trace in records]
+    every, seen = Counter(pairs), Counter[tuple[str, str]]()
+    for pair, (leaf, trace) in zip(pairs, records, strict=True):
+        yield (*pair, every[pair], seen[pair]), leaf, trace
         seen[pair] += 1
 
 
 def find_layouts(
-    record: Callable[[Any, int, list[Tensor]], list[Records]], batch: Any, notes: Notes, examples: int
+    record: Callable[[Any, int, list[Tensor]], list[Records]], batch: Any, notes: Notes, places: Tensor
 ) -> None:
     """Fill in the layout of every use.
 
     Args:
         record: Runs a batch of so many examples, backward once for each vector of weights; returns the records.
-        batch: Examples; the first three are used, again and again if there are fewer.
+        batch: Examples.
         notes: Filled in.
-        examples: How many examples the batch has.
+        places: Three examples to look at, or one of them three times.
 
     Raises:
         Unwatchable: there is no layout in which the examples are apart from each other.
         Unsure: more than one layout is possible.
     """
-    places = repeated(batch, ROWS, examples)
     weights = torch.tensor([1.0, 2.0, 4.0])
     once, weighted = record(taken(batch, places), ROWS, [torch.ones(ROWS), weights])
     if len(once) != len(weighted):
         raise Unwatchable("", "an operation that is not the same each time")
-    found: dict[Key, Layout] = {}
+    found: dict[Key, tuple[tuple[int, ...], Layout]] = {}
     unsure = False
     for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
         plain, axes = trace.evidence()
@@ -128,10 +141,13 @@ def find_layouts(
         if not fitting:
             raise Unwatchable(leaf.roots[0], f"{trace.kind} where examples are not apart from each other")
         unsure = unsure or len(fitting) > 1
-        found[key] = fitting[0]
+        share = fitting[0].share(plain.shape, ROWS)
+        assert share is not None
+        found[key] = share, fitting[0]
     if unsure:
         raise Unsure
-    notes.layouts.update(found)
+    for key, (share, layout) in found.items():
+        notes.layouts.setdefault(key, {})[share] = layout
 
 
 def repeated(batch: Any, rows: int, examples: int) -> Tensor:
@@ -169,10 +185,8 @@ def confirm(once: Records, weighted: Records, notes: Notes, weights: Tensor) -> 
         raise Unwatchable("", "an operation that is not the same each time")
     sound = torch.ones(len(weights), dtype=torch.bool)
     for (key, leaf, trace), (_, _, other) in zip(keyed(once), keyed(weighted), strict=True):
-        if key not in notes.layouts:
-            raise Unwatchable(leaf.roots[0], f"{trace.kind} that comes and goes")
-        plain = notes.layouts[key].unfold(trace.evidence()[0], len(weights)).flatten(1).float()
-        scaled = notes.layouts[key].unfold(other.evidence()[0], len(weights)).flatten(1).float()
+        layout = notes.layout(key, leaf, trace, len(weights))
+        plain, scaled = (layout.unfold(one.evidence()[0], len(weights)).flatten(1).float() for one in (trace, other))
         size = weights.to(plain).unsqueeze(1)
         expected = plain * size
         numbers = (torch.isfinite(expected) & torch.isfinite(scaled)).all(1)

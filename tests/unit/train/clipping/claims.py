@@ -70,7 +70,7 @@ def padding_adds_nothing(method: Method) -> None:
 
 
 def rows_picked_by_data_keep_their_owner() -> None:
-    """Six rows of six examples go to an expert, but they are two rows each of the first three."""
+    """Twelve rows of six examples go to an expert, two of each of the first three, but not two of each of the others."""
 
     def loss(model, batch):
         rows = batch.flatten(0, 1)
@@ -79,8 +79,9 @@ def rows_picked_by_data_keep_their_owner() -> None:
         return (out * torch.linspace(0.5, 1.5, 4)).square().flatten(1).mean(1)
 
     torch.manual_seed(5)
-    net, batch = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)), torch.randn(6, 2, 4)
-    batch[..., 0] = batch[..., 0].abs() * torch.tensor([1.0, 1, 1, -1, -1, -1])[:, None]
+    net, batch = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)), torch.randn(6, 3, 4)
+    to_expert = torch.tensor([2, 2, 2, 3, 1, 2])[:, None] > torch.arange(3)
+    batch[..., 0] = batch[..., 0].abs() * (2.0 * to_expert - 1)
     gradients = each_gradient(net, loss, batch)
     middle = sorted(map(norm, gradients))[4]
     assert distance(clipped_sum(net, loss, batch, Flat(middle)).sums, flat_sum(gradients, middle)) < 1e-4
