@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from discreet.errors import InvalidInput
 from discreet.train.clipping import conv, embed, linear, normed, norms, recurrent, spread
 from discreet.train.clipping.clips import Clip, Scaled
 from discreet.train.clipping.folding import Fold, pieces, spans
@@ -24,7 +23,8 @@ from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
 from discreet.train.clipping.setting import eager, exact
 from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
-from discreet.train.clipping.trees import NOTHING_CLIPPED, examples_in, kept, losses_of, taken
+from discreet.train.clipping.sums import allocate, trainable
+from discreet.train.clipping.trees import examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, lengths, units
 from discreet.train.clipping.watch import Leaf, Rule, Watch, unasked
 
@@ -114,12 +114,12 @@ def clipped_sum(
     """
     examples = examples_in(batch)
     refuse_unfit(model)
-    named = _trainable(model)
+    named = trainable(model)
     groups = dict(zip(named, clip.groups(list(named)), strict=True))
     batch, places = kept(batch, real, examples)
     parts, units = pieces(examples_in(batch), microbatch, owners, places, examples)
     sums = into if into is not None else {}
-    fresh = _allocate(sums, named)
+    fresh = allocate(sums, named)
     work = _Work(model, loss, clip, method, named, groups, sums, fresh, alone=microbatch == 1)
     lengths: list[Tensor] = []
     try:
@@ -134,31 +134,6 @@ def clipped_sum(
     if parts:
         every[torch.cat([part.units for part in parts]).to(found.device)] = found
     return Clipped(sums, every)
-
-
-def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not named:
-        raise InvalidInput(
-            "the model has no trainable parameter.", state=NOTHING_CLIPPED, remedy="Let some require gradients."
-        )
-    return named
-
-
-def _allocate(sums: dict[str, Tensor], named: Mapping[str, nn.Parameter]) -> set[str]:
-    """Make room for sums that are not there; return their names, for they hold nothing yet."""
-    for name in named.keys() & sums.keys():
-        if sums[name].dtype != torch.float32 or sums[name].shape != named[name].shape:
-            raise InvalidInput(
-                f"into[{name!r}] is {sums[name].dtype} of shape {tuple(sums[name].shape)}, the parameter has shape "
-                f"{tuple(named[name].shape)}.",
-                state=NOTHING_CLIPPED,
-                remedy="Give the sums that an earlier call returned: float32, in the shapes of the parameters.",
-            )
-    fresh = named.keys() - sums.keys()
-    for name in fresh:
-        sums[name] = torch.empty(named[name].shape, dtype=torch.float32, device=named[name].device)
-    return fresh
 
 
 @dataclass
