@@ -69,7 +69,10 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
-_WRITES = frozenset(["__setitem__", *(f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "pow", "and", "or"))])
+# Names that look like one of a call that writes to its first tensor.
+_READS = frozenset(
+    ["__iter__", "__invert__", "__index__", "__int__", "__init__", "__init_subclass__", "requires_grad_"]
+)
 _GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
@@ -149,11 +152,11 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         """Run a call on tensors of the batch."""
         name = name_of(func)
+        if _writes(name, kwargs):
+            self._overwrites(name, args, kwargs)
         used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         if not used:
             self.looked = self.looked or not keeps_places(name, args, kwargs, self._is_known)
-            if name in _WRITES or (name.endswith("_") and not name.startswith("__")) or "out" in kwargs:
-                self._overwrites(name, args, kwargs)
             return func(*args, **kwargs)
         if name in _LOOKS:
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
@@ -180,6 +183,8 @@ class Watch(TorchFunctionMode):
         """Run a call whose tensors are parameters and constants; remember what its results depend on."""
         used = [leaf for tensor in found if (leaf := self.leaves.get(id(tensor)))] if torch.is_grad_enabled() else []
         name = name_of(func)
+        if used and _writes(name, kwargs):  # what it holds from then on is not what it held when it was made
+            raise Unwatchable(used[0].roots[0], name)
         if used and (rule := self.rules.get("constant " + name)) is not None:
             given = rule(self, func, args, kwargs)
             if given is not None:
@@ -208,8 +213,9 @@ class Watch(TorchFunctionMode):
     def _keeps_length(self, name: str, args: tuple[Any, ...], result: Tensor) -> bool:
         if result.dtype != torch.float32:
             return False
-        if name == "__getitem__":  # a list of places may name one twice
-            return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
+        if name == "__getitem__":  # whatever else may stand there, a list or an array, may name a place twice
+            items = args[1] if isinstance(args[1], tuple) else (args[1],)
+            return all(item is None or item is Ellipsis or type(item) in {int, slice} for item in items)
         if name == "embedding":
             places = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
             padded = len(args) < 3 or args[2] not in {None, -1}  # a padded row takes no gradient
@@ -260,12 +266,17 @@ def name_of(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", "")
     if name in {"__get__", "__set__"}:
         attribute = str(getattr(getattr(func, "__self__", None), "__name__", name))
-        return attribute if name == "__get__" or attribute in {"requires_grad", "grad"} else name
+        return attribute if name == "__get__" or attribute == "requires_grad" else name
     return name or str(func)
 
 
-def _items(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
+def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a call writes to a tensor that it is given."""
+    if kwargs.get("out") is not None or kwargs.get("inplace"):
+        return True
+    if name.startswith("__"):
+        return name in {"__setitem__", "__set__"} or (name.startswith("__i") and name not in _READS)
+    return name.endswith("_") and name not in _READS
 
 
 def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
