@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.records import Trace
 from discreet.train.clipping.refusals import refuse_call
-from discreet.train.clipping.steady import Call, detail, keeps_places
+from discreet.train.clipping.steady import BLANK, Call, detail, keeps_places
 
 # Calls that only rearrange numbers: the gradient keeps its length.
 _REARRANGE = frozenset(
@@ -73,6 +73,10 @@ _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
 _READS = frozenset(
     ["__iter__", "__invert__", "__index__", "__int__", "__init__", "__init_subclass__", "requires_grad_"]
 )
+# What they hand out, or take, changes gradients in the backward pass.
+_HOOKS = frozenset(["register_hook", "register_post_accumulate_grad_hook", "grad_fn"])
+# A checkpoint does this in the backward pass, with its inputs.
+_HANDED_ON = BLANK | {"detach", "requires_grad"}
 _GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
@@ -121,6 +125,7 @@ class Watch(TorchFunctionMode):
         self.records: list[tuple[Leaf, Trace]] = []
         # Whether the batch's numbers may have decided where rows go, and whether a parameter was used after that.
         self.looked = self.moved = False
+        self.pulled = False  # whether the forward pass is over
         self.calls: list[Call] | None = None  # a list, if calls are to be written down
 
     def __torch_function__(
@@ -135,6 +140,9 @@ class Watch(TorchFunctionMode):
         found = list(_tensors(args, kwargs))
         name = name_of(func)
         refuse_call(name, args, kwargs)
+        if name == "__iter__" and args[0].dim():  # an iterator would hide what it hands out
+            with self:
+                return iter(args[0].unbind(0))
         if all(id(tensor) in self.known for tensor in found):
             return self._among_constants(func, args, kwargs, found)
         if self.calls is None:
@@ -154,6 +162,12 @@ class Watch(TorchFunctionMode):
         name = name_of(func)
         if _writes(name, kwargs):
             self._overwrites(name, args, kwargs)
+        if self.pulled and not torch.is_grad_enabled():
+            if name == "backward" and (rule := opened(func)) is not None:  # a checkpoint's
+                return rule(self, func, args, kwargs)
+            # A hook, or a custom function: it may make one example's gradient out of another's.
+            self.moved = self.moved or name not in _HANDED_ON
+        self.moved = self.moved or name in _HOOKS
         used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         if not used:
             self.looked = self.looked or not keeps_places(name, args, kwargs, self._is_known)
@@ -183,7 +197,9 @@ class Watch(TorchFunctionMode):
         """Run a call whose tensors are parameters and constants; remember what its results depend on."""
         used = [leaf for tensor in found if (leaf := self.leaves.get(id(tensor)))] if torch.is_grad_enabled() else []
         name = name_of(func)
-        if used and _writes(name, kwargs):  # what it holds from then on is not what it held when it was made
+        if used and (
+            name in _HOOKS or _writes(name, kwargs)
+        ):  # it is not what it was when it was made, or its gradient
             raise Unwatchable(used[0].roots[0], name)
         if used and (rule := self.rules.get("constant " + name)) is not None:
             given = rule(self, func, args, kwargs)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 
-from discreet.train.clipping import Flat, Method, clipped_sum
+from discreet.train.clipping import Flat, Method, clipped_sum, engine
 from tests.unit.train.clipping.oracle import distance
 
 pytestmark = pytest.mark.filterwarnings("ignore::discreet.train.clipping.SlowModule")
@@ -83,38 +84,144 @@ def test_rows_of_a_parameter_taken_more_than_once(index):
     as_one_at_a_time(how)
 
 
-def _in_order(m, x, flags):
-    """Rows with a flag last, by plain numbers; back again before the loss."""
-    order = (~flags).nonzero().flatten().tolist() + flags.nonzero().flatten().tolist()
-    back = sorted(range(len(x)), key=order.__getitem__)
-    h = torch.tanh(m.a(torch.stack([x[i] for i in order])))
-    return m.b(torch.stack([h[i] for i in back])).squeeze(1)
+def _turned(m, x, flags):
+    """Rows from the last to the first if there is a flag; back again before the loss."""
+    if bool(flags.any()):
+        return m.b(torch.tanh(m.a(x.flip(0))).flip(0)).squeeze(1)
+    return m.b(torch.tanh(m.a(x))).squeeze(1)
 
 
 def by_exclusive_or(m, x):
     flags = torch.zeros(len(x), dtype=torch.bool)
     flags ^= x[:, 0] > 3
-    return _in_order(m, x, flags)
+    return _turned(m, x, flags)
 
 
 def by_remainder(m, x):
     number = torch.ones(len(x))
     number %= 2.0 - 1.5 * (x[:, 0] > 3)
-    return _in_order(m, x, number == 0)
+    return _turned(m, x, number == 0)
 
 
 def by_gradient(m, x):
     number = torch.zeros(len(x))
     number.grad = 1.0 * (x[:, 0] > 3)
-    return _in_order(m, x, number.grad > 0)
+    return _turned(m, x, number.grad > 0)
 
 
 def by_a_parameter_too(m, x):
     number = torch.zeros(len(x))
     number.addcmul_((x[:, 0] > 3) * 1.0, m.w[0, 0])
-    return _in_order(m, x, number.detach() != 0)
+    return _turned(m, x, number.detach() != 0)
 
 
 @pytest.mark.parametrize("how", [by_exclusive_or, by_remainder, by_gradient, by_a_parameter_too])
 def test_numbers_of_the_batch_in_a_constant(how):
     as_one_at_a_time(how)
+
+
+def _shortened(g):
+    return g * (10 / g.norm()).clamp(max=1)
+
+
+class _Shorten(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return _shortened(g)
+
+
+def by_hook(m, x):
+    h = torch.tanh(m.a(x))
+    if h.requires_grad:
+        h.register_hook(_shortened)
+    return m.b(h).squeeze(1)
+
+
+def by_hook_with_gradients_on(m, x):
+    h = m.b(torch.tanh(m.a(x)))
+    if h.requires_grad:
+        h.register_hook(torch.enable_grad()(_shortened))
+    return h.squeeze(1)
+
+
+def by_hook_of_a_node(m, x):
+    h = torch.tanh(m.a(x))
+    if h.grad_fn is not None:
+        h.grad_fn.register_hook(lambda given, _: tuple(None if g is None else _shortened(g) for g in given))
+    return m.b(h).squeeze(1)
+
+
+def by_function(m, x):
+    return m.b(_Shorten.apply(torch.tanh(m.a(x)))).squeeze(1)
+
+
+def by_hook_of_a_layer(m, x):
+    layer = nn.Tanh()
+    layer.register_full_backward_hook(lambda _, given, __: tuple(_shortened(g) for g in given))
+    return m.b(layer(m.a(x))).squeeze(1)
+
+
+def by_hook_in_a_checkpoint(m, x):
+    return m.b(
+        checkpoint(lambda z: by_hook_of_a_layer(m, z), x.requires_grad_(), use_reentrant=True)[:, None] * m.w[0]
+    )[:, 0]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        by_hook,
+        by_hook_with_gradients_on,
+        by_hook_of_a_node,
+        by_function,
+        by_hook_of_a_layer,
+        by_hook_in_a_checkpoint,
+    ],
+)
+def test_gradients_that_meet_in_the_backward_pass(how):
+    """One example has a gradient so long that a length over the whole batch shortens all others."""
+    model = Hidden(how)
+    x, y = torch.randn(16, WIDTH), torch.ones(16)
+    y[-1] = 1e5
+    clipped_sum(model, loss, (x[:4], y[:4]), Flat(0.05))
+    fast = clipped_sum(model, loss, (x, y), Flat(0.05))
+    slow = clipped_sum(model, loss, (x, y), Flat(0.05), method=Method.LOOP)
+    assert distance(fast.sums, slow.sums) < 1e-4
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_is_no_such_thing(monkeypatch, reentrant):
+    monkeypatch.setattr(engine, "confirm", lambda *_: pytest.fail("looked at"))
+
+    def how(m, x):
+        h = checkpoint(lambda z: torch.tanh(m.a(z)), x.requires_grad_(), use_reentrant=reentrant)
+        return checkpoint(lambda z: m.b(z).squeeze(1), h, use_reentrant=reentrant)
+
+    as_one_at_a_time(how)
+
+
+def test_a_hook_on_a_copy_of_a_parameter():
+    def how(m, x):
+        copy = m.w.t()
+        if copy.requires_grad:
+            copy.register_hook(lambda g: g * 50)
+        return m.b(F.linear(x, copy)).squeeze(1)
+
+    as_one_at_a_time(how)
+
+
+def test_a_row_that_an_iterator_hands_out():
+    def how(m, x):
+        first = next(iter(x))
+        x = x * torch.sigmoid(100 - 100 * F.relu(first.abs().sum() - 20))
+        return m.b(torch.tanh(m.a(x))).squeeze(1)
+
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "confirm", lambda *_: found.append(1))
+        clipped_sum(Hidden(how), loss, (torch.randn(4, WIDTH), torch.randn(4)), Flat(1.0))
+    assert found
