@@ -19,6 +19,8 @@ from discreet.train.plan import DPSGD
 REACH = 1e4  # the norm stays within this factor of the first one
 MOST = 1e30  # of first norms
 GRAIN = 2**20  # an example counts in steps of 1 / GRAIN: whole numbers add up alike in any order
+GRID = 2.0**-8  # of a count's noise: what is used of a noisy count is a multiple of about this share of it
+NOBODY = 2.0**-20  # of the norm: a gradient that is shorter counts in proportion, and who has none not at all
 SLOPE = 4.0  # an example counts 1/2 up to 7/8 of the norm, and -1/2 from 9/8 on
 COUNT = 0  # names the count's noise: tensors have names that are texts
 ROUNDED = 1 + 2.0**-50  # more than the roundings of a quotient and a root
@@ -105,6 +107,7 @@ class Moving:
         self.norm = float(clip.max_norm)
         self._clip, self._expected = clip, plan.expected_batch_size
         self._of_gradients, self._of_count = clip.noise(plan.noise_multiplier)
+        self._grid = 2.0 ** math.floor(math.log2(self._of_count * GRID))  # a power of two: division is exact
 
     @property
     def rule(self) -> Flat:
@@ -121,15 +124,23 @@ class Moving:
 
         Each counts 1/2 if its gradient is shorter than the norm, -1/2 if it is longer or no number, and something in
         between if it is about as long: a threshold would let a rounding decide. Who has no gradient counts nothing, as
-        who is not there: that is what a blank is.
+        who is not there: that is what a blank is. Next to 0 it counts in proportion, so that it matters little whether a
+        square that is too small for float32 became 0.
         """
-        apart = (SLOPE * (1 - norms.float() / self.norm)).clamp(-0.5, 0.5)
-        each = torch.where(norms == 0, 0.0, apart.nan_to_num(nan=-0.5))
+        norms = norms.float()
+        apart = (SLOPE * (1 - norms / self.norm)).clamp(-0.5, 0.5).nan_to_num(nan=-0.5)
+        there = (norms / (self.norm * NOBODY)).clamp(max=1.0).nan_to_num(nan=1.0)
+        each = apart * there
         return (each * GRAIN).round().to(torch.int64).sum()
 
     def move(self, count: torch.Tensor, noise: KeyedNoise, step: int) -> None:
-        """Add a step's noise to its count, and move the norm."""
+        """Add a step's noise to its count, and move the norm.
+
+        The sum is rounded to a public grid before it is used: of noise that is a float32 number times a constant, the
+        last bits would tell which count it was added to, and the norm may be shown.
+        """
         noisy = int(count) / GRAIN + self._of_count * float(noise.fresh(step, COUNT, 1)[0])
+        noisy = round(noisy / self._grid) * self._grid
         clip = self._clip
         far = clip.rate * (noisy / self._expected + 0.5 - clip.quantile)
         reach = math.log(REACH)

@@ -48,10 +48,40 @@ def test_counts():
     moving = Moving(CLIP, plan())
     norms = torch.tensor([0.0, 1e-30, 0.2, 0.4374, 0.46875, 0.5, 0.53125, 0.5626, 3.0, math.inf, math.nan])
     each = [int(moving.counted(norm[None])) / GRAIN for norm in norms]
-    wanted = [0.0, 0.5, 0.5, 0.5, 0.25, 0.0, -0.25, -0.5, -0.5, -0.5, -0.5]
+    wanted = [0.0, 0.0, 0.5, 0.5, 0.25, 0.0, -0.25, -0.5, -0.5, -0.5, -0.5]
     assert each == pytest.approx(wanted, abs=2 / GRAIN)
     assert int(moving.counted(norms)) == round(sum(each) * GRAIN)
     assert int(moving.counted(torch.zeros(0))) == 0
+
+
+@pytest.mark.parametrize("norm", [1e-3, 0.5, 40.0])
+def test_next_to_nothing_counts_next_to_nothing(norm):
+    """Whether a square that float32 does not hold became 0 must not decide about half a count: no two that are about as
+    long count much differently, at 0 as elsewhere.
+    """
+    moving = Moving(dataclasses.replace(CLIP, max_norm=norm), plan(max_grad_norm=norm))
+    lengths = [0.0, *(norm * 2.0 ** (k / 8) for k in range(-400, 40))]
+    counts = [int(moving.counted(torch.tensor([length]))) / GRAIN for length in lengths]
+    assert counts[:2] == [0.0, 0.0]  # who has no gradient, and who has hardly one
+    assert max(counts) == 0.5
+    steps = [abs(a - b) for a, b in itertools.pairwise(counts)]
+    assert max(steps) < 4 * (2 ** (1 / 8) - 1) + 2 / GRAIN
+
+
+@pytest.mark.parametrize("multiplier", [0.4, 1.5, 20.0])
+def test_what_moves_the_norm_tells_nothing_of_the_counts_last_bits(multiplier):
+    """Whatever count and noise are, the norm moves by a multiple of one public number: of none can be told from its last
+    bits which count it was.
+    """
+    deviation, told = CLIP.noise(multiplier)[1], set()
+    grid = 2.0 ** math.floor(math.log2(deviation / 256))
+    for count in (-30 * GRAIN, -29 * GRAIN - GRAIN // 2, 12_345_677, 0):
+        for noise in torch.linspace(-3, 3, 101).tolist():
+            moving = Moving(CLIP, plan(noise_multiplier=multiplier))
+            moving.move(torch.tensor(count), Loud(noise), 0)
+            told.add((moving.norm, round((count / GRAIN + deviation * noise) / grid)))
+    for norm, steps in told:
+        assert norm == CLIP.max_norm * math.exp(-CLIP.rate * (steps * grid / 12 + 0.5 - CLIP.quantile))
 
 
 class Loud:
@@ -89,12 +119,14 @@ def by_hand(key, settings, clip):
             length = torch.cat([g.flatten() for g in found.values()]).double().norm().item()
             for name, gradient in found.items():
                 sums[name] += gradient * min(1.0, norm / length)
-            count += min(0.5, max(-0.5, 4 * (1 - length / norm)))
+            count += min(0.5, max(-0.5, 4 * (1 - length / norm))) * min(1.0, 2**20 * length / norm)
         for name, parameter in net.named_parameters():
             fresh = noise.standard(step, name, parameter.numel()).view(parameter.shape)
             parameter.grad = (sums[name] + of_gradients * norm * fresh) / settings.expected_batch_size
         optimizer.step()
         noisy = count + of_count * float(noise.fresh(step, COUNT, 1)[0])
+        grid = 2.0 ** math.floor(math.log2(of_count / 256))
+        noisy = round(noisy / grid) * grid
         norm *= math.exp(-clip.rate * (noisy / settings.expected_batch_size + 0.5 - clip.quantile))
         norms.append(norm)
     return net, norms
@@ -111,7 +143,8 @@ def by_hand(key, settings, clip):
 )
 def test_it_takes_the_steps_of_its_plan(tmp_path, changes):
     settings = plan(**changes)
-    run = start(dataset(tmp_path, unit=PrivacyUnit(relation=settings.relation)), tmp_path, plan=settings, clip=CLIP)
+    data = with_fixed_randomness(dataset(tmp_path, unit=PrivacyUnit(relation=settings.relation)), seed=1)
+    run = start(data, tmp_path, plan=settings, clip=CLIP)
     (kept,) = (tmp_path / "private").glob("*/begun.json")
     key = bytes.fromhex(json.loads(kept.read_text())["key"])
     run.fit()

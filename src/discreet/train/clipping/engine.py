@@ -295,6 +295,7 @@ class _Work:
         found: list[Records] = []
         with aside(self.named), noticed(self.named), eager(), torch.enable_grad(), watch:
             losses = losses_of(self.model, self.loss, batch, examples)
+            watch.pulled = True
             for place, weight in enumerate(weights):
                 more = place + 1 < len(weights)
                 # A checkpoint runs the model again in here, and that has to be watched too.

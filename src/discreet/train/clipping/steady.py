@@ -77,8 +77,8 @@ to type float double half bfloat16 int long short bool char byte type_as clone d
 """)
 _QUESTIONS = _names("""
 shape size dim ndim ndimension numel nelement dtype device layout is_floating_point is_complex is_contiguous stride
-storage_offset element_size is_leaf grad_fn grad is_cuda is_cpu is_sparse is_meta is_nested is_quantized is_mps itemsize
-nbytes get_device names retain_grad register_hook backward
+storage_offset element_size is_leaf grad is_cuda is_cpu is_sparse is_meta is_nested is_quantized is_mps itemsize
+nbytes get_device names retain_grad
 """)
 # They take a shape or a type, and nothing else: a state of zeros is no part of an example.
 BLANK = frozenset(

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from discreet.train.clipping.layout import Unwatchable
 from discreet.train.clipping.records import Trace
 from discreet.train.clipping.refusals import refuse_call
-from discreet.train.clipping.steady import Call, detail, keeps_places
+from discreet.train.clipping.steady import BLANK, Call, detail, keeps_places
 
 # Calls that only rearrange numbers: the gradient keeps its length.
 _REARRANGE = frozenset(
@@ -69,7 +69,14 @@ _LOOKS = frozenset(
 
 # Calls that make a tensor out of nothing: with as many rows as the batch, it is a state of the batch, not a constant.
 _BLANK = frozenset(["zeros", "ones", "full", "empty", "randn", "rand"])
-_WRITES = frozenset(["__setitem__", *(f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "pow", "and", "or"))])
+# Names that look like one of a call that writes to its first tensor.
+_READS = frozenset(
+    ["__iter__", "__invert__", "__index__", "__int__", "__init__", "__init_subclass__", "requires_grad_"]
+)
+# What they hand out, or take, changes gradients in the backward pass.
+_HOOKS = frozenset(["register_hook", "register_post_accumulate_grad_hook", "grad_fn"])
+# A checkpoint does this in the backward pass, with its inputs.
+_HANDED_ON = BLANK | {"detach", "requires_grad"}
 _GROW = frozenset(["expand", "repeat", "broadcast_to", "tile"])
 
 
@@ -118,6 +125,7 @@ class Watch(TorchFunctionMode):
         self.records: list[tuple[Leaf, Trace]] = []
         # Whether the batch's numbers may have decided where rows go, and whether a parameter was used after that.
         self.looked = self.moved = False
+        self.pulled = False  # whether the forward pass is over
         self.calls: list[Call] | None = None  # a list, if calls are to be written down
 
     def __torch_function__(
@@ -132,6 +140,9 @@ class Watch(TorchFunctionMode):
         found = list(_tensors(args, kwargs))
         name = name_of(func)
         refuse_call(name, args, kwargs)
+        if name == "__iter__" and args[0].dim():  # an iterator would hide what it hands out
+            with self:
+                return iter(args[0].unbind(0))
         if all(id(tensor) in self.known for tensor in found):
             return self._among_constants(func, args, kwargs, found)
         if self.calls is None:
@@ -149,11 +160,17 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         """Run a call on tensors of the batch."""
         name = name_of(func)
+        if _writes(name, kwargs):
+            self._overwrites(name, args, kwargs)
+        if self.pulled and not torch.is_grad_enabled():
+            if name == "backward" and (rule := opened(func)) is not None:  # a checkpoint's
+                return rule(self, func, args, kwargs)
+            # A hook, or a custom function: it may make one example's gradient out of another's.
+            self.moved = self.moved or name not in _HANDED_ON
+        self.moved = self.moved or name in _HOOKS
         used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         if not used:
             self.looked = self.looked or not keeps_places(name, args, kwargs, self._is_known)
-            if name in _WRITES or (name.endswith("_") and not name.startswith("__")) or "out" in kwargs:
-                self._overwrites(name, args, kwargs)
             return func(*args, **kwargs)
         if name in _LOOKS:
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
@@ -180,6 +197,10 @@ class Watch(TorchFunctionMode):
         """Run a call whose tensors are parameters and constants; remember what its results depend on."""
         used = [leaf for tensor in found if (leaf := self.leaves.get(id(tensor)))] if torch.is_grad_enabled() else []
         name = name_of(func)
+        if used and (
+            name in _HOOKS or _writes(name, kwargs)
+        ):  # it is not what it was when it was made, or its gradient
+            raise Unwatchable(used[0].roots[0], name)
         if used and (rule := self.rules.get("constant " + name)) is not None:
             given = rule(self, func, args, kwargs)
             if given is not None:
@@ -208,8 +229,9 @@ class Watch(TorchFunctionMode):
     def _keeps_length(self, name: str, args: tuple[Any, ...], result: Tensor) -> bool:
         if result.dtype != torch.float32:
             return False
-        if name == "__getitem__":  # a list of places may name one twice
-            return not any(isinstance(item, (Tensor, list)) for item in _items(args[1]))
+        if name == "__getitem__":  # whatever else may stand there, a list or an array, may name a place twice
+            items = args[1] if isinstance(args[1], tuple) else (args[1],)
+            return all(item is None or item is Ellipsis or type(item) in {int, slice} for item in items)
         if name == "embedding":
             places = [value for value in args[:2] if isinstance(value, Tensor) and not value.is_floating_point()]
             padded = len(args) < 3 or args[2] not in {None, -1}  # a padded row takes no gradient
@@ -260,12 +282,17 @@ def name_of(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", "")
     if name in {"__get__", "__set__"}:
         attribute = str(getattr(getattr(func, "__self__", None), "__name__", name))
-        return attribute if name == "__get__" or attribute in {"requires_grad", "grad"} else name
+        return attribute if name == "__get__" or attribute == "requires_grad" else name
     return name or str(func)
 
 
-def _items(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
+def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a call writes to a tensor that it is given."""
+    if kwargs.get("out") is not None or kwargs.get("inplace"):
+        return True
+    if name.startswith("__"):
+        return name in {"__setitem__", "__set__"} or (name.startswith("__i") and name not in _READS)
+    return name.endswith("_") and name not in _READS
 
 
 def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
