@@ -142,16 +142,20 @@ def keeps_places(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], kn
         return bool(tables) and all(map(known, tables))
     if plain in _PICK and args and known(args[0]):
         return True
-    if plain == "__setitem__":
-        return not any(isinstance(item, (Tensor, list)) for item in _many(args[1]))
-    if plain == "__getitem__":
-        items = _many(args[1])
-        return all(not isinstance(item, list) and (not isinstance(item, Tensor) or known(item)) for item in items)
+    if plain in {"__setitem__", "__getitem__"}:
+        items = args[1] if isinstance(args[1], tuple) else (args[1],)
+        given = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
+        return all(_cuts(item) or (given and isinstance(item, Tensor) and known(item)) for item in items)
     if plain == "where":
         return len(args) + len(kwargs) == 3
     if plain in {"repeat", "tile", "split", "chunk"}:
         return not any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values()))
     return plain in STEADY
+
+
+def _cuts(item: Any) -> bool:
+    """Say whether one item of an index cuts along an axis. A list, or an array, of places does not show in the shapes."""
+    return item is None or item is Ellipsis or isinstance(item, (int, slice))
 
 
 def _whole(tensor: Tensor) -> bool:

@@ -225,3 +225,32 @@ def test_a_row_that_an_iterator_hands_out():
         patch.setattr(engine, "confirm", lambda *_: found.append(1))
         clipped_sum(Hidden(how), loss, (torch.randn(4, WIDTH), torch.randn(4)), Flat(1.0))
     assert found
+
+
+def _dealt(count):
+    """The order in which rows are dealt out to eight: the first eight in order, as public rows may be."""
+    order = [i for first in range(8) for i in range(first, count, 8)]
+    return order, sorted(range(count), key=order.__getitem__)
+
+
+def _dealt_by(kind):
+    def how(m, x):
+        order, back = map(kind, _dealt(len(x)))
+        return m.b(torch.tanh(m.a(x[order]))[back]).squeeze(1)
+
+    return how
+
+
+def dealt_and_written(m, x):
+    order, _ = _dealt(len(x))
+    z = torch.empty_like(x)
+    z[order] = x
+    return m.b(torch.tanh(m.a(z))[order]).squeeze(1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [_dealt_by(list), _dealt_by(np.array), _dealt_by(lambda order: (tuple(order), slice(None))), dealt_and_written],
+)
+def test_places_that_are_no_tensors(how):
+    as_one_at_a_time(how, first=8, count=32)
