@@ -22,7 +22,7 @@ from discreet.train.clipping.probe import ROWS, Notes, Records, Unsure, confirm,
 from discreet.train.clipping.records import Part
 from discreet.train.clipping.refusals import refuse_unfit
 from discreet.train.clipping.setting import eager, exact
-from discreet.train.clipping.steady import FEW, MORE, Call, combines, unseen
+from discreet.train.clipping.steady import EVEN, FEW, MORE, Call, combines, unseen
 from discreet.train.clipping.sums import allocate, trainable
 from discreet.train.clipping.trees import examples_in, kept, losses_of, taken
 from discreet.train.clipping.units import Formed, Method, lengths, units
@@ -267,8 +267,9 @@ class _Work:
 
     def _probe(self, batch: Any, examples: int, notes: Notes) -> None:
         with torch.random.fork_rng():
-            few, more = (self._calls(batch, examples, rows) for rows in (FEW, MORE))
-            notes.moved = notes.moved or unseen(self.model) or combines(few, more)
+            few = self._calls(batch, examples, FEW)
+            runs = ((self._calls(batch, examples, rows), rows) for rows in (MORE, EVEN))
+            notes.moved = notes.moved or unseen(self.model) or any(combines(few, *run) for run in runs)
             record = functools.partial(self._record, notes=notes)
             first = repeated(batch, ROWS, examples)
             # One that says nothing must not decide how others go: each gets to speak for all.

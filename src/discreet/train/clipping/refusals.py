@@ -28,6 +28,17 @@ LOOKUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+_STATISTICS = frozenset(
+    [
+        "batch_norm",
+        "native_batch_norm",
+        "_native_batch_norm_legit",
+        "cudnn_batch_norm",
+        "miopen_batch_norm",
+        "instance_norm",
+    ]
+)
+
 
 def mixing(what: str) -> InvalidInput:
     """Return the error for a layer that takes statistics over the batch."""
@@ -127,11 +138,13 @@ def _refuse_parameter(name: str, p: nn.Parameter) -> None:
 
 
 def refuse_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Refuse a look-up that changes its table.
+    """Refuse a look-up that changes its table, and statistics over the batch.
 
     Raises:
-        InvalidInput: it does, or asks for a sparse gradient.
+        InvalidInput: it does, or asks for a sparse gradient; or statistics are taken from the batch.
     """
+    if name in _STATISTICS:
+        _refuse_statistics(name, args, kwargs)
     if name == "embedding_renorm_":
         raise _renormalises("an embedding")
     if name not in LOOKUPS or len(args) + len(kwargs) < 3:
@@ -141,6 +154,18 @@ def refuse_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         raise _renormalises(f"a call of {name}")
     if given.get("sparse") is True:
         raise _sparse(f"a call of {name}")
+
+
+def _refuse_statistics(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse a norm over the batch, or one that keeps a running mean of what it saw.
+
+    All these calls have the switch in the sixth place, torch's own (not torch.nn.functional's) a running mean in the
+    fourth or fifth.
+    """
+    taken = kwargs.get("training", kwargs.get("use_input_stats", args[5] if len(args) > 5 else name == "instance_norm"))
+    running = [*args[1:5], kwargs.get("running_mean"), kwargs.get("running_var")]
+    if taken and (name != "instance_norm" or any(value is not None for value in running)):
+        raise mixing(f"a call of {name}")
 
 
 class Refusing(TorchFunctionMode):

@@ -5,7 +5,7 @@ numbers of a batch do not decide which row goes where. The calls named here cann
 and one that no list can know, makes the engine look at every batch.
 
 Arithmetic that combines rows of several examples can sort them too: a product with a matrix of comparisons does. Such a
-program shows in the shapes. Two runs of three and of five examples tell which axes hold examples; a call after which
+program shows in the shapes. Runs of three, of four and of five examples tell which axes hold examples; a call after which
 one is lost, doubled or cut makes the engine look at every batch as well.
 """
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 FEW, MORE = 3, 5  # prime to each other, and to most lengths
+EVEN = 4  # a model may do something else where examples come in pairs
 
 
 def _names(text: str) -> list[str]:
@@ -142,16 +143,20 @@ def keeps_places(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], kn
         return bool(tables) and all(map(known, tables))
     if plain in _PICK and args and known(args[0]):
         return True
-    if plain == "__setitem__":
-        return not any(isinstance(item, (Tensor, list)) for item in _many(args[1]))
-    if plain == "__getitem__":
-        items = _many(args[1])
-        return all(not isinstance(item, list) and (not isinstance(item, Tensor) or known(item)) for item in items)
+    if plain in {"__setitem__", "__getitem__"}:
+        items = args[1] if isinstance(args[1], tuple) else (args[1],)
+        given = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
+        return all(_cuts(item) or (given and isinstance(item, Tensor) and known(item)) for item in items)
     if plain == "where":
         return len(args) + len(kwargs) == 3
     if plain in {"repeat", "tile", "split", "chunk"}:
         return not any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values()))
     return plain in STEADY
+
+
+def _cuts(item: Any) -> bool:
+    """Say whether one item of an index cuts along an axis. A list, or an array, of places does not show in the shapes."""
+    return item is None or item is Ellipsis or isinstance(item, (int, slice))
 
 
 def _whole(tensor: Tensor) -> bool:
@@ -207,26 +212,27 @@ def _many(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
-def combines(few: Sequence[Call], more: Sequence[Call]) -> bool:
+def combines(few: Sequence[Call], more: Sequence[Call], rows: int = MORE) -> bool:
     """Say whether a parameter is used after a call that could combine rows of several examples.
 
     Args:
         few: The calls of a run with `FEW` examples.
-        more: The same with `MORE`.
+        more: The same with more of them.
+        rows: How many.
     """
     last = max((place for place, call in enumerate(few) if call.parameter), default=-1) + 1
     if [call.name for call in few[:last]] != [call.name for call in more[:last]]:
         return True
-    return any(_combine(one, other) for one, other in zip(few[:last], more[:last], strict=True))
+    return any(_combine(one, other, rows) for one, other in zip(few[:last], more[:last], strict=True))
 
 
-def _combine(few: Call, more: Call) -> bool:
+def _combine(few: Call, more: Call, rows: int) -> bool:
     if few.name in BLANK:
         return False
     if len(few.inside) != len(more.inside) or len(few.outside) != len(more.outside):
         return True
-    inside = [_grown(*pair) for pair in zip(few.inside, more.inside, strict=True)]
-    outside = [_grown(*pair) for pair in zip(few.outside, more.outside, strict=True)]
+    inside = [_grown(*pair, rows) for pair in zip(few.inside, more.inside, strict=True)]
+    outside = [_grown(*pair, rows) for pair in zip(few.outside, more.outside, strict=True)]
     if any(axes is None or len(axes) > 1 for axes in inside + outside):
         return True
     places = [axes[0] if axes else None for axes in inside]
@@ -266,9 +272,9 @@ def _contracted(call: Call, places: Sequence[int | None]) -> bool:
     return len(letters) > 1 or not letters <= set(result)
 
 
-def _grown(few: tuple[int, ...], more: tuple[int, ...]) -> list[int] | None:
+def _grown(few: tuple[int, ...], more: tuple[int, ...], rows: int) -> list[int] | None:
     """Return the axes that hold examples, counted from the end; None where one is cut or the shapes do not compare."""
     if len(few) != len(more):
         return None
     axes = [axis - len(few) for axis, pair in enumerate(zip(few, more, strict=True)) if pair[0] != pair[1]]
-    return axes if all(few[axis] * MORE == more[axis] * FEW for axis in axes) else None
+    return axes if all(few[axis] * rows == more[axis] * FEW for axis in axes) else None

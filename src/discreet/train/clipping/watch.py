@@ -140,9 +140,6 @@ class Watch(TorchFunctionMode):
         found = list(_tensors(args, kwargs))
         name = name_of(func)
         refuse_call(name, args, kwargs)
-        if name == "__iter__" and args[0].dim():  # an iterator would hide what it hands out
-            with self:
-                return iter(args[0].unbind(0))
         if all(id(tensor) in self.known for tensor in found):
             return self._among_constants(func, args, kwargs, found)
         if self.calls is None:
@@ -174,6 +171,8 @@ class Watch(TorchFunctionMode):
             return func(*args, **kwargs)
         if name in _LOOKS:
             return func(*(self.blind(a) for a in args), **{k: self.blind(v) for k, v in kwargs.items()})
+        if any(map(torch._C._functorch.is_functorch_wrapped_tensor, found)):  # noqa: SLF001 - no public name
+            raise Unwatchable(self.leaves[id(used[0])].roots[0], f"{name} under torch.vmap or torch.func")
         self.moved = self.moved or self.looked
         rule = self.rules.get(name) or opened(func)
         if rule is None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
+from discreet.errors import InvalidInput
 from discreet.train.clipping import Flat, Method, clipped_sum, engine
 from tests.unit.train.clipping.oracle import distance
 
@@ -214,14 +215,79 @@ def test_a_hook_on_a_copy_of_a_parameter():
     as_one_at_a_time(how)
 
 
-def test_a_row_that_an_iterator_hands_out():
+def _dealt(count):
+    """The order in which rows are dealt out to eight: the first eight in order, as public rows may be."""
+    order = [i for first in range(8) for i in range(first, count, 8)]
+    return order, sorted(range(count), key=order.__getitem__)
+
+
+def _dealt_by(kind):
     def how(m, x):
-        first = next(iter(x))
-        x = x * torch.sigmoid(100 - 100 * F.relu(first.abs().sum() - 20))
+        order, back = map(kind, _dealt(len(x)))
+        return m.b(torch.tanh(m.a(x[order]))[back]).squeeze(1)
+
+    return how
+
+
+def dealt_and_written(m, x):
+    order, _ = _dealt(len(x))
+    z = torch.empty_like(x)
+    z[order] = x
+    return m.b(torch.tanh(m.a(z))[order]).squeeze(1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [_dealt_by(list), _dealt_by(np.array), _dealt_by(lambda order: (tuple(order), slice(None))), dealt_and_written],
+)
+def test_places_that_are_no_tensors(how):
+    as_one_at_a_time(how, first=8, count=32)
+
+
+def test_halves_that_meet_where_their_number_is_even():
+    def how(m, x):
+        pair = 2 if len(x) % 2 == 0 else 1
+        x = x.view(pair, len(x) // pair, -1).transpose(0, 1).reshape(len(x), -1)
+        h = torch.tanh(m.a(x)).view(len(x) // pair, pair, -1).transpose(0, 1).reshape(len(x), -1)
+        return m.b(h).squeeze(1)
+
+    as_one_at_a_time(how, first=3)
+
+
+def test_a_loss_of_one_example_under_vmap():
+    def how(m, x):
+        return torch.vmap(lambda row: m.b(torch.tanh(m.a(row))).squeeze(0))(x)
+
+    as_one_at_a_time(how)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: F.batch_norm(x, torch.zeros(WIDTH), torch.ones(WIDTH), None, None, True),
+        lambda x: torch.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False),
+        lambda x: F.instance_norm(x[:, :, None].expand(-1, -1, 2), torch.zeros(WIDTH), torch.ones(WIDTH))[:, :, 0],
+    ],
+)
+def test_statistics_of_the_batch_without_a_layer(norm):
+    for method in (Method.AUTO, Method.LOOP):
+        with pytest.raises(InvalidInput, match="takes its statistics from the batch"):
+            clipped_sum(
+                Hidden(lambda m, x: m.b(m.a(norm(x))).squeeze(1)),
+                loss,
+                (torch.randn(4, WIDTH), torch.randn(4)),
+                Flat(1.0),
+                method=method,
+            )
+
+
+def test_fixed_statistics_are_none_of_the_batch(monkeypatch):
+    monkeypatch.setattr(engine, "confirm", lambda *_: pytest.fail("looked at"))
+
+    def how(m, x):
+        x = F.batch_norm(x, torch.zeros(WIDTH), torch.ones(WIDTH))
+        x = x + F.instance_norm(x[:, None])[:, 0]
         return m.b(torch.tanh(m.a(x))).squeeze(1)
 
-    found = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "confirm", lambda *_: found.append(1))
-        clipped_sum(Hidden(how), loss, (torch.randn(4, WIDTH), torch.randn(4)), Flat(1.0))
-    assert found
+    as_one_at_a_time(how)

@@ -28,7 +28,7 @@ def test_not_looking_is_noticed(monkeypatch, planted):
     if planted == "a list that allows all":
         monkeypatch.setattr(watch, "keeps_places", lambda *_: True)
     elif planted == "shapes that say nothing":
-        monkeypatch.setattr(engine, "combines", lambda few, more: False)
+        monkeypatch.setattr(engine, "combines", lambda *_: False)
     else:
         monkeypatch.setattr(engine, "varied", lambda examples: [torch.ones(examples)])
     with pytest.raises(AssertionError):
