@@ -106,9 +106,9 @@ class PrivateAdam(torch.optim.Optimizer):
         """Return what the next gradients of each parameter are multiplied by before they are clipped; empty if nothing is.
 
         One over the root of what is known of their second moment plus the noise's variance, all times one number: their
-        squares are 1 on average.
+        squares are 1 on average. Ones for groups that are not scaled, beside others that are.
         """
-        found = {}
+        found: dict[torch.Tensor, torch.Tensor] = {}
         for group in self.param_groups:
             if group["scaled"]:
                 for parameter in (p for p in group["params"] if p.requires_grad):
@@ -119,6 +119,8 @@ class PrivateAdam(torch.optim.Optimizer):
             size = sum(scale.numel() for scale in found.values())
             for scale in found.values():
                 scale.mul_(math.sqrt(size / total)).clamp_(LEAST, MOST)
+            trained = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+            found |= {p: torch.ones_like(p, dtype=torch.float32) for p in trained if p not in found}
         return found
 
     @torch.no_grad()
@@ -134,7 +136,7 @@ class PrivateAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group, scales.get(parameter))
+                    self._move(parameter, group, scales.get(parameter) if group["scaled"] else None)
         return None
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any], scale: torch.Tensor | None) -> None:

@@ -23,7 +23,7 @@ from discreet.train.released import TENSORS, described, tensors
 from discreet.train.rows import Collate, Rows, check_source
 from discreet.train.run import borrow, check_whole, fingerprint, stream_of
 from discreet.train.selection import Best, Selection, best_of, snapshot
-from discreet.train.setup import Build, Score, plain, public_score, right, seeded, tried, try_counting
+from discreet.train.setup import Build, Score, Setup, plain, public_score, right, seeded, tried, try_counting
 from discreet.train.state import CHECKPOINT, State
 from discreet.train.step import Step
 from discreet.train.work import AGAIN, Work
@@ -62,7 +62,8 @@ def select(
         dataset: The private records, see `make_private`.
         selection: A calibrated selection.
         candidates: The settings to choose from, public plain data: texts, numbers, lists and dicts of them.
-        build: Makes the `Setup` of a candidate: new each time, and the same each time from torch's seed.
+        build: Makes the `Setup` of a candidate, new each time: first weights, drawn by torch alone from its seed, and
+            nothing else that differs from one run to the next.
         score: `score(model)` says how good a trained model is, larger being better, by public data alone. With the
             selection's `score_noise`, `score(model, batch)` says of each example of a batch whether the model gets it
             right: they are counted over the private records. It is called without gradients.
@@ -123,9 +124,22 @@ def select(
             state.erase()
             return loan
         done = state.load({"best": best})
-        runs = _Runs(dataset, selection, listed, build, score, microbatch, collate, checkpoint_every, state, loan)
+        runs = _Runs(
+            dataset,
+            selection,
+            listed,
+            bounds,
+            build,
+            score,
+            example,
+            microbatch,
+            collate,
+            checkpoint_every,
+            state,
+            loan,
+        )
         best_of(selection, stream, len(listed), runs.take, best, done=done, keep=partial(runs.keep, best))
-        release = runs.settle(best, bound, bounds)
+        release = runs.settle(best, bound)
         state.erase()
     return release
 
@@ -137,8 +151,10 @@ class _Runs:
     dataset: Dataset
     selection: Selection
     candidates: Sequence[Any]
+    bounds: Sequence[Bound]
     build: Build
     score: Score
+    example: Any
     microbatch: int
     collate: Collate | None
     checkpoint_every: int
@@ -147,8 +163,7 @@ class _Runs:
 
     def take(self, number: int, which: int, stream: Keystream) -> tuple[float, Mapping[str, torch.Tensor]]:
         """Train with a candidate, from the start or from where it was interrupted; return score and model."""
-        with seeded(_word(stream, "build")):
-            setup = self.build(self.candidates[which])
+        setup = self._built(which, stream)
         plan = setup.plan(self.selection.plan)
         moved, state = setup.moved(plan), self._folder(number)
         with state.held():
@@ -167,12 +182,36 @@ class _Runs:
             finally:
                 work.close()
 
+    def _built(self, which: int, stream: Keystream) -> Setup:
+        """Return the setup of a run, once it is known to be what was charged, and was tried on public rows.
+
+        Tried anew for each model: what is found out of how it computes must not come from its first private batch.
+        """
+        with seeded(_word(stream, "build")):
+            setup = self.build(self.candidates[which])
+        try:
+            same = isinstance(setup, Setup) and self.bounds[which].identity == self._identity(setup)
+            if same:
+                setup.check(self.example)
+        except InvalidInput:
+            same = False
+        if not same:  # a constant: which candidates were drawn, and in which run, stays secret
+            raise InvalidInput(
+                "build made something else than what was charged: it may draw first weights, and nothing else.",
+                state="The charge stands, and what was done is kept. Nothing was released.",
+                remedy="Let build take all settings from its candidate alone, as it did when it was tried. " + AGAIN,
+            ) from None
+        return setup
+
+    def _identity(self, setup: Setup) -> Mapping[str, Any]:
+        return setup.bind(self.dataset, setup.plan(self.selection.plan), self.collate, "").identity
+
     def keep(self, best: Best, done: int) -> None:
         """Keep the best of the runs so far, and erase the last one."""
         self.state.save(done, {"best": best})
         self._folder(done - 1).erase()
 
-    def settle(self, best: Best, bound: Bound, bounds: Sequence[Bound]) -> Release:
+    def settle(self, best: Best, bound: Bound) -> Release:
         """Release the best run."""
 
         def release(_: Any, entry: Entry) -> Release:
@@ -183,7 +222,7 @@ class _Runs:
             else:
                 model.load_state_dict(best.tensors)
                 answer = Answer(described(model), {}, {TENSORS: tensors(model)})
-                facts = _facts(self.selection, self.candidates, bounds[best.which].facts, best.which)
+                facts = _facts(self.selection, self.candidates, self.bounds[best.which].facts, best.which)
             told = replace(bound, facts=facts)
             return self.dataset.release(told, answer, self.dataset.rng(), entry, name=self.loan.name)
 

@@ -131,24 +131,32 @@ def tried(
     Raises:
         InvalidInput: it cannot be trained privately, or not again and again.
     """
-    setups = []
-    for _ in range(2):
-        with seeded(0):
-            setups.append(build(candidate))
-    for setup in setups:
-        if not isinstance(setup, Setup):
-            raise InvalidInput(
-                f"build must return a Setup, got {type(setup).__name__}.",
-                remedy="Setup(model=…, optimizer=…, loss=…)",
-            )
+    setups = [_built(candidate, build, 0) for _ in range(2)]
     _check_new(candidate, *setups)
     setup = setups[0]
+    setups.clear()
     plan = setup.plan(shared)
     found = setup.bind(dataset, plan, collate, purpose)
+    other = _built(candidate, build, 1)
+    if other.bind(dataset, other.plan(shared), collate, purpose).identity != found.identity:
+        raise InvalidInput(
+            f"build made something else than other first weights when torch had another seed, for {candidate!r}.",
+            remedy="Take settings, and how gradients are clipped, from the candidate alone: the charge is for those.",
+        )
     setup.moved(plan)
     setup.check(example)
     with torch.no_grad(), seeded(0):
         score(setup.model)
+    return found
+
+
+def _built(candidate: Any, build: Build, seed: int) -> Setup:
+    with seeded(seed):
+        found = build(candidate)
+    if not isinstance(found, Setup):
+        raise InvalidInput(
+            f"build must return a Setup, got {type(found).__name__}.", remedy="Setup(model=…, optimizer=…, loss=…)"
+        )
     return found
 
 

@@ -120,6 +120,22 @@ def test_noise_in_scaled_gradients_is_taken_off_where_it_lands():
     assert float(of_noise[1].mean()) > 20 * float(of_noise[0].mean())
 
 
+def test_a_group_that_is_not_scaled_has_ones_beside_one_that_is(tmp_path):
+    net, settings = model(), plan()
+    groups = [{"params": [*net[0].parameters()], "scaled": True}, {"params": [*net[2].parameters()]}]
+    adam = train.PrivateAdam(groups, settings, lr=0.05)
+    run = start(dataset(tmp_path), tmp_path, model=net, optimizer=adam, plan=settings)
+    run.fit()
+    scales = adam.scales()
+    assert all(bool((scales[p] == 1).all()) for p in net[2].parameters())
+    assert not any(bool((scales[p] == 1).all()) for p in net[0].parameters())
+    squares = torch.cat([scales[p].square().flatten() for p in net[0].parameters()])
+    assert float(squares.mean()) == pytest.approx(1, rel=1e-5)
+    noise = settings.noise_std / settings.expected_batch_size
+    for p in net[2].parameters():  # its noise is as it was added
+        assert adam.state[p]["noise"] == pytest.approx(noise**2 * (1 - 0.999**STEPS))
+
+
 def test_a_run_clips_scaled_gradients(tmp_path):
     """By hand, one example at a time."""
     settings, net = plan(), model()

@@ -392,6 +392,57 @@ def test_first_weights_that_torch_does_not_draw_are_refused(tmp_path, data):
     refused(tmp_path, data, "different first weights", build=drawn)
 
 
+def test_settings_that_torch_draws_are_refused(tmp_path, data):
+    def drawn(candidate):
+        norm = 0.4 * float(torch.rand(1)) + 0.05
+        return dataclasses.replace(build(candidate), clip=train.Flat(norm), max_grad_norm=0.5)
+
+    refused(tmp_path, data, "other first weights", build=drawn)
+
+
+@pytest.mark.parametrize("wrong", ["clip", "lr", "type", "mixing"])
+def test_a_run_that_is_not_what_was_charged_is_refused(tmp_path, data, wrong, monkeypatch):
+    """All is well whenever it is tried, and otherwise once it is charged."""
+    monkeypatch.setattr(choosing.Work, "resume", lambda *_: pytest.fail("rows were opened"))
+
+    def changed(candidate):
+        setup = build(candidate)
+        if kinds(data) == ["open"]:
+            return setup
+        if wrong == "clip":  # the noise is for max_grad_norm
+            return dataclasses.replace(setup, clip=train.Flat(7 * candidate["norm"]))
+        if wrong == "lr":
+            setup.optimizer.param_groups[0]["lr"] *= 2
+        if wrong == "mixing":
+            setup.model.forward = lambda batch: nn.Sequential.forward(setup.model, batch) * batch.mean()
+        return None if wrong == "type" else setup
+
+    with pytest.raises(InvalidInput, match="what was charged") as caught:
+        choose(data, tmp_path, build=changed)
+    assert "charge stands" in str(caught.value)
+    assert not any(repr(value) in str(caught.value) for value in (*CANDIDATES, 3.5, 7.0))
+    assert caught.value.__cause__ is None
+    assert kinds(data) == ["open", "charge"]
+
+
+def test_each_run_is_tried_on_public_rows_before_its_first_private_batch(tmp_path, data, monkeypatch):
+    """How a model computes is found out once, and must not be found out on private rows."""
+    tried, real, taken = set(), train.Setup.check, choosing.Work.take
+
+    def check(self, example):
+        tried.add(self.model)
+        real(self, example)
+
+    def take(self, batch):
+        assert self.step.model in tried
+        taken(self, batch)
+
+    monkeypatch.setattr(train.Setup, "check", check)
+    monkeypatch.setattr(choosing.Work, "take", take)
+    interrupted(tmp_path, data, monkeypatch, 5)
+    choose(data, tmp_path)
+
+
 def test_a_candidate_that_cannot_be_private_is_refused(tmp_path, data):
     def normed(candidate):
         setup = build(candidate)
