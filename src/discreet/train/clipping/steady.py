@@ -55,7 +55,7 @@ conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolut
 max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d adaptive_avg_pool1d
 adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d interpolate upsample
 pixel_shuffle pixel_unshuffle channel_shuffle layer_norm rms_norm group_norm instance_norm batch_norm
-local_response_norm normalize native_layer_norm native_group_norm
+local_response_norm normalize native_layer_norm
 native_layer_norm_backward native_group_norm_backward convolution_backward
 """)
 _VIEWS = _names("""

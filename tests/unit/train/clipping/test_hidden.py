@@ -291,3 +291,15 @@ def test_fixed_statistics_are_none_of_the_batch(monkeypatch):
         return m.b(torch.tanh(m.a(x))).squeeze(1)
 
     as_one_at_a_time(how)
+
+
+def test_a_group_norm_that_takes_the_batch_for_a_channel():
+    def how(m, x):
+        z = torch.native_group_norm(x.contiguous(), None, None, 1, len(x), WIDTH, 1, 1e-5)[0]
+        return m.b(torch.tanh(m.a(x - x.sign() * F.relu(z.abs() - 4)))).squeeze(1)
+
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "confirm", lambda *_: found.append(1))
+        clipped_sum(Hidden(how), loss, (torch.randn(4, WIDTH), torch.randn(4)), Flat(1.0))
+    assert found
