@@ -19,7 +19,7 @@ from discreet.errors import InvalidInput, UnsupportedEvent
 from discreet.profiles import Guarantee, show_delta
 from discreet.train.adam import PrivateAdam
 from discreet.train.augment import Augment
-from discreet.train.clipping import Clip
+from discreet.train.clipping import Clip, Scaled
 from discreet.train.plan import DPSGD
 from discreet.train.quantile import Quantile
 from discreet.units import PrivacyUnit
@@ -188,7 +188,14 @@ def _check_plan(plan: DPSGD, clip: Clip) -> None:
             f"the clip leaves gradients up to {clip.sensitivity:g}, and the plan's noise hides {plan.max_grad_norm:g}.",
             remedy="Give the plan that max_grad_norm, or clip to less.",
         )
-
+    inner = clip
+    while isinstance(inner, Scaled):
+        inner = inner.rule
+    if isinstance(inner, Quantile) and inner is not clip:
+        raise InvalidInput(
+            "Quantile is within Scaled, where its norm would stay as it is.",
+            remedy="Give Quantile as the clip; PrivateAdam(…, scaled=True) scales gradients that are clipped so.",
+        )
     if isinstance(clip, Quantile):
         _check_moving(plan, clip)
 

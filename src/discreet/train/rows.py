@@ -114,9 +114,9 @@ def _unfit(source: Any, unit: PrivacyUnit, collate: Collate | None, example: Any
                 "rows of a table become tensors by a function of yours, and collate is not given.",
                 'For example collate=lambda rows: torch.tensor(rows["age"].to_numpy()).float()',
             )
-        return None
+        return _unfit_ids(_schema(source), unit)
     if columns.has_columns(source):
-        return columns.unfit(source, unit, collate, example)
+        return columns.unfit(source, unit, collate, example) or _unfit_ids(_schema(source), unit)
     leaves = _pytree.tree_leaves(source)
     if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
         return _unfit_tensors(source, leaves, unit, example)
@@ -155,8 +155,11 @@ def _unfit_tensors(source: Any, leaves: list[Any], unit: PrivacyUnit, example: A
                 f"the unit is {unit.label}, and the source has no tensor of that name.",
                 f'Give a dict of tensors with the key "{person}", or an Arrow table.',
             )
-        if source[person].is_floating_point():
-            return f"the ids in {person!r} are floats: rounded ones may be two people's.", "Give whole numbers."
+        ids = source[person]
+        if ids.dim() != 1:
+            return f"the ids in {person!r} have {ids.dim()} axes.", "Give a vector: one whole number for each row."
+        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+            return f"the ids in {person!r} are {ids.dtype}: rounded ones may be two people's.", "Give whole numbers."
         if isinstance(example, Mapping) and person not in example:
             source = {name: tensor for name, tensor in source.items() if name != person}
     forms = [
@@ -168,6 +171,40 @@ def _unfit_tensors(source: Any, leaves: list[Any], unit: PrivacyUnit, example: A
         return (
             "the source's tensors are not like those of `example`: in nesting, type, or the shape of a record.",
             "Make a few rows of the same form: what the loss is tried on has to be what it is given.",
+        )
+    return None
+
+
+def _schema(source: Any) -> Any:
+    """Return the names and types of a table's columns; None of what does not tell them. No row is looked at."""
+    if not isinstance(source, Path):
+        return getattr(getattr(source, "features", source), "arrow_schema", getattr(source, "schema", None))
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise missing_extra("sql", "pyarrow") from None
+    try:
+        return parquet.read_schema(source)
+    except (OSError, pyarrow.ArrowException):  # a finished run is answered without its rows
+        return None
+
+
+def _unfit_ids(schema: Any, unit: PrivacyUnit) -> tuple[str, str] | None:
+    """Return why people cannot be told apart by a column of a table, from its type alone."""
+    if schema is None or unit.column is None:
+        return None
+    import pyarrow
+
+    kinds = pyarrow.types
+    if schema.get_field_index(unit.column) < 0:
+        return f"the unit is {unit.label}, and the source has no column, or several, of that name.", "Give it one."
+    kind = schema.field(unit.column).type
+    kind = kind.value_type if kinds.is_dictionary(kind) else kind
+    if kinds.is_floating(kind) or kinds.is_boolean(kind) or kinds.is_nested(kind):
+        return (
+            f"the ids in {unit.column!r} are of type {kind}: rounded numbers may be two people's, and 0 has two signs.",
+            "Give whole numbers or texts; where nobody is named, NULL.",
         )
     return None
 
@@ -206,7 +243,7 @@ def numbered(column: Any) -> Numbers:
     if isinstance(values, pyarrow.DictionaryArray):  # it may list a value twice
         values = values.dictionary_decode()
     if pyarrow.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), None, values)
+        values = pc.if_else(pc.is_nan(values), None, pc.add(values, 0.0))  # -0 becomes 0: it is encoded by its bits
     found = values.dictionary_encode().indices.fill_null(-1)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 

@@ -120,6 +120,32 @@ def test_noise_in_scaled_gradients_is_taken_off_where_it_lands():
     assert float(of_noise[1].mean()) > 20 * float(of_noise[0].mean())
 
 
+def test_a_run_is_named_by_all_scales(tmp_path):
+    """A tensor of many numbers prints few of them: with other ones in between, it was answered with the same release."""
+    data, settings = dataset(tmp_path), plan()
+
+    def started(value, **changes):
+        net = nn.Sequential(nn.Linear(4, 300), nn.Tanh(), nn.Linear(300, 2))
+        scales = {name: torch.ones_like(p) for name, p in net.named_parameters()}
+        scales["0.weight"].data[150, 2] = value
+        clip = train.Scaled(changes.pop("rule", train.Flat(0.5)), scales)
+        start(data, tmp_path, model=net, plan=settings, clip=clip).close()
+
+    def charges():
+        return [entry.kind for entry in data.ledger.entries("people")].count("charge")
+
+    started(1.0)
+    started(1.0)
+    assert charges() == 1
+    started(2.0)
+    assert charges() == 2
+    with pytest.raises(InvalidInput, match="Quantile is within Scaled"):
+        started(1.0, rule=train.Quantile(0.5))
+    with pytest.raises(InvalidInput, match="Quantile is within Scaled"):
+        started(1.0, rule=train.Scaled(train.Quantile(0.5), {}))
+    assert charges() == 2
+
+
 def test_a_group_that_is_not_scaled_has_ones_beside_one_that_is(tmp_path):
     net, settings = model(), plan()
     groups = [{"params": [*net[0].parameters()], "scaled": True}, {"params": [*net[2].parameters()]}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow
 import pytest
@@ -27,6 +29,7 @@ class Named:
         self.table, self.kind, self.asked = table, kind, []
 
     column_names = property(lambda self: self.table.column_names)
+    features = property(lambda self: SimpleNamespace(arrow_schema=self.table.schema))
     format = property(lambda self: {"type": self.kind})
 
     def __len__(self):
@@ -114,6 +117,7 @@ def test_rows_are_asked_for_together(tmp_path):
     ("source", "changes", "says"),
     [
         (Named(table()), {"unit": PrivacyUnit(column="who", max_groups=1)}, "no column of that name"),
+        (Named(table([0.5] * ROWS)), {"unit": PrivacyUnit(column="who", max_groups=1)}, "of type double"),
         (Named(table()), {"example": EXAMPLE}, "is a dict, and `example` is none"),
         (Named(table()), {"example": {**TOLD["example"], "z": EXAMPLE[1]}}, "`example` has 'z'"),
         (type("Stream", (Named,), {"__len__": property()})(table()), {}, "is a stream"),

@@ -272,7 +272,7 @@ def test_of_a_person_the_first_row_counts(tmp_path):
     [
         ["a", None, "b", "a", None],
         [1, None, 2, 1, None],
-        [1.0, float("nan"), 2.0, 1.0, None],
+        [0.0, float("nan"), 2.0, -0.0, None],
         pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, None, 1, 2, 3]), pyarrow.array(["a", "b", "a", None])),
     ],
     ids=["text", "integer", "float", "dictionary"],
@@ -389,6 +389,35 @@ def test_sources_that_cannot_be_trained_on_are_refused(tmp_path, source, changes
     held = [item for frame in frames if "/discreet/" in frame.filename for item in (frame.locals or {}).items()]
     assert not any("tensor([" in text or "array([" in text for name, text in held if name != "example")
     assert not charges(data)
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        (torch.arange(ROWS)[:, None], "2 axes"),
+        (torch.zeros(ROWS, 2, dtype=torch.long), "2 axes"),
+        (torch.zeros(ROWS, dtype=torch.bool), "torch.bool"),
+        (torch.zeros(ROWS, dtype=torch.complex64), "torch.complex64"),
+        (pyarrow.array([0.0, -0.0] * (ROWS // 2)), "of type double"),
+        (pyarrow.array([0.0, -0.0] * (ROWS // 2)).dictionary_encode(), "of type double"),
+        (pyarrow.array([True, False] * (ROWS // 2)), "of type bool"),
+        (pyarrow.array([[1], [2]] * (ROWS // 2)), "of type list"),
+        (None, "no column"),
+    ],
+    ids=["one column", "columns", "truths", "complex", "floats", "a dictionary of floats", "booleans", "lists", "none"],
+)
+def test_ids_that_do_not_tell_people_apart_are_refused(tmp_path, ids, says):
+    inputs, labels = rows()
+    sources, collate = [{"x": inputs, "y": labels, "who": ids}], None
+    if not isinstance(ids, torch.Tensor):
+        table = pyarrow.table({"x": inputs.tolist(), "y": labels.tolist()} | ({} if ids is None else {"who": ids}))
+        pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+        sources, collate = [table, tmp_path / "rows.parquet"], len
+    for source in sources:
+        data = dataset(tmp_path, source, unit=PrivacyUnit(column="who", max_rows=2), domain=Domain(who="integer"))
+        with pytest.raises(InvalidInput, match=says):
+            start(data, tmp_path, collate=collate, example={"x": EXAMPLE[0], "y": EXAMPLE[1]}, loss=by_name)
+        assert not charges(data)
 
 
 def test_an_account_in_pure_epsilon_is_refused(tmp_path):

@@ -6,11 +6,13 @@ the norms (`norms.Squares.bound`), so that rounding never lengthens a clipped gr
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from discreet.errors import InvalidInput
@@ -172,7 +174,7 @@ class Groups:
         return _capped(norm, list(self.bounds.values())[group])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scaled:
     """Multiply gradients number by number, then clip: lengths, clipped gradients and their sums are those of scaled ones.
 
@@ -183,6 +185,14 @@ class Scaled:
 
     rule: Clip
     scales: Mapping[str, Tensor]
+
+    def __repr__(self) -> str:
+        """Name all of the scales, for a run is named by its clip; tensors print only some of their numbers."""
+        found = hashlib.sha256()
+        for name, scale in sorted(self.scales.items()):
+            found.update(f"{name!r} {scale.dtype} {[*scale.shape]};".encode())
+            found.update(scale.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return f"Scaled({self.rule!r}, scales with sha256 {found.hexdigest()})"
 
     @property
     def sensitivity(self) -> float:
