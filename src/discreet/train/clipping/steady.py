@@ -145,8 +145,8 @@ def keeps_places(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], kn
         return True
     if plain in {"__setitem__", "__getitem__"}:
         places = args[1] if isinstance(args[1], tuple) else (args[1],)
-        given = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
-        return all(_cuts(item) or (given and isinstance(item, Tensor) and known(item)) for item in places)
+        picks = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
+        return all(_cuts(item) or (picks and isinstance(item, Tensor) and known(item)) for item in places)
     if plain == "where":
         return len(args) + len(kwargs) == 3
     if plain in {"repeat", "tile", "split", "chunk"}:
