@@ -144,9 +144,9 @@ def keeps_places(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], kn
     if plain in _PICK and args and known(args[0]):
         return True
     if plain in {"__setitem__", "__getitem__"}:
-        items = args[1] if isinstance(args[1], tuple) else (args[1],)
-        reads = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
-        return all(_cuts(item) or (reads and isinstance(item, Tensor) and known(item)) for item in items)
+        places = args[1] if isinstance(args[1], tuple) else (args[1],)
+        picks = plain == "__getitem__"  # what writes by a tensor of places may write one place twice
+        return all(_cuts(item) or (picks and isinstance(item, Tensor) and known(item)) for item in places)
     if plain == "where":
         return len(args) + len(kwargs) == 3
     if plain in {"repeat", "tile", "split", "chunk"}:

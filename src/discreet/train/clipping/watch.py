@@ -164,6 +164,8 @@ class Watch(TorchFunctionMode):
                 return rule(self, func, args, kwargs)
             # A hook, or a custom function: it may make one example's gradient out of another's.
             self.moved = self.moved or name not in _HANDED_ON
+        elif _repacked():
+            raise Unwatchable("", f"{name} under saved_tensors_hooks")
         self.moved = self.moved or name in _HOOKS
         used = [tensor for tensor in found if id(tensor) in self.leaves] if torch.is_grad_enabled() else []
         if not used:
@@ -283,6 +285,12 @@ def name_of(func: Callable[..., Any]) -> str:
         attribute = str(getattr(getattr(func, "__self__", None), "__name__", name))
         return attribute if name == "__get__" or attribute == "requires_grad" else name
     return name or str(func)
+
+
+def _repacked() -> bool:
+    """Say whether what autograd saves passes through hooks that are not torch's own, as a checkpoint's are."""
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)  # noqa: SLF001 - no public name
+    return hooks is not None and not str(getattr(hooks[0], "__module__", "")).startswith("torch.")
 
 
 def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:

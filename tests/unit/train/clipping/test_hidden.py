@@ -303,3 +303,17 @@ def test_a_group_norm_that_takes_the_batch_for_a_channel():
         patch.setattr(engine, "confirm", lambda *_: found.append(1))
         clipped_sum(Hidden(how), loss, (torch.randn(4, WIDTH), torch.randn(4)), Flat(1.0))
     assert found
+
+
+def test_what_autograd_saves_is_not_repacked():
+    def how(m, x):
+        def pack(t):
+            return t, t.abs().max()
+
+        def unpack(pair):
+            return torch.where(pair[1] > 3, pair[0] * 0, pair[0])
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+            return m.b(torch.tanh(m.a(x))).squeeze(1)
+
+    as_one_at_a_time(how)
