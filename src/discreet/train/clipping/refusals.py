@@ -169,7 +169,7 @@ def _refuse_statistics(name: str, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 class Refusing(TorchFunctionMode):
-    """Refuses look-ups that change their table, where nothing else is watched."""
+    """Refuses look-ups that change their table, and statistics over the batch, where nothing else is watched."""
 
     def __torch_function__(
         self,

@@ -198,10 +198,8 @@ class Watch(TorchFunctionMode):
         """Run a call whose tensors are parameters and constants; remember what its results depend on."""
         used = [leaf for tensor in found if (leaf := self.leaves.get(id(tensor)))] if torch.is_grad_enabled() else []
         name = name_of(func)
-        if used and (
-            name in _HOOKS or _writes(name, kwargs)
-        ):  # it is not what it was when it was made, or its gradient
-            raise Unwatchable(used[0].roots[0], name)
+        if used and (name in _HOOKS or _writes(name, kwargs)):
+            raise Unwatchable(used[0].roots[0], name)  # it, or its gradient, is not what it was when it was made
         if used and (rule := self.rules.get("constant " + name)) is not None:
             given = rule(self, func, args, kwargs)
             if given is not None:
